@@ -1,0 +1,80 @@
+// Package counters holds what the data plane counts and why it drops.
+//
+// Each worker has a slot of its own in every counter set, so that counting never shares a cache line between workers; a reader sums
+// the slots. A slot has one writer, which stores with [Counter.Add]; readers on any goroutine see each counter whole, and a set of
+// counters roughly at one instant.
+//
+// For the packets that came in by one device, once the pipeline is empty:
+//
+//	RxPackets = Forwarded + Delivered + Held + the sum of Drops
+package counters
+
+import "sync/atomic"
+
+// Counter has one writer and any number of readers.
+type Counter struct{ v atomic.Uint64 }
+
+// Add is for the one writer only.
+func (c *Counter) Add(n uint64) { c.v.Store(c.v.Load() + n) }
+
+// Load may be called by anyone.
+func (c *Counter) Load() uint64 { return c.v.Load() }
+
+// Slot is what one worker counts for one device.
+type Slot struct {
+	RxPackets, RxBytes Counter // arrived at the device, before any check
+	TxPackets, TxBytes Counter // accepted by the device for transmission
+	Multicast          Counter // received link-layer multicast and broadcast
+	Forwarded          Counter // received here and sent on by some device of the namespace
+	Delivered          Counter // received here and taken by the router itself (echo, ARP, ND)
+	Held               Counter // received here and waiting for a neighbour: HeldIn - HeldOut
+	HeldOut            Counter // left the wait again (then forwarded or dropped)
+	PartialSum         Counter // sampled TCP/UDP packets whose checksum was only the pseudo-header's
+	Drops              [NumReasons]Counter
+	_                  [64]byte // slots of two workers do not share a line
+}
+
+// Device is the set of one device: a slot for each worker.
+type Device struct{ slots []Slot }
+
+// NewDevice makes a set for the given number of workers.
+func NewDevice(workers int) *Device { return &Device{slots: make([]Slot, workers)} }
+
+// Worker is the slot that worker w writes.
+func (d *Device) Worker(w int) *Slot { return &d.slots[w] }
+
+// Totals is the sum over all workers of a device, or of all devices of a namespace.
+type Totals struct {
+	RxPackets, RxBytes, TxPackets, TxBytes uint64
+	Multicast, Forwarded, Delivered, Held  uint64
+	PartialSum                             uint64
+	Drops                                  [NumReasons]uint64
+}
+
+// Sum adds the device's counters to t.
+func (d *Device) Sum(t *Totals) {
+	for i := range d.slots {
+		s := &d.slots[i]
+		t.RxPackets += s.RxPackets.Load()
+		t.RxBytes += s.RxBytes.Load()
+		t.TxPackets += s.TxPackets.Load()
+		t.TxBytes += s.TxBytes.Load()
+		t.Multicast += s.Multicast.Load()
+		t.Forwarded += s.Forwarded.Load()
+		t.Delivered += s.Delivered.Load()
+		t.Held += s.Held.Load() - s.HeldOut.Load() // one of the two may be another worker's: the sum is right, wrapping or not
+		t.PartialSum += s.PartialSum.Load()
+		for r := range t.Drops {
+			t.Drops[r] += s.Drops[r].Load()
+		}
+	}
+}
+
+// RxDropped is the sum of all drops of packets that came in.
+func (t *Totals) RxDropped() uint64 {
+	var n uint64
+	for r := Reason(0); r < NumReasons; r++ {
+		n += t.Drops[r]
+	}
+	return n
+}

@@ -1,0 +1,91 @@
+package counters
+
+// Reason says why a packet was dropped. Every drop has exactly one, and is counted at the device it came in by.
+type Reason uint8
+
+// The reasons, in the order in which a packet meets them.
+const (
+	BadEthernet Reason = iota
+	UnknownEtherType
+	NotForUs
+	DeviceDown
+	BadARP
+	IP4BadHeader
+	IP4BadChecksum
+	IP4Truncated
+	IP4BadSource
+	IP4Multicast
+	IP4SourceRoute
+	IP6BadHeader
+	IP6Truncated
+	IP6BadSource
+	IP6Multicast
+	IP6Scope
+	TTLExpired
+	NoRoute
+	RouteBlackhole
+	RouteUnreachable
+	RouteProhibit
+	LinkLayerBroadcast
+	NoListener
+	BadICMP
+	TooBig
+	NeighborHoldFull
+	NeighborFailed
+	NeighborTableFull
+	OtherNamespace
+	Loop
+	EgressDown
+	TxFull
+	HandoffFull
+	NoFrame
+	DummyDevice
+	RateLimited
+	// NumReasons is how many reasons there are.
+	NumReasons
+)
+
+var reasons = [NumReasons]struct{ name, help string }{
+	BadEthernet:        {"bad-ethernet", "shorter than an Ethernet header, or from a multicast source address"},
+	UnknownEtherType:   {"unknown-ethertype", "neither IPv4, IPv6 nor ARP"},
+	NotForUs:           {"not-for-us", "sent to another station's MAC address"},
+	DeviceDown:         {"device-down", "the receiving device is administratively down"},
+	BadARP:             {"bad-arp", "malformed ARP, or one that claims a broadcast or multicast address"},
+	IP4BadHeader:       {"ip4-bad-header", "IPv4 version, header length or total length is wrong (RFC 1812 5.2.2)"},
+	IP4BadChecksum:     {"ip4-bad-checksum", "the IPv4 header checksum is wrong"},
+	IP4Truncated:       {"ip4-truncated", "the frame ends before the IPv4 total length"},
+	IP4BadSource:       {"ip4-bad-source", "martian IPv4 source address (RFC 1812 5.3.7)"},
+	IP4Multicast:       {"ip4-multicast", "IPv4 multicast or broadcast, which is not forwarded and nobody here listens to"},
+	IP4SourceRoute:     {"ip4-source-route", "source-routed IPv4 (RFC 7126)"},
+	IP6BadHeader:       {"ip6-bad-header", "IPv6 version is wrong"},
+	IP6Truncated:       {"ip6-truncated", "the frame ends before the IPv6 payload length"},
+	IP6BadSource:       {"ip6-bad-source", "multicast, unspecified or loopback IPv6 source address (RFC 4291)"},
+	IP6Multicast:       {"ip6-multicast", "IPv6 multicast, which is not forwarded and nobody here listens to"},
+	IP6Scope:           {"ip6-scope", "a link-local address would leave its link (RFC 4291 2.5.6)"},
+	TTLExpired:         {"ttl-expired", "TTL or hop limit ran out"},
+	NoRoute:            {"no-route", "no route covers the destination"},
+	RouteBlackhole:     {"route-blackhole", "the route is a blackhole"},
+	RouteUnreachable:   {"route-unreachable", "the route says unreachable"},
+	RouteProhibit:      {"route-prohibit", "the route says prohibit"},
+	LinkLayerBroadcast: {"link-layer-broadcast", "unicast packet in a link-layer broadcast or multicast (RFC 1812 5.3.4)"},
+	NoListener:         {"no-listener", "for the router itself, where nothing listens"},
+	BadICMP:            {"bad-icmp", "malformed ICMP, ICMPv6 or neighbour discovery"},
+	TooBig:             {"too-big", "larger than the MTU of the device it would leave by"},
+	NeighborHoldFull:   {"neighbor-hold-full", "pushed out by a newer packet while its neighbour was being resolved"},
+	NeighborFailed:     {"neighbor-failed", "the neighbour does not answer"},
+	NeighborTableFull:  {"neighbor-table-full", "the device has as many neighbours as it may"},
+	OtherNamespace:     {"other-namespace", "the device it would leave by is in another namespace"},
+	Loop:               {"loop", "crossed from namespace to namespace too often"},
+	EgressDown:         {"egress-down", "the device it would leave by is down or gone"},
+	TxFull:             {"tx-full", "the transmit ring is full"},
+	HandoffFull:        {"handoff-full", "the ring to another worker is full"},
+	NoFrame:            {"no-frame", "no free frame"},
+	DummyDevice:        {"dummy-device", "sent into a dummy device or to the loopback"},
+	RateLimited:        {"rate-limited", "an answer was due, but the namespace's budget for answers is used up"},
+}
+
+// String is the reason's name, as counters show it.
+func (r Reason) String() string { return reasons[r].name }
+
+// Help is one line that explains the reason to an operator.
+func (r Reason) Help() string { return reasons[r].help }

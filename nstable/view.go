@@ -1,0 +1,93 @@
+package nstable
+
+import (
+	"net/netip"
+
+	"nsrouter/dataplane/counters"
+	"nsrouter/dataplane/neigh"
+	"nsrouter/fib"
+)
+
+// DeviceID names a device of the daemon, over all namespaces, for as long as it exists; then it may be given out again.
+type DeviceID = fib.DeviceID
+
+// NamespaceID names a namespace for as long as it exists.
+type NamespaceID uint32
+
+// Init is the namespace that always exists.
+const Init NamespaceID = 0
+
+// Kind is the type of a device.
+type Kind uint8
+
+// Kinds of devices.
+const (
+	Loopback Kind = iota
+	XDP           // a host interface taken over with AF_XDP
+	Veth          // one end of a pair inside the daemon
+	Dummy         // holds addresses, swallows packets
+)
+
+// View is what the data plane sees of the table: immutable, published whole after each change. Workers load it once a round.
+type View struct {
+	// Devices are indexed by DeviceID; nil where there is none. Devices[0] is nil.
+	Devices []*Device
+	// Namespaces are indexed by NamespaceID; nil where there is none.
+	Namespaces []*Namespace
+}
+
+// Device returns the device of an id, or nil.
+func (v *View) Device(id DeviceID) *Device {
+	if int(id) >= len(v.Devices) {
+		return nil
+	}
+	return v.Devices[id]
+}
+
+// Device is a device as published: immutable but for what its pointers lead to. A changed device is a new Device with the same ID.
+type Device struct {
+	ID    DeviceID
+	Index int // ifindex within its namespace; not the host's
+	Name  string
+	Kind  Kind
+	// Namespace is the only namespace that the device is in. This pointer decides where a packet belongs.
+	Namespace *Namespace
+	Peer      DeviceID // other end of a Veth
+	MAC       [6]byte
+	MTU       uint32 // bytes of layer 3
+	Up        bool   // administratively
+	Carrier   bool   // the link is there; for Veth: the peer is up
+	// Addrs are the addresses with their prefix length, in the order in which they were added (the first is the primary one),
+	// link-local IPv6 included.
+	Addrs []netip.Prefix
+	// Owner is the worker that resolves this device's neighbours and holds packets for them.
+	Owner int
+
+	Neighbors *neigh.Table     // written by the owner only
+	Counters  *counters.Device // survive moves and renames
+}
+
+// Usable tells whether packets can enter and leave by the device.
+func (d *Device) Usable() bool { return d.Up && d.Carrier }
+
+// Namespace is a namespace as published. It is one object for the namespace's whole life.
+type Namespace struct {
+	ID  NamespaceID
+	FIB *fib.Table
+	// Name at the time of creation or of the last rename; read under the table's lock, not by workers.
+	Name string
+}
+
+// Datapath is what the table asks of the data plane besides reading views. All may be called with the table's lock held, and return
+// when it is done. A data plane without workers (tests) may do nothing.
+type Datapath interface {
+	// Quiesce returns when no worker uses a view, snapshot or device that was replaced before the call.
+	Quiesce()
+	// SetNeighbor makes an entry, or changes it; packets held for it are sent. state is Permanent, Reachable or Stale.
+	SetNeighbor(d *Device, addr netip.Addr, mac [6]byte, state neigh.State) error
+	// DeleteNeighbor removes an entry and drops what it holds; false if there was none.
+	DeleteNeighbor(d *Device, addr netip.Addr) bool
+	// FlushNeighbors removes all entries and drops what they hold: before a device moves, goes down or is deleted. keepPermanent
+	// leaves the permanent ones.
+	FlushNeighbors(d *Device, keepPermanent bool)
+}
