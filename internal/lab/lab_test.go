@@ -152,7 +152,7 @@ func TestProcesses(t *testing.T) {
 	}
 	p := a.Start("sh", "-c", "echo started; exec sleep 600")
 	l.Eventually(5*time.Second, "output of the process", func() bool { return p.Output() == "started\n" })
-	if rss, err := p.RSS(); err != nil || rss < 1<<16 {
+	if rss, err := p.RSS(); err != nil || rss <= 0 {
 		t.Errorf("RSS %d, %v", rss, err)
 	}
 	if cpu, err := p.CPU(); err != nil || cpu > time.Second {
