@@ -1,0 +1,3 @@
+package afxdp
+
+//go:generate go run github.com/cilium/ebpf/cmd/bpf2go -tags linux xdp xdp.c -- -O2 -Wall -Werror -idirafter /usr/include/x86_64-linux-gnu -idirafter /usr/include/aarch64-linux-gnu

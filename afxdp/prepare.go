@@ -1,0 +1,153 @@
+package afxdp
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"nsrouter/dataplane/frame"
+)
+
+// prepare sets the interface up for a router that sees every packet as it was on the wire, and silences the host's own stack on it.
+func (i *Interface) prepare() error {
+	// Neighbour discovery and routing protocols use multicast groups that the host has not joined.
+	if err := i.membership(unix.PACKET_ADD_MEMBERSHIP, unix.PACKET_MR_ALLMULTI); err != nil {
+		return fmt.Errorf("receive all multicast: %w", err)
+	}
+	for _, setting := range [][2]string{
+		{"ipv6/conf/%s/addr_gen_mode", "1"}, // none: no link-local address when IPv6 is enabled again
+		{"ipv6/conf/%s/disable_ipv6", "1"},
+		{"ipv4/conf/%s/arp_ignore", "8"}, // answer for no address
+	} {
+		if err := i.sysctl(setting[0], setting[1]); err != nil {
+			return err
+		}
+	}
+	// Merged packets fit no frame, and a stripped VLAN tag or one that the hardware filters never reaches the router.
+	for _, feature := range []string{"rx-lro", "rx-gro-hw", "rx-vlan-hw-parse", "rx-vlan-filter"} {
+		i.featureOff(feature)
+	}
+	i.spread()
+	return nil
+}
+
+// membership adds or drops a kind of reception. The kernel counts it off by itself when the daemon ends.
+func (i *Interface) membership(option int, kind uint16) error {
+	return unix.SetsockoptPacketMreq(i.packet, unix.SOL_PACKET, option, &unix.PacketMreq{Ifindex: int32(i.index), Type: kind})
+}
+
+// sysctl sets one of the interface's settings under /proc/sys/net; pattern has %s for its name. One that the kernel has not is
+// skipped.
+func (i *Interface) sysctl(pattern, value string) error {
+	path := func(host string) string { return filepath.Join("/proc/sys/net", fmt.Sprintf(pattern, host)) }
+	was, err := os.ReadFile(path(i.host))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("silence the host's stack: %w", err)
+	}
+	old := strings.TrimSpace(string(was))
+	if old == value {
+		return nil
+	}
+	if err := os.WriteFile(path(i.host), []byte(value), 0); err != nil {
+		return fmt.Errorf("silence the host's stack: %w", err)
+	}
+	i.undo = append(i.undo, undo{path(i.host), func(host string) error {
+		return os.WriteFile(path(host), []byte(old), 0)
+	}})
+	return nil
+}
+
+// featureOff turns an offload off where the driver has it. One that cannot be turned off is noted.
+func (i *Interface) featureOff(feature string) {
+	features, err := i.eth.FeaturesWithState(i.host)
+	if err != nil || !features[feature].Active {
+		return
+	}
+	if err := i.eth.Change(i.host, map[string]bool{feature: false}); err == nil {
+		features, err = i.eth.FeaturesWithState(i.host)
+		if err == nil && !features[feature].Active {
+			i.undo = append(i.undo, undo{feature, func(host string) error {
+				return i.eth.Change(host, map[string]bool{feature: true})
+			}})
+			return
+		}
+	}
+	i.notes = append(i.notes, fmt.Sprintf("offload %s stays on: the driver cannot turn it off", feature))
+}
+
+// RaiseMTU makes the host interface carry packets of n bytes, if it does not yet; it is never lowered before Close.
+func (i *Interface) RaiseMTU(n int) error {
+	if n > frame.MaxMTU {
+		return tooLarge(n, "")
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.change(func(device netlink.Link) error {
+		was := device.Attrs().MTU
+		if was < n {
+			if err := i.nl.LinkSetMTU(device, n); err != nil {
+				return fmt.Errorf("set MTU %d of %s: %w: the driver's limit may be smaller (ip -d link show %s)", n, i.host, err, i.host)
+			}
+			i.undo = append(i.undo, undo{"MTU", func(string) error { return i.nl.LinkSetMTU(device, was) }})
+		}
+		i.mtu = max(was, n)
+		return nil
+	})
+}
+
+// SetUp raises the host interface, if it is down. Close puts it down again.
+func (i *Interface) SetUp() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.change(func(device netlink.Link) error {
+		if device.Attrs().RawFlags&unix.IFF_UP != 0 {
+			return nil
+		}
+		if err := i.nl.LinkSetUp(device); err != nil {
+			return fmt.Errorf("set %s up: %w", i.host, err)
+		}
+		i.undo = append(i.undo, undo{"admin state", func(string) error { return i.nl.LinkSetDown(device) }})
+		return nil
+	})
+}
+
+// SetPromisc makes the interface receive packets to foreign MAC addresses too, or not any more.
+func (i *Interface) SetPromisc(on bool) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.change(func(netlink.Link) error {
+		option := unix.PACKET_ADD_MEMBERSHIP
+		if !on {
+			option = unix.PACKET_DROP_MEMBERSHIP
+		}
+		if i.promisc == on {
+			return nil
+		}
+		if err := i.membership(option, unix.PACKET_MR_PROMISC); err != nil {
+			return fmt.Errorf("set promiscuous reception of %s: %w", i.host, err)
+		}
+		i.promisc = on
+		return nil
+	})
+}
+
+// change makes a change to the interface as it is now, if it is there and ours. The lock is held.
+func (i *Interface) change(do func(netlink.Link) error) error {
+	if i.closed {
+		return fmt.Errorf("%s is closed", i.host)
+	}
+	device, err := i.nl.LinkByIndex(i.index)
+	if err != nil {
+		return fmt.Errorf("%s has vanished: %w", i.host, err)
+	}
+	return do(device)
+}

@@ -1,0 +1,190 @@
+package afxdp
+
+import (
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"nsrouter/dataplane/frame"
+)
+
+const (
+	// FillTarget is how many frames the receive side of a queue has at most (in the fill ring, with the driver, in the receive ring)
+	// where the kernel copies packets. Few frames in circulation stay in the CPU's cache.
+	FillTarget = 1024
+	// FillTargetZeroCopy is the same where the hardware takes frames for its own ring, of up to 1024 entries by default.
+	FillTargetZeroCopy = ringEntries
+
+	// maxKicks bounds the system calls of one Flush; each sends at most the kernel's budget of packets.
+	maxKicks = 16
+	// downRounds is how many calls of Flush pass before an interface that was down is tried again.
+	downRounds = 256
+)
+
+// Statistics are the kernel's counters of one queue (XDP_STATISTICS), in packets unless they say otherwise.
+type Statistics struct {
+	RxDropped       uint64 // dropped for other reasons than the next ones: longer than a frame carries, for instance
+	RxRingFull      uint64 // dropped: the receive ring was full, its worker too slow
+	RxFillEmpty     uint64 // dropped, or times the driver found no frame to receive into
+	RxInvalidDescs  uint64 // fill ring entries that the kernel refused; a fault of ours
+	TxInvalidDescs  uint64 // transmit ring entries that the kernel refused; a fault of ours
+	TxRingEmptyDesc uint64 // times the driver found nothing to send; no fault
+}
+
+// Queue is one receive queue of an interface and the transmit queue of the same number. Only its worker may call it, unless a method says
+// otherwise.
+type Queue struct {
+	parent *Interface
+	pool   *frame.Pool
+	id     uint32
+
+	fd         int // -1 once closed
+	fill       fillRing
+	completion completionRing
+	rx         rxRing
+	tx         txRing
+
+	rxOwner frame.Owner // the receive side
+	txOwner frame.Owner // the transmit side
+	target  int         // frames that the receive side should have
+	held    int         // frames that the receive side has
+	pending int         // frames that the transmit side has
+	pause   int         // calls of Flush to skip, since the interface is down
+
+	gone atomic.Bool // the socket is unbound or closed; set by the worker or by a method of Interface
+}
+
+// ID is the queue's number at its interface, from 0. Any goroutine may ask.
+func (q *Queue) ID() int { return int(q.id) }
+
+// Gone tells whether the socket has lost its interface, as far as has been noticed ([Interface.Gone] looks), or is closed. Any goroutine
+// may ask.
+func (q *Queue) Gone() bool { return q.gone.Load() }
+
+// Receive moves up to len(d) received packets into d and returns how many.
+func (q *Queue) Receive(d []frame.Desc) int {
+	if q.gone.Load() {
+		return 0
+	}
+	n := q.rx.receive(q.pool, d, q.rxOwner)
+	q.held -= n
+	return n
+}
+
+// Transmit queues the first n packets of d and returns n; the others remain the caller's. It stops where the ring is full, and before a
+// packet that is empty or leaves its frame, which the kernel would refuse. Zero-copy drivers may send before Flush.
+func (q *Queue) Transmit(d []frame.Desc) int {
+	if q.gone.Load() {
+		return 0
+	}
+	n := q.tx.send(q.pool, d, q.txOwner)
+	q.pending += n
+	return n
+}
+
+// Pending is the number of frames transmitted and not yet completed.
+func (q *Queue) Pending() int { return q.pending }
+
+// Complete frees into c the frames whose transmission is done, and returns how many.
+func (q *Queue) Complete(c *frame.Cache) int {
+	if q.gone.Load() {
+		return 0
+	}
+	n := q.completion.free(q.pool, c, q.txOwner)
+	q.pending -= n
+	return n
+}
+
+// Refill lends free frames of c to the receive side up to its target, wakes the driver where it asks for that, and returns how many
+// frames the receive side still lacks.
+func (q *Queue) Refill(c *frame.Cache) int {
+	if q.gone.Load() {
+		return 0
+	}
+	if lacks := q.target - q.held; lacks > 0 {
+		q.held += q.fill.lend(q.pool, c, q.rxOwner, lacks)
+	}
+	// Not only after a refill: the driver may have asked just after it found the ring empty and just before the last refill.
+	if q.fill.needWakeup() && q.fill.waiting() > 0 {
+		q.heed(kickReceive(q.fd))
+	}
+	return q.target - q.held
+}
+
+// Flush makes the kernel send what is queued, with a bounded number of system calls; what is left then waits for the next call.
+func (q *Queue) Flush() {
+	if q.gone.Load() {
+		return
+	}
+	if q.pause > 0 {
+		q.pause--
+		return
+	}
+	for range maxKicks {
+		waiting := q.tx.waiting()
+		if waiting == 0 || !q.tx.needWakeup() {
+			return
+		}
+		switch errno := kickTransmit(q.fd); errno {
+		case unix.EINTR:
+		case unix.EAGAIN, unix.EBUSY, unix.ENOBUFS:
+			// The kernel's budget for one call is used up, a packet was dropped, or memory or completions are short: go on as long as
+			// that helps.
+			if q.tx.waiting() == waiting {
+				return
+			}
+		default:
+			q.heed(errno)
+			return
+		}
+	}
+}
+
+// heed acts on what a wake-up call says of the interface: unbound for good, or down for the time being.
+func (q *Queue) heed(errno unix.Errno) {
+	switch errno {
+	case unix.ENXIO:
+		q.gone.Store(true)
+	case unix.ENETDOWN:
+		q.pause = downRounds
+	}
+}
+
+// FD is the descriptor to poll for input when idle, or -1 if there is none any more.
+func (q *Queue) FD() int {
+	if q.gone.Load() {
+		return -1
+	}
+	return q.fd
+}
+
+// Reclaim frees into c all frames that the queue still has, once the interface is closed, and returns how many.
+func (q *Queue) Reclaim(c *frame.Cache) int {
+	n := q.pool.Reclaim(q.rxOwner, c) + q.pool.Reclaim(q.txOwner, c)
+	q.held, q.pending = 0, 0
+	return n
+}
+
+// FillLevel is how many frames lie in the fill ring. A queue whose level stays 0 while RxFillEmpty rises is starved. Any goroutine may ask.
+func (q *Queue) FillLevel() int {
+	q.parent.mu.Lock()
+	defer q.parent.mu.Unlock()
+	if q.fd < 0 {
+		return 0
+	}
+	return int(q.fill.producer.Load() - q.fill.consumer.Load())
+}
+
+// Stats asks the kernel for the queue's counters. Any goroutine may ask; the counters of a closed queue are zero.
+func (q *Queue) Stats() (Statistics, error) {
+	q.parent.mu.Lock()
+	defer q.parent.mu.Unlock()
+	if q.fd < 0 {
+		return Statistics{}, nil
+	}
+	s, err := socketStatistics(q.fd)
+	return Statistics{
+		RxDropped: s.Rx_dropped, RxRingFull: s.Rx_ring_full, RxFillEmpty: s.Rx_fill_ring_empty_descs,
+		RxInvalidDescs: s.Rx_invalid_descs, TxInvalidDescs: s.Tx_invalid_descs, TxRingEmptyDesc: s.Tx_ring_empty_descs,
+	}, err
+}
