@@ -1,0 +1,135 @@
+// Package load makes and counts benchmark traffic on veths, faster than any router there: 64-byte UDP over IPv4.
+//
+// The source is an XDP program that the kernel runs on frames of its own (BPF_PROG_TEST_RUN with BPF_F_TEST_XDP_LIVE_FRAMES), on a
+// thread pinned to a CPU; it redirects each frame into a veth, whose peer must have an XDP program. The sink is an XDP program on the
+// far veth, which counts and drops. Neither builds an skb. See perf/README.md for how to measure with them.
+package load
+
+import (
+	"fmt"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+
+	"nsrouter/internal/lab"
+)
+
+// Port is the UDP destination port of all load: discard.
+const Port = 9
+
+// ttl is what the source sends with; one hop takes one off.
+const ttl = 64
+
+// program loads one program of the object, with its settings, and what it uses.
+func program(name string, settings map[string]any) (*ebpf.Collection, error) {
+	spec, err := loadLoad()
+	if err != nil {
+		return nil, fmt.Errorf("parse the load programs: %w", err)
+	}
+	for key, value := range settings {
+		if err := spec.Variables[key].Set(value); err != nil {
+			return nil, fmt.Errorf("set %s: %w", key, err)
+		}
+	}
+	for other := range spec.Programs {
+		if other != name {
+			delete(spec.Programs, other)
+		}
+	}
+	coll, err := ebpf.NewCollection(spec)
+	if err != nil {
+		return nil, fmt.Errorf("load XDP program %s: %w (it needs root: CAP_BPF and CAP_NET_ADMIN)", name, err)
+	}
+	return coll, nil
+}
+
+// attach attaches the program of a collection to an interface in native mode.
+func attach(coll *ebpf.Collection, name string, to *lab.Interface) (l link.Link, err error) {
+	err = to.Host.NS.Do(func() error {
+		l, err = link.AttachXDP(link.XDPOptions{
+			Program: coll.Programs[name], Interface: to.Index, Flags: link.XDPDriverMode,
+		})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("attach XDP program %s to %s: %w", name, to.Name, err)
+	}
+	return l, nil
+}
+
+// Pass attaches a program that passes every packet to the kernel, until the returned function is called.
+func Pass(to *lab.Interface) (detach func(), err error) {
+	coll, err := program("pass", nil)
+	if err != nil {
+		return nil, err
+	}
+	l, err := attach(coll, "pass", to)
+	if err != nil {
+		coll.Close()
+		return nil, err
+	}
+	return func() { l.Close(); coll.Close() }, nil
+}
+
+// Sink counts and drops the load that arrives on an interface.
+type Sink struct {
+	coll *ebpf.Collection
+	link link.Link
+}
+
+// Counts are totals since a sink was made.
+type Counts struct {
+	Packets uint64
+	// Bad are those of Packets that did not come with the interface's MAC as destination and a TTL lower by one.
+	Bad uint64
+}
+
+// NewSink attaches a sink.
+func NewSink(to *lab.Interface) (*Sink, error) {
+	coll, err := program("sink", map[string]any{
+		"want_mac": [6]byte(to.MAC), "want_ttl": uint8(ttl - 1), "want_port": htons(Port),
+	})
+	if err != nil {
+		return nil, err
+	}
+	l, err := attach(coll, "sink", to)
+	if err != nil {
+		coll.Close()
+		return nil, err
+	}
+	return &Sink{coll: coll, link: l}, nil
+}
+
+// Counts reads the totals, over all CPUs.
+func (s *Sink) Counts() (total Counts, err error) {
+	var perCPU []loadCounts
+	if err := s.coll.Maps["received"].Lookup(uint32(0), &perCPU); err != nil {
+		return total, fmt.Errorf("read the sink's counters: %w", err)
+	}
+	for _, c := range perCPU {
+		total.Packets += c.Packets
+		total.Bad += c.Bad
+	}
+	return total, nil
+}
+
+// Close detaches the sink.
+func (s *Sink) Close() error {
+	err := s.link.Close()
+	s.coll.Close()
+	return err
+}
+
+// pin moves the calling thread, which must be locked, to one CPU, and returns what puts it back.
+func pin(cpu int) (unpin func() error, err error) {
+	var before, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		return nil, fmt.Errorf("read CPU affinity: %w", err)
+	}
+	one.Set(cpu)
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		return nil, fmt.Errorf("pin to CPU %d: %w", cpu, err)
+	}
+	return func() error { return unix.SchedSetaffinity(0, &before) }, nil
+}

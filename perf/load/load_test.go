@@ -1,0 +1,117 @@
+package load_test
+
+import (
+	"net/netip"
+	"runtime"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"nsrouter/internal/lab"
+	"nsrouter/perf/load"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestThroughKernel sends load through the kernel's forwarding, paced and at full rate, and looks for every packet at the sink.
+func TestThroughKernel(t *testing.T) {
+	l := lab.New(t)
+	a, r, b := l.Host("a"), l.Host("r"), l.Host("b")
+	out, in := l.Link(a.End("eth0", "10.0.1.2/24"), r.End("p1", "10.0.1.1/24"), lab.LinkOptions{})
+	_, far := l.Link(r.End("p2", "10.0.2.1/24"), b.End("eth0", "10.0.2.2/24"), lab.LinkOptions{})
+	r.Sysctl("net.ipv4.ip_forward", "1")
+	r.Neighbor("p2", "10.0.2.2", far.MAC.String())
+	detach, err := load.Pass(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(detach)
+	sink, err := load.NewSink(far)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { sink.Close() })
+
+	options := load.SourceOptions{
+		Device: out, To: in.MAC, Src: netip.MustParseAddr("10.0.1.2"), Dst: netip.MustParseAddr("10.0.2.2"), Flows: 16,
+	}
+	for _, rate := range []int{20_000, 0} {
+		options.Rate = rate
+		source, err := load.NewSource(options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // a source can be started again
+			before, err := sink.Counts()
+			if err != nil {
+				t.Fatal(err)
+			}
+			started := time.Now()
+			if err := source.Start(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(300 * time.Millisecond)
+			sent, err := source.Stop()
+			if err != nil {
+				t.Fatal(err)
+			}
+			took := time.Since(started)
+			time.Sleep(100 * time.Millisecond) // what is on the way
+			after, err := sink.Counts()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := after.Packets - before.Packets
+			t.Logf("rate %d: sent %d in %v, arrived %d, bad %d", rate, sent, took, got, after.Bad-before.Bad)
+			if after.Bad != 0 {
+				t.Errorf("rate %d: %d packets with a wrong MAC or TTL", rate, after.Bad)
+			}
+			// At full rate the rings overflow: then it is enough that much goes out and something arrives.
+			if low := sent < 100_000 || got == 0; rate == 0 && low {
+				t.Errorf("full rate: sent %d, arrived %d", sent, got)
+			}
+			if limit := uint64(took.Seconds()*float64(rate)) + 1; rate != 0 && (sent == 0 || sent > limit || got != sent) {
+				t.Errorf("rate %d: sent %d in %v, want at most %d; arrived %d", rate, sent, took, limit, got)
+			}
+		}
+		if err := source.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestSourceOptions(t *testing.T) {
+	l := lab.New(t)
+	a := l.Host("a")
+	near, far := l.Link(a.End("eth0"), a.End("eth1"), lab.LinkOptions{})
+	good := load.SourceOptions{Device: near, To: far.MAC, Src: netip.MustParseAddr("10.0.1.2"), Dst: netip.MustParseAddr("10.0.2.2")}
+	for what, change := range map[string]func(*load.SourceOptions){
+		"odd number of flows": func(o *load.SourceOptions) { o.Flows = 3 },
+		"too many flows":      func(o *load.SourceOptions) { o.Flows = 1 << 16 },
+		"odd destinations":    func(o *load.SourceOptions) { o.Destinations = 5 },
+		"IPv6 destination":    func(o *load.SourceOptions) { o.Dst = netip.IPv6Loopback() },
+	} {
+		o := good
+		change(&o)
+		if s, err := load.NewSource(o); err == nil {
+			s.Close()
+			t.Errorf("%s: accepted", what)
+		}
+	}
+	good.CPU = runtime.NumCPU() + 1000
+	s, err := load.NewSource(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Stop(); err == nil {
+		t.Error("a source on a CPU that is not there reports no error")
+	}
+	if _, err := s.Stop(); err == nil {
+		t.Error("Stop of a source that does not send reports no error")
+	}
+}
