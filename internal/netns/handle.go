@@ -44,6 +44,9 @@ func Anonymous() (*Handle, error) {
 // OfPid returns the namespace that a process (its main thread) is in.
 func OfPid(pid int) (*Handle, error) { return open(fmt.Sprintf("/proc/%d/ns/net", pid)) }
 
+// OfPath returns the namespace that a file leads to, such as the /proc/PID/fd/N of another process.
+func OfPath(path string) (*Handle, error) { return open(path) }
+
 // OfSocket returns the namespace of a socket, which is the one it was made in, for its whole life; fd remains the caller's.
 // For a connection accepted from a unix socket that is the client's namespace. It needs CAP_NET_ADMIN in that namespace.
 func OfSocket(fd int) (*Handle, error) {

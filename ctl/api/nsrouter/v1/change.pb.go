@@ -1042,8 +1042,9 @@ func (x *XdpSpec) GetForce() bool {
 }
 
 type VethSpec struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	PeerName string                 `protobuf:"bytes,1,opt,name=peer_name,json=peerName,proto3" json:"peer_name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// peer_name is chosen where it is left out.
+	PeerName string `protobuf:"bytes,1,opt,name=peer_name,json=peerName,proto3" json:"peer_name,omitempty"`
 	// peer_netns is where the peer is made; empty: the namespace of the link.
 	PeerNetns     string `protobuf:"bytes,2,opt,name=peer_netns,json=peerNetns,proto3" json:"peer_netns,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1399,7 +1400,9 @@ type RouteChange struct {
 	// mtu in bytes; 0: the device's.
 	Mtu uint32 `protobuf:"varint,9,opt,name=mtu,proto3" json:"mtu,omitempty"`
 	// onlink takes the gateway for reachable by dev although no prefix of dev covers it.
-	Onlink        bool `protobuf:"varint,10,opt,name=onlink,proto3" json:"onlink,omitempty"`
+	Onlink bool `protobuf:"varint,10,opt,name=onlink,proto3" json:"onlink,omitempty"`
+	// scope is rtnetlink's RT_SCOPE_*; left out: what fits, and any where a route is deleted.
+	Scope         *uint32 `protobuf:"varint,11,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1502,6 +1505,13 @@ func (x *RouteChange) GetOnlink() bool {
 		return x.Onlink
 	}
 	return false
+}
+
+func (x *RouteChange) GetScope() uint32 {
+	if x != nil && x.Scope != nil {
+		return *x.Scope
+	}
+	return 0
 }
 
 type RouteFlush struct {
@@ -1629,7 +1639,7 @@ type NeighborFlush struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Dev           string                 `protobuf:"bytes,1,opt,name=dev,proto3" json:"dev,omitempty"`
 	Family        Family                 `protobuf:"varint,2,opt,name=family,proto3,enum=nsrouter.v1.Family" json:"family,omitempty"`
-	Address       string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	Prefix        string                 `protobuf:"bytes,3,opt,name=prefix,proto3" json:"prefix,omitempty"`
 	State         NeighborState          `protobuf:"varint,4,opt,name=state,proto3,enum=nsrouter.v1.NeighborState" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1679,9 +1689,9 @@ func (x *NeighborFlush) GetFamily() Family {
 	return Family_FAMILY_UNSPECIFIED
 }
 
-func (x *NeighborFlush) GetAddress() string {
+func (x *NeighborFlush) GetPrefix() string {
 	if x != nil {
-		return x.Address
+		return x.Prefix
 	}
 	return ""
 }
@@ -1887,7 +1897,7 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\x05nodad\x18\x04 \x01(\bR\x05nodad\"M\n" +
 	"\fAddressFlush\x12\x10\n" +
 	"\x03dev\x18\x01 \x01(\tR\x03dev\x12+\n" +
-	"\x06family\x18\x02 \x01(\x0e2\x13.nsrouter.v1.FamilyR\x06family\"\xa4\x02\n" +
+	"\x06family\x18\x02 \x01(\x0e2\x13.nsrouter.v1.FamilyR\x06family\"\xc9\x02\n" +
 	"\vRouteChange\x12%\n" +
 	"\x04verb\x18\x01 \x01(\x0e2\x11.nsrouter.v1.VerbR\x04verb\x12*\n" +
 	"\x04type\x18\x02 \x01(\x0e2\x16.nsrouter.v1.RouteTypeR\x04type\x12\x16\n" +
@@ -1899,8 +1909,10 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\bprotocol\x18\b \x01(\rR\bprotocol\x12\x10\n" +
 	"\x03mtu\x18\t \x01(\rR\x03mtu\x12\x16\n" +
 	"\x06onlink\x18\n" +
-	" \x01(\bR\x06onlinkB\t\n" +
-	"\a_metric\">\n" +
+	" \x01(\bR\x06onlink\x12\x19\n" +
+	"\x05scope\x18\v \x01(\rH\x01R\x05scope\x88\x01\x01B\t\n" +
+	"\a_metricB\b\n" +
+	"\x06_scope\">\n" +
 	"\n" +
 	"RouteFlush\x120\n" +
 	"\x06filter\x18\x01 \x01(\v2\x18.nsrouter.v1.RouteFilterR\x06filter\"\xa7\x01\n" +
@@ -1909,11 +1921,11 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x10\n" +
 	"\x03mac\x18\x03 \x01(\tR\x03mac\x12\x10\n" +
 	"\x03dev\x18\x04 \x01(\tR\x03dev\x120\n" +
-	"\x05state\x18\x05 \x01(\x0e2\x1a.nsrouter.v1.NeighborStateR\x05state\"\x9a\x01\n" +
+	"\x05state\x18\x05 \x01(\x0e2\x1a.nsrouter.v1.NeighborStateR\x05state\"\x98\x01\n" +
 	"\rNeighborFlush\x12\x10\n" +
 	"\x03dev\x18\x01 \x01(\tR\x03dev\x12+\n" +
-	"\x06family\x18\x02 \x01(\x0e2\x13.nsrouter.v1.FamilyR\x06family\x12\x18\n" +
-	"\aaddress\x18\x03 \x01(\tR\aaddress\x120\n" +
+	"\x06family\x18\x02 \x01(\x0e2\x13.nsrouter.v1.FamilyR\x06family\x12\x16\n" +
+	"\x06prefix\x18\x03 \x01(\tR\x06prefix\x120\n" +
 	"\x05state\x18\x04 \x01(\x0e2\x1a.nsrouter.v1.NeighborStateR\x05state\"\x98\x02\n" +
 	"\vRouteFilter\x12+\n" +
 	"\x06family\x18\x01 \x01(\x0e2\x13.nsrouter.v1.FamilyR\x06family\x12\x16\n" +

@@ -64,24 +64,24 @@ const (
 // RouterServiceClient is a client for the nsrouter.v1.RouterService service.
 type RouterServiceClient interface {
 	// Change makes one change; it is durable when the call returns.
-	Change(context.Context, *connect.Request[v1.ChangeRequest]) (*connect.Response[v1.ChangeResponse], error)
+	Change(context.Context, *v1.ChangeRequest) (*v1.ChangeResponse, error)
 	// Batch makes changes in their order, many to a transaction, and stops at the first that fails (unless forced).
 	// What came before stays.
-	Batch(context.Context) *connect.ClientStreamForClient[v1.BatchRequest, v1.BatchResponse]
-	ListNetns(context.Context, *connect.Request[v1.ListNetnsRequest]) (*connect.ServerStreamForClient[v1.ListNetnsResponse], error)
-	ListLinks(context.Context, *connect.Request[v1.ListLinksRequest]) (*connect.ServerStreamForClient[v1.ListLinksResponse], error)
-	ListRoutes(context.Context, *connect.Request[v1.ListRoutesRequest]) (*connect.ServerStreamForClient[v1.ListRoutesResponse], error)
-	ListNeighbors(context.Context, *connect.Request[v1.ListNeighborsRequest]) (*connect.ServerStreamForClient[v1.ListNeighborsResponse], error)
+	Batch(context.Context) (*connect.ClientStreamForClientSimple[v1.BatchRequest, v1.BatchResponse], error)
+	ListNetns(context.Context, *v1.ListNetnsRequest) (*connect.ServerStreamForClient[v1.ListNetnsResponse], error)
+	ListLinks(context.Context, *v1.ListLinksRequest) (*connect.ServerStreamForClient[v1.ListLinksResponse], error)
+	ListRoutes(context.Context, *v1.ListRoutesRequest) (*connect.ServerStreamForClient[v1.ListRoutesResponse], error)
+	ListNeighbors(context.Context, *v1.ListNeighborsRequest) (*connect.ServerStreamForClient[v1.ListNeighborsResponse], error)
 	// GetRoute tells the way that a packet would take.
-	GetRoute(context.Context, *connect.Request[v1.GetRouteRequest]) (*connect.Response[v1.GetRouteResponse], error)
+	GetRoute(context.Context, *v1.GetRouteRequest) (*v1.GetRouteResponse, error)
 	// Monitor tells of changes from now on; its first message is empty and says that it listens.
-	Monitor(context.Context, *connect.Request[v1.MonitorRequest]) (*connect.ServerStreamForClient[v1.MonitorResponse], error)
+	Monitor(context.Context, *v1.MonitorRequest) (*connect.ServerStreamForClient[v1.MonitorResponse], error)
 	// IdentifyNetns tells the router namespace of a process.
-	IdentifyNetns(context.Context, *connect.Request[v1.IdentifyNetnsRequest]) (*connect.Response[v1.IdentifyNetnsResponse], error)
+	IdentifyNetns(context.Context, *v1.IdentifyNetnsRequest) (*v1.IdentifyNetnsResponse, error)
 	// GetNetnsPath tells where the Linux network namespace of a router namespace can be opened.
-	GetNetnsPath(context.Context, *connect.Request[v1.GetNetnsPathRequest]) (*connect.Response[v1.GetNetnsPathResponse], error)
+	GetNetnsPath(context.Context, *v1.GetNetnsPathRequest) (*v1.GetNetnsPathResponse, error)
 	// ListPids tells the processes in a router namespace.
-	ListPids(context.Context, *connect.Request[v1.ListPidsRequest]) (*connect.Response[v1.ListPidsResponse], error)
+	ListPids(context.Context, *v1.ListPidsRequest) (*v1.ListPidsResponse, error)
 }
 
 // NewRouterServiceClient constructs a client for the nsrouter.v1.RouterService service. By default,
@@ -180,81 +180,101 @@ type routerServiceClient struct {
 }
 
 // Change calls nsrouter.v1.RouterService.Change.
-func (c *routerServiceClient) Change(ctx context.Context, req *connect.Request[v1.ChangeRequest]) (*connect.Response[v1.ChangeResponse], error) {
-	return c.change.CallUnary(ctx, req)
+func (c *routerServiceClient) Change(ctx context.Context, req *v1.ChangeRequest) (*v1.ChangeResponse, error) {
+	response, err := c.change.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
 }
 
 // Batch calls nsrouter.v1.RouterService.Batch.
-func (c *routerServiceClient) Batch(ctx context.Context) *connect.ClientStreamForClient[v1.BatchRequest, v1.BatchResponse] {
-	return c.batch.CallClientStream(ctx)
+func (c *routerServiceClient) Batch(ctx context.Context) (*connect.ClientStreamForClientSimple[v1.BatchRequest, v1.BatchResponse], error) {
+	return c.batch.CallClientStreamSimple(ctx)
 }
 
 // ListNetns calls nsrouter.v1.RouterService.ListNetns.
-func (c *routerServiceClient) ListNetns(ctx context.Context, req *connect.Request[v1.ListNetnsRequest]) (*connect.ServerStreamForClient[v1.ListNetnsResponse], error) {
-	return c.listNetns.CallServerStream(ctx, req)
+func (c *routerServiceClient) ListNetns(ctx context.Context, req *v1.ListNetnsRequest) (*connect.ServerStreamForClient[v1.ListNetnsResponse], error) {
+	return c.listNetns.CallServerStream(ctx, connect.NewRequest(req))
 }
 
 // ListLinks calls nsrouter.v1.RouterService.ListLinks.
-func (c *routerServiceClient) ListLinks(ctx context.Context, req *connect.Request[v1.ListLinksRequest]) (*connect.ServerStreamForClient[v1.ListLinksResponse], error) {
-	return c.listLinks.CallServerStream(ctx, req)
+func (c *routerServiceClient) ListLinks(ctx context.Context, req *v1.ListLinksRequest) (*connect.ServerStreamForClient[v1.ListLinksResponse], error) {
+	return c.listLinks.CallServerStream(ctx, connect.NewRequest(req))
 }
 
 // ListRoutes calls nsrouter.v1.RouterService.ListRoutes.
-func (c *routerServiceClient) ListRoutes(ctx context.Context, req *connect.Request[v1.ListRoutesRequest]) (*connect.ServerStreamForClient[v1.ListRoutesResponse], error) {
-	return c.listRoutes.CallServerStream(ctx, req)
+func (c *routerServiceClient) ListRoutes(ctx context.Context, req *v1.ListRoutesRequest) (*connect.ServerStreamForClient[v1.ListRoutesResponse], error) {
+	return c.listRoutes.CallServerStream(ctx, connect.NewRequest(req))
 }
 
 // ListNeighbors calls nsrouter.v1.RouterService.ListNeighbors.
-func (c *routerServiceClient) ListNeighbors(ctx context.Context, req *connect.Request[v1.ListNeighborsRequest]) (*connect.ServerStreamForClient[v1.ListNeighborsResponse], error) {
-	return c.listNeighbors.CallServerStream(ctx, req)
+func (c *routerServiceClient) ListNeighbors(ctx context.Context, req *v1.ListNeighborsRequest) (*connect.ServerStreamForClient[v1.ListNeighborsResponse], error) {
+	return c.listNeighbors.CallServerStream(ctx, connect.NewRequest(req))
 }
 
 // GetRoute calls nsrouter.v1.RouterService.GetRoute.
-func (c *routerServiceClient) GetRoute(ctx context.Context, req *connect.Request[v1.GetRouteRequest]) (*connect.Response[v1.GetRouteResponse], error) {
-	return c.getRoute.CallUnary(ctx, req)
+func (c *routerServiceClient) GetRoute(ctx context.Context, req *v1.GetRouteRequest) (*v1.GetRouteResponse, error) {
+	response, err := c.getRoute.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
 }
 
 // Monitor calls nsrouter.v1.RouterService.Monitor.
-func (c *routerServiceClient) Monitor(ctx context.Context, req *connect.Request[v1.MonitorRequest]) (*connect.ServerStreamForClient[v1.MonitorResponse], error) {
-	return c.monitor.CallServerStream(ctx, req)
+func (c *routerServiceClient) Monitor(ctx context.Context, req *v1.MonitorRequest) (*connect.ServerStreamForClient[v1.MonitorResponse], error) {
+	return c.monitor.CallServerStream(ctx, connect.NewRequest(req))
 }
 
 // IdentifyNetns calls nsrouter.v1.RouterService.IdentifyNetns.
-func (c *routerServiceClient) IdentifyNetns(ctx context.Context, req *connect.Request[v1.IdentifyNetnsRequest]) (*connect.Response[v1.IdentifyNetnsResponse], error) {
-	return c.identifyNetns.CallUnary(ctx, req)
+func (c *routerServiceClient) IdentifyNetns(ctx context.Context, req *v1.IdentifyNetnsRequest) (*v1.IdentifyNetnsResponse, error) {
+	response, err := c.identifyNetns.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
 }
 
 // GetNetnsPath calls nsrouter.v1.RouterService.GetNetnsPath.
-func (c *routerServiceClient) GetNetnsPath(ctx context.Context, req *connect.Request[v1.GetNetnsPathRequest]) (*connect.Response[v1.GetNetnsPathResponse], error) {
-	return c.getNetnsPath.CallUnary(ctx, req)
+func (c *routerServiceClient) GetNetnsPath(ctx context.Context, req *v1.GetNetnsPathRequest) (*v1.GetNetnsPathResponse, error) {
+	response, err := c.getNetnsPath.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
 }
 
 // ListPids calls nsrouter.v1.RouterService.ListPids.
-func (c *routerServiceClient) ListPids(ctx context.Context, req *connect.Request[v1.ListPidsRequest]) (*connect.Response[v1.ListPidsResponse], error) {
-	return c.listPids.CallUnary(ctx, req)
+func (c *routerServiceClient) ListPids(ctx context.Context, req *v1.ListPidsRequest) (*v1.ListPidsResponse, error) {
+	response, err := c.listPids.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
 }
 
 // RouterServiceHandler is an implementation of the nsrouter.v1.RouterService service.
 type RouterServiceHandler interface {
 	// Change makes one change; it is durable when the call returns.
-	Change(context.Context, *connect.Request[v1.ChangeRequest]) (*connect.Response[v1.ChangeResponse], error)
+	Change(context.Context, *v1.ChangeRequest) (*v1.ChangeResponse, error)
 	// Batch makes changes in their order, many to a transaction, and stops at the first that fails (unless forced).
 	// What came before stays.
-	Batch(context.Context, *connect.ClientStream[v1.BatchRequest]) (*connect.Response[v1.BatchResponse], error)
-	ListNetns(context.Context, *connect.Request[v1.ListNetnsRequest], *connect.ServerStream[v1.ListNetnsResponse]) error
-	ListLinks(context.Context, *connect.Request[v1.ListLinksRequest], *connect.ServerStream[v1.ListLinksResponse]) error
-	ListRoutes(context.Context, *connect.Request[v1.ListRoutesRequest], *connect.ServerStream[v1.ListRoutesResponse]) error
-	ListNeighbors(context.Context, *connect.Request[v1.ListNeighborsRequest], *connect.ServerStream[v1.ListNeighborsResponse]) error
+	Batch(context.Context, *connect.ClientStream[v1.BatchRequest]) (*v1.BatchResponse, error)
+	ListNetns(context.Context, *v1.ListNetnsRequest, *connect.ServerStream[v1.ListNetnsResponse]) error
+	ListLinks(context.Context, *v1.ListLinksRequest, *connect.ServerStream[v1.ListLinksResponse]) error
+	ListRoutes(context.Context, *v1.ListRoutesRequest, *connect.ServerStream[v1.ListRoutesResponse]) error
+	ListNeighbors(context.Context, *v1.ListNeighborsRequest, *connect.ServerStream[v1.ListNeighborsResponse]) error
 	// GetRoute tells the way that a packet would take.
-	GetRoute(context.Context, *connect.Request[v1.GetRouteRequest]) (*connect.Response[v1.GetRouteResponse], error)
+	GetRoute(context.Context, *v1.GetRouteRequest) (*v1.GetRouteResponse, error)
 	// Monitor tells of changes from now on; its first message is empty and says that it listens.
-	Monitor(context.Context, *connect.Request[v1.MonitorRequest], *connect.ServerStream[v1.MonitorResponse]) error
+	Monitor(context.Context, *v1.MonitorRequest, *connect.ServerStream[v1.MonitorResponse]) error
 	// IdentifyNetns tells the router namespace of a process.
-	IdentifyNetns(context.Context, *connect.Request[v1.IdentifyNetnsRequest]) (*connect.Response[v1.IdentifyNetnsResponse], error)
+	IdentifyNetns(context.Context, *v1.IdentifyNetnsRequest) (*v1.IdentifyNetnsResponse, error)
 	// GetNetnsPath tells where the Linux network namespace of a router namespace can be opened.
-	GetNetnsPath(context.Context, *connect.Request[v1.GetNetnsPathRequest]) (*connect.Response[v1.GetNetnsPathResponse], error)
+	GetNetnsPath(context.Context, *v1.GetNetnsPathRequest) (*v1.GetNetnsPathResponse, error)
 	// ListPids tells the processes in a router namespace.
-	ListPids(context.Context, *connect.Request[v1.ListPidsRequest]) (*connect.Response[v1.ListPidsResponse], error)
+	ListPids(context.Context, *v1.ListPidsRequest) (*v1.ListPidsResponse, error)
 }
 
 // NewRouterServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -264,67 +284,67 @@ type RouterServiceHandler interface {
 // and JSON codecs. They also support gzip compression.
 func NewRouterServiceHandler(svc RouterServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
 	routerServiceMethods := v1.File_nsrouter_v1_router_proto.Services().ByName("RouterService").Methods()
-	routerServiceChangeHandler := connect.NewUnaryHandler(
+	routerServiceChangeHandler := connect.NewUnaryHandlerSimple(
 		RouterServiceChangeProcedure,
 		svc.Change,
 		connect.WithSchema(routerServiceMethods.ByName("Change")),
 		connect.WithHandlerOptions(opts...),
 	)
-	routerServiceBatchHandler := connect.NewClientStreamHandler(
+	routerServiceBatchHandler := connect.NewClientStreamHandlerSimple(
 		RouterServiceBatchProcedure,
 		svc.Batch,
 		connect.WithSchema(routerServiceMethods.ByName("Batch")),
 		connect.WithHandlerOptions(opts...),
 	)
-	routerServiceListNetnsHandler := connect.NewServerStreamHandler(
+	routerServiceListNetnsHandler := connect.NewServerStreamHandlerSimple(
 		RouterServiceListNetnsProcedure,
 		svc.ListNetns,
 		connect.WithSchema(routerServiceMethods.ByName("ListNetns")),
 		connect.WithHandlerOptions(opts...),
 	)
-	routerServiceListLinksHandler := connect.NewServerStreamHandler(
+	routerServiceListLinksHandler := connect.NewServerStreamHandlerSimple(
 		RouterServiceListLinksProcedure,
 		svc.ListLinks,
 		connect.WithSchema(routerServiceMethods.ByName("ListLinks")),
 		connect.WithHandlerOptions(opts...),
 	)
-	routerServiceListRoutesHandler := connect.NewServerStreamHandler(
+	routerServiceListRoutesHandler := connect.NewServerStreamHandlerSimple(
 		RouterServiceListRoutesProcedure,
 		svc.ListRoutes,
 		connect.WithSchema(routerServiceMethods.ByName("ListRoutes")),
 		connect.WithHandlerOptions(opts...),
 	)
-	routerServiceListNeighborsHandler := connect.NewServerStreamHandler(
+	routerServiceListNeighborsHandler := connect.NewServerStreamHandlerSimple(
 		RouterServiceListNeighborsProcedure,
 		svc.ListNeighbors,
 		connect.WithSchema(routerServiceMethods.ByName("ListNeighbors")),
 		connect.WithHandlerOptions(opts...),
 	)
-	routerServiceGetRouteHandler := connect.NewUnaryHandler(
+	routerServiceGetRouteHandler := connect.NewUnaryHandlerSimple(
 		RouterServiceGetRouteProcedure,
 		svc.GetRoute,
 		connect.WithSchema(routerServiceMethods.ByName("GetRoute")),
 		connect.WithHandlerOptions(opts...),
 	)
-	routerServiceMonitorHandler := connect.NewServerStreamHandler(
+	routerServiceMonitorHandler := connect.NewServerStreamHandlerSimple(
 		RouterServiceMonitorProcedure,
 		svc.Monitor,
 		connect.WithSchema(routerServiceMethods.ByName("Monitor")),
 		connect.WithHandlerOptions(opts...),
 	)
-	routerServiceIdentifyNetnsHandler := connect.NewUnaryHandler(
+	routerServiceIdentifyNetnsHandler := connect.NewUnaryHandlerSimple(
 		RouterServiceIdentifyNetnsProcedure,
 		svc.IdentifyNetns,
 		connect.WithSchema(routerServiceMethods.ByName("IdentifyNetns")),
 		connect.WithHandlerOptions(opts...),
 	)
-	routerServiceGetNetnsPathHandler := connect.NewUnaryHandler(
+	routerServiceGetNetnsPathHandler := connect.NewUnaryHandlerSimple(
 		RouterServiceGetNetnsPathProcedure,
 		svc.GetNetnsPath,
 		connect.WithSchema(routerServiceMethods.ByName("GetNetnsPath")),
 		connect.WithHandlerOptions(opts...),
 	)
-	routerServiceListPidsHandler := connect.NewUnaryHandler(
+	routerServiceListPidsHandler := connect.NewUnaryHandlerSimple(
 		RouterServiceListPidsProcedure,
 		svc.ListPids,
 		connect.WithSchema(routerServiceMethods.ByName("ListPids")),
@@ -363,46 +383,46 @@ func NewRouterServiceHandler(svc RouterServiceHandler, opts ...connect.HandlerOp
 // UnimplementedRouterServiceHandler returns CodeUnimplemented from all methods.
 type UnimplementedRouterServiceHandler struct{}
 
-func (UnimplementedRouterServiceHandler) Change(context.Context, *connect.Request[v1.ChangeRequest]) (*connect.Response[v1.ChangeResponse], error) {
+func (UnimplementedRouterServiceHandler) Change(context.Context, *v1.ChangeRequest) (*v1.ChangeResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("nsrouter.v1.RouterService.Change is not implemented"))
 }
 
-func (UnimplementedRouterServiceHandler) Batch(context.Context, *connect.ClientStream[v1.BatchRequest]) (*connect.Response[v1.BatchResponse], error) {
+func (UnimplementedRouterServiceHandler) Batch(context.Context, *connect.ClientStream[v1.BatchRequest]) (*v1.BatchResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("nsrouter.v1.RouterService.Batch is not implemented"))
 }
 
-func (UnimplementedRouterServiceHandler) ListNetns(context.Context, *connect.Request[v1.ListNetnsRequest], *connect.ServerStream[v1.ListNetnsResponse]) error {
+func (UnimplementedRouterServiceHandler) ListNetns(context.Context, *v1.ListNetnsRequest, *connect.ServerStream[v1.ListNetnsResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("nsrouter.v1.RouterService.ListNetns is not implemented"))
 }
 
-func (UnimplementedRouterServiceHandler) ListLinks(context.Context, *connect.Request[v1.ListLinksRequest], *connect.ServerStream[v1.ListLinksResponse]) error {
+func (UnimplementedRouterServiceHandler) ListLinks(context.Context, *v1.ListLinksRequest, *connect.ServerStream[v1.ListLinksResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("nsrouter.v1.RouterService.ListLinks is not implemented"))
 }
 
-func (UnimplementedRouterServiceHandler) ListRoutes(context.Context, *connect.Request[v1.ListRoutesRequest], *connect.ServerStream[v1.ListRoutesResponse]) error {
+func (UnimplementedRouterServiceHandler) ListRoutes(context.Context, *v1.ListRoutesRequest, *connect.ServerStream[v1.ListRoutesResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("nsrouter.v1.RouterService.ListRoutes is not implemented"))
 }
 
-func (UnimplementedRouterServiceHandler) ListNeighbors(context.Context, *connect.Request[v1.ListNeighborsRequest], *connect.ServerStream[v1.ListNeighborsResponse]) error {
+func (UnimplementedRouterServiceHandler) ListNeighbors(context.Context, *v1.ListNeighborsRequest, *connect.ServerStream[v1.ListNeighborsResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("nsrouter.v1.RouterService.ListNeighbors is not implemented"))
 }
 
-func (UnimplementedRouterServiceHandler) GetRoute(context.Context, *connect.Request[v1.GetRouteRequest]) (*connect.Response[v1.GetRouteResponse], error) {
+func (UnimplementedRouterServiceHandler) GetRoute(context.Context, *v1.GetRouteRequest) (*v1.GetRouteResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("nsrouter.v1.RouterService.GetRoute is not implemented"))
 }
 
-func (UnimplementedRouterServiceHandler) Monitor(context.Context, *connect.Request[v1.MonitorRequest], *connect.ServerStream[v1.MonitorResponse]) error {
+func (UnimplementedRouterServiceHandler) Monitor(context.Context, *v1.MonitorRequest, *connect.ServerStream[v1.MonitorResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("nsrouter.v1.RouterService.Monitor is not implemented"))
 }
 
-func (UnimplementedRouterServiceHandler) IdentifyNetns(context.Context, *connect.Request[v1.IdentifyNetnsRequest]) (*connect.Response[v1.IdentifyNetnsResponse], error) {
+func (UnimplementedRouterServiceHandler) IdentifyNetns(context.Context, *v1.IdentifyNetnsRequest) (*v1.IdentifyNetnsResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("nsrouter.v1.RouterService.IdentifyNetns is not implemented"))
 }
 
-func (UnimplementedRouterServiceHandler) GetNetnsPath(context.Context, *connect.Request[v1.GetNetnsPathRequest]) (*connect.Response[v1.GetNetnsPathResponse], error) {
+func (UnimplementedRouterServiceHandler) GetNetnsPath(context.Context, *v1.GetNetnsPathRequest) (*v1.GetNetnsPathResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("nsrouter.v1.RouterService.GetNetnsPath is not implemented"))
 }
 
-func (UnimplementedRouterServiceHandler) ListPids(context.Context, *connect.Request[v1.ListPidsRequest]) (*connect.Response[v1.ListPidsResponse], error) {
+func (UnimplementedRouterServiceHandler) ListPids(context.Context, *v1.ListPidsRequest) (*v1.ListPidsResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("nsrouter.v1.RouterService.ListPids is not implemented"))
 }

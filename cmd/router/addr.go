@@ -1,0 +1,289 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	v1 "nsrouter/ctl/api/nsrouter/v1"
+)
+
+const addrUsage = `
+router address { add | replace } CIDR dev NAME [ nodad ]
+router address delete CIDR dev NAME
+router address flush dev NAME
+router address show [ [ dev ] NAME ] [ up ] [ type T ] [ to PREFIX ] [ scope { global | link | host } ]
+`
+
+func addrCommands() []command {
+	return []command{
+		{names: []string{"add"}, change: addrChange(v1.Verb_VERB_ADD)},
+		{names: []string{"change", "replace"}, change: addrChange(v1.Verb_VERB_REPLACE)},
+		{names: []string{"delete"}, change: addrChange(v1.Verb_VERB_DELETE)},
+		{names: []string{"show", "lst", "list"}, run: (*cli).addrShow},
+		{names: []string{"flush"}, change: addrFlush},
+	}
+}
+
+func addrChange(verb v1.Verb) func(*cli, *args) *v1.ChangeRequest {
+	return func(c *cli, a *args) *v1.ChangeRequest {
+		change := &v1.AddressChange{Verb: verb}
+		for a.more() {
+			switch w := a.next(); {
+			case w == "dev":
+				change.Dev = a.device("dev")
+			case w == "nodad":
+				change.Nodad = true
+			case unsupportedAddrWord(w):
+				a.fail("%q is not supported yet", w)
+			default:
+				if w == "local" {
+					w = a.value("local")
+				} else if change.Cidr != "" {
+					a.garbage(w, "local")
+				}
+				change.Cidr = a.localAddress(w, c.family, verb)
+			}
+		}
+		switch {
+		case change.Cidr == "":
+			a.fail("not enough information: the address is missing")
+		case change.Dev == "":
+			a.fail("not enough information: \"dev\" argument is required")
+		}
+		return &v1.ChangeRequest{Op: &v1.ChangeRequest_Address{Address: change}}
+	}
+}
+
+// localAddress is an address with its length. To delete one, the length may be left out, and is left out then.
+func (a *args) localAddress(s string, family v1.Family, verb v1.Verb) string {
+	if isDefault(s) {
+		a.fail("any valid address is expected rather than %q", s)
+	}
+	p := a.toPrefix(s, family)
+	if verb == v1.Verb_VERB_DELETE && !strings.Contains(s, "/") {
+		p, _, _ = strings.Cut(p, "/")
+	}
+	return p
+}
+
+func unsupportedAddrWord(w string) bool {
+	switch w {
+	case "peer", "remote", "broadcast", "brd", "anycast", "scope", "label", "metric", "priority", "valid_lft", "preferred_lft",
+		"home", "mngtmpaddr", "noprefixroute", "autojoin", "proto":
+		return true
+	}
+	return false
+}
+
+func addrFlush(c *cli, a *args) *v1.ChangeRequest {
+	flush := &v1.AddressFlush{Family: c.family}
+	for a.more() {
+		flush.Dev = a.bareDevice(a.next())
+	}
+	if flush.Dev == "" {
+		a.fail("flush requires arguments: \"address flush dev NAME\"")
+	}
+	return &v1.ChangeRequest{Op: &v1.ChangeRequest_AddressFlush{AddressFlush: flush}}
+}
+
+// addrFilter chooses addresses to show. With one, links without such an address are left out, and so is what is of layer 2.
+type addrFilter struct {
+	family v1.Family
+	to     netip.Prefix
+	scope  string
+}
+
+func (f *addrFilter) set() bool {
+	return f.family != v1.Family_FAMILY_UNSPECIFIED || f.to.IsValid() || f.scope != ""
+}
+
+func (f *addrFilter) wants(p netip.Prefix, scope string) bool {
+	return fits(f.family, p.Addr()) && (!f.to.IsValid() || f.to.Contains(p.Addr())) && (f.scope == "" || f.scope == scope)
+}
+
+func (c *cli) addrShow(ctx context.Context, a *args) error {
+	req := &v1.ListLinksRequest{Netns: c.netns, Stats: c.stats}
+	filter := addrFilter{family: c.family}
+	upOnly := false
+	for a.more() {
+		switch w := a.next(); {
+		case w == "up":
+			upOnly = true
+		case w == "type":
+			req.Type = a.value("type")
+		case w == "to":
+			filter.to, _ = netip.ParsePrefix(a.toPrefix(a.value("to"), c.family))
+			filter.to = filter.to.Masked()
+		case w == "scope":
+			filter.scope = scopeName(a.scope())
+		default:
+			req.Dev = a.bareDevice(w)
+		}
+	}
+	if err := a.done(); err != nil {
+		return err
+	}
+	stream, err := c.client.ListLinks(ctx, req)
+	if err != nil {
+		return err
+	}
+	return show(c, stream, (*v1.ListLinksResponse).GetLinks, func(l *v1.Link) (record, bool) {
+		addrs := addrObjects(l.Name, l.Addresses, &filter)
+		return c.addrRecord(l, addrs, filter.set()), (l.Up || !upOnly) && (len(addrs) > 0 || !filter.set())
+	})
+}
+
+// addrJSON is an address as "ip -j addr show" has it.
+type addrJSON struct {
+	Family    string `json:"family"`
+	Local     string `json:"local"`
+	PrefixLen int    `json:"prefixlen"`
+	Broadcast string `json:"broadcast,omitempty"`
+	Scope     string `json:"scope"`
+	Secondary bool   `json:"secondary,omitempty"`
+	NoDAD     bool   `json:"nodad,omitempty"`
+	Label     string `json:"label,omitempty"`
+	Valid     uint32 `json:"valid_life_time"`
+	Preferred uint32 `json:"preferred_life_time"`
+}
+
+// forever is the lifetime of an address that has no end, in seconds.
+const forever = 1<<32 - 1
+
+func addrObject(dev string, a *v1.Address) addrJSON {
+	p, _ := netip.ParsePrefix(a.Cidr)
+	o := addrJSON{
+		Family: "inet6", Local: p.Addr().String(), PrefixLen: p.Bits(), Broadcast: a.Broadcast, Scope: scopeName(a.Scope),
+		Secondary: a.Secondary, NoDAD: a.Nodad, Valid: forever, Preferred: forever,
+	}
+	if p.Addr().Is4() {
+		o.Family, o.Label, o.NoDAD = "inet", dev, false
+	}
+	return o
+}
+
+// addrObjects are the addresses that filter wants in the kernel's order: IPv4, of these the secondary ones last, then IPv6, link-local
+// last.
+func addrObjects(dev string, addrs []*v1.Address, filter *addrFilter) []addrJSON {
+	all := make([]addrJSON, 0, len(addrs))
+	for _, a := range addrs {
+		p, _ := netip.ParsePrefix(a.Cidr)
+		if filter.wants(p, scopeName(a.Scope)) {
+			all = append(all, addrObject(dev, a))
+		}
+	}
+	rank := func(a addrJSON) int {
+		switch {
+		case a.Family == "inet" && !a.Secondary:
+			return 0
+		case a.Family == "inet":
+			return 1
+		case a.Scope == "link":
+			return 3
+		}
+		return 2
+	}
+	slices.SortStableFunc(all, func(a, b addrJSON) int { return cmp.Compare(rank(a), rank(b)) })
+	return all
+}
+
+func (c *cli) addrRecord(l *v1.Link, addrs []addrJSON, filtered bool) record {
+	o := linkObject(l)
+	o.LinkMode = ""
+	if c.brief {
+		return briefAddrs(&o, addrs)
+	}
+	if filtered {
+		o.LinkType, o.Address, o.Broadcast = "", "", ""
+	}
+	o.AddrInfo = &addrs
+	if l.Stats != nil {
+		o.statsJSON = statsObject(l.Stats)
+	}
+	return record{json: o, text: func() string {
+		var b strings.Builder
+		b.WriteString(linkHead(&o))
+		if !filtered {
+			b.WriteString(linkAddress(&o))
+		}
+		for _, a := range addrs {
+			fmt.Fprintf(&b, "    %s\n       valid_lft forever preferred_lft forever\n", addrText(&a))
+		}
+		b.WriteString(statsText(l.Stats))
+		return b.String()
+	}}
+}
+
+func addrText(a *addrJSON) string {
+	s := fmt.Sprintf("%s %s/%d ", a.Family, a.Local, a.PrefixLen)
+	if a.Broadcast != "" {
+		s += "brd " + a.Broadcast + " "
+	}
+	s += "scope " + a.Scope + " "
+	if a.Secondary {
+		s += "secondary "
+	}
+	if a.NoDAD {
+		s += "nodad "
+	}
+	return s + a.Label
+}
+
+func briefAddrs(o *linkJSON, addrs []addrJSON) record {
+	short := make([]briefAddr, len(addrs))
+	for i, a := range addrs {
+		short[i] = briefAddr{a.Local, a.PrefixLen}
+	}
+	b := briefJSON{Link: o.Link, LinkIndex: o.LinkIndex, IfName: o.IfName, OperState: o.OperState, AddrInfo: &short}
+	return record{json: b, text: func() string {
+		s := briefHead(o)
+		for _, a := range short {
+			s += fmt.Sprintf("%s/%d ", a.Local, a.PrefixLen)
+		}
+		return s + "\n"
+	}}
+}
+
+// scopes of rtnetlink that have a name.
+const (
+	scopeUniverse = 0
+	scopeSite     = 200
+	scopeLink     = 253
+	scopeHost     = 254
+	scopeNowhere  = 255
+)
+
+func scopeName(n uint32) string {
+	switch n {
+	case scopeUniverse:
+		return "global"
+	case scopeSite:
+		return "site"
+	case scopeLink:
+		return "link"
+	case scopeHost:
+		return "host"
+	case scopeNowhere:
+		return "nowhere"
+	}
+	return strconv.FormatUint(uint64(n), 10)
+}
+
+func (a *args) scope() uint32 {
+	s := a.value("scope")
+	for _, n := range []uint32{scopeUniverse, scopeSite, scopeLink, scopeHost, scopeNowhere} {
+		if s == scopeName(n) {
+			return n
+		}
+	}
+	n, err := strconv.ParseUint(s, 0, 8)
+	if err != nil {
+		a.fail("argument %q is wrong: \"scope\" is global, link, host or a number", s)
+	}
+	return uint32(n)
+}

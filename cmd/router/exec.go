@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	v1 "nsrouter/ctl/api/nsrouter/v1"
+	"nsrouter/internal/netns"
+)
+
+// netnsExec becomes the command, inside the namespace. Within a batch, which goes on afterwards, a child does that.
+func (c *cli) netnsExec(ctx context.Context, a *args) error {
+	name := a.namespace("exec")
+	if a.more() && a.peek() == "--" {
+		a.at++
+	}
+	if !a.more() {
+		a.fail("command line is not complete: no command specified: \"netns exec NAME CMD\"")
+		return a.err
+	}
+	words := a.rest()
+	if c.queue != nil {
+		return c.execChild(ctx, name, words)
+	}
+	got, err := c.client.GetNetnsPath(ctx, &v1.GetNetnsPathRequest{Netns: name})
+	if err != nil {
+		return err
+	}
+	if err := enter(got.Path, name); err != nil {
+		if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES) {
+			return fmt.Errorf("netns exec %s: %w: it needs CAP_SYS_ADMIN: run it as root", name, errno(err))
+		}
+		return fmt.Errorf("netns exec %s: %w", name, err)
+	}
+	path, err := exec.LookPath(words[0])
+	if err != nil {
+		return fmt.Errorf("exec of %q failed: %w", words[0], errors.Unwrap(err))
+	}
+	return fmt.Errorf("exec of %q failed: %w", words[0], syscall.Exec(path, words, os.Environ()))
+}
+
+// errno is the kernel's reason alone.
+func errno(err error) error {
+	var e syscall.Errno
+	if errors.As(err, &e) {
+		return e
+	}
+	return err
+}
+
+func (c *cli) execChild(ctx context.Context, name string, words []string) error {
+	if err := c.out.Flush(); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", append([]string{"--socket", c.socket, "netns", "exec", name, "--"}, words...)...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, c.err
+	return cmd.Run()
+}
+
+// enter moves the calling thread into the network namespace at path, for good, and into a mount namespace of its own, where /sys shows
+// that network namespace and the files of /etc/netns/NAME lie over those of /etc. This is what "ip netns exec" does.
+func enter(path, name string) error {
+	ns, err := netns.OfPath(path)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	if err := ns.Enter(); err != nil {
+		return err
+	}
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("make a mount namespace: %w", err)
+	}
+	if err := unix.Mount("", "/", "none", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("keep mounts to ourselves: %w", err)
+	}
+	if err := remountSys(name); err != nil {
+		return err
+	}
+	return bindEtc(name)
+}
+
+// remountSys mounts /sys anew, read-only if it was so (as in a container).
+func remountSys(name string) error {
+	var flags uintptr
+	if unix.Unmount("/sys", unix.MNT_DETACH) != nil {
+		var fs unix.Statfs_t // it cannot be taken away: mount over it
+		if unix.Statfs("/sys", &fs) == nil && fs.Flags&unix.ST_RDONLY != 0 {
+			flags = unix.MS_RDONLY
+		}
+	}
+	if err := unix.Mount(name, "/sys", "sysfs", flags, ""); err != nil {
+		return fmt.Errorf("mount /sys: %w", err)
+	}
+	return nil
+}
+
+// bindEtc binds what is in /etc/netns/NAME over its namesake in /etc.
+func bindEtc(name string) error {
+	dir := filepath.Join("/etc/netns", filepath.Base(name))
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil // most namespaces have none
+	}
+	for _, e := range entries {
+		from, to := filepath.Join(dir, e.Name()), filepath.Join("/etc", e.Name())
+		if err := unix.Mount(from, to, "none", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("bind %s over %s: %w", from, to, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+
+	v1 "nsrouter/ctl/api/nsrouter/v1"
+)
+
+const linkUsage = `
+router link add NAME type xdp [ host IF ] [ mode { auto | zerocopy | copy | generic } ] [ queues N ] [ force ]
+router link add NAME type veth [ peer name NAME2 [ netns NS2 ] ]
+router link add NAME type dummy
+                [ mtu N ] [ address MAC ] before "type"
+router link set NAME [ up | down ] [ mtu N ] [ address MAC ] [ name NEW ] [ netns NS2 ]
+router link delete NAME
+router link show [ [ dev ] NAME ] [ up ] [ type { xdp | veth | dummy | loopback } ]
+force: take an interface that has addresses, a master or the default route
+`
+
+func linkCommands() []command {
+	return []command{
+		{names: []string{"add"}, change: linkAdd},
+		{names: []string{"set", "change"}, change: linkSet},
+		{names: []string{"delete"}, change: linkDelete},
+		{names: []string{"show", "lst", "list"}, run: (*cli).linkShow},
+	}
+}
+
+func linkAdd(_ *cli, a *args) *v1.ChangeRequest {
+	add := &v1.LinkAdd{}
+	for a.more() && add.Kind == nil {
+		switch w := a.next(); {
+		case w == "link", w == "netns", w == "index", matches(w, "txqueuelen"), matches(w, "broadcast"):
+			a.fail("%q is not supported yet", w)
+		case w == "mtu":
+			add.Mtu = new(a.number("mtu"))
+		case matches(w, "address"):
+			add.Mac = new(a.mac("address"))
+		case matches(w, "type"):
+			linkType(a, add)
+		default:
+			if w == "name" || w == "dev" {
+				w = a.value("name")
+			} else {
+				a.once("name")
+			}
+			a.checkDevice(w)
+			add.Name = w
+		}
+	}
+	switch {
+	case add.Name == "":
+		a.fail("not enough information: the name of the link is missing")
+	case add.Kind == nil:
+		a.fail("not enough information: \"type\" argument is required: xdp, veth or dummy")
+	}
+	return &v1.ChangeRequest{Op: &v1.ChangeRequest_LinkAdd{LinkAdd: add}}
+}
+
+// linkType reads the kind and its own words, which come last.
+func linkType(a *args, add *v1.LinkAdd) {
+	switch kind := a.value("type"); kind {
+	case "xdp":
+		add.Kind = &v1.LinkAdd_Xdp{Xdp: xdpWords(a)}
+	case "veth":
+		add.Kind = &v1.LinkAdd_Veth{Veth: vethWords(a)}
+	case "dummy":
+		add.Kind = &v1.LinkAdd_Dummy{Dummy: &v1.DummySpec{}}
+	case "vlan":
+		a.fail("link type \"vlan\" is not supported yet")
+	default:
+		a.fail("unknown link type %q: it is xdp, veth or dummy", kind)
+	}
+}
+
+func xdpWords(a *args) *v1.XdpSpec {
+	spec := &v1.XdpSpec{Mode: v1.XdpMode_XDP_MODE_AUTO}
+	for a.more() {
+		switch w := a.next(); w {
+		case "host":
+			spec.Host = a.device("host")
+		case "mode":
+			spec.Mode = a.xdpMode()
+		case "queues":
+			if spec.Queues = a.number("queues"); spec.Queues == 0 {
+				a.fail("argument \"0\" is wrong: \"queues\" takes a number from 1")
+			}
+		case "force":
+			spec.Force = true
+		default:
+			a.fail("%q is a garbage: an xdp link has host, mode, queues and force", w)
+		}
+	}
+	return spec
+}
+
+func (a *args) xdpMode() v1.XdpMode {
+	s := a.value("mode")
+	for _, m := range []v1.XdpMode{1, 2, 3, 4} {
+		if xdpModeName(m) == s {
+			return m
+		}
+	}
+	a.fail("argument %q is wrong: \"mode\" is auto, zerocopy, copy or generic", s)
+	return 0
+}
+
+func xdpModeName(m v1.XdpMode) string {
+	switch m {
+	case v1.XdpMode_XDP_MODE_AUTO:
+		return "auto"
+	case v1.XdpMode_XDP_MODE_ZEROCOPY:
+		return "zerocopy"
+	case v1.XdpMode_XDP_MODE_COPY:
+		return "copy"
+	case v1.XdpMode_XDP_MODE_GENERIC:
+		return "generic"
+	}
+	return ""
+}
+
+func vethWords(a *args) *v1.VethSpec {
+	spec := &v1.VethSpec{}
+	if a.more() && a.next() != "peer" {
+		a.fail("%q is a garbage: after \"type veth\" comes \"peer name NAME2\"", a.words[a.at-1])
+	}
+	for a.more() {
+		switch w := a.next(); w {
+		case "netns":
+			spec.PeerNetns = a.value("netns")
+		case "name":
+			spec.PeerName = a.device("name of the peer")
+		default:
+			a.once("name of the peer")
+			a.checkDevice(w)
+			spec.PeerName = w
+		}
+	}
+	return spec
+}
+
+func linkSet(_ *cli, a *args) *v1.ChangeRequest {
+	set := &v1.LinkSet{}
+	for a.more() {
+		switch w := a.next(); {
+		case w == "up", w == "down":
+			a.once("up\" or \"down")
+			set.Up = new(w == "up")
+		case w == "mtu":
+			set.Mtu = new(a.number("mtu"))
+		case matches(w, "address"):
+			set.Mac = new(a.mac("address"))
+		case w == "name":
+			set.NewName = new(a.device("name"))
+		case w == "netns":
+			set.NewNetns = new(a.value("netns"))
+		case unsupportedLinkWord(w):
+			a.fail("%q is not supported yet", w)
+		default:
+			if w == "dev" {
+				w = a.value("dev")
+			} else if set.Name != "" {
+				a.garbage(w, "dev")
+			}
+			a.checkDevice(w)
+			set.Name = w
+		}
+	}
+	if set.Name == "" {
+		a.fail("not enough information: \"dev\" argument is required")
+	}
+	return &v1.ChangeRequest{Op: &v1.ChangeRequest_LinkSet{LinkSet: set}}
+}
+
+// unsupportedLinkWord tells keywords of "ip link set" that must not be taken for the name of a link.
+func unsupportedLinkWord(w string) bool {
+	switch w {
+	case "arp", "multicast", "allmulticast", "promisc", "trailers", "txqueuelen", "qlen", "broadcast", "brd", "alias", "group",
+		"master", "nomaster", "vf", "xdp", "type", "index":
+		return true
+	}
+	return false
+}
+
+func linkDelete(_ *cli, a *args) *v1.ChangeRequest {
+	del := &v1.LinkDelete{}
+	for a.more() {
+		switch w := a.next(); {
+		case w == "type":
+			a.value("type")
+		default:
+			del.Name = a.bareDevice(w)
+		}
+	}
+	if del.Name == "" {
+		a.fail("not enough information: the name of the link is missing")
+	}
+	return &v1.ChangeRequest{Op: &v1.ChangeRequest_LinkDelete{LinkDelete: del}}
+}
+
+// bareDevice is a device's name with or without the word "dev" before it.
+func (a *args) bareDevice(w string) string {
+	if w == "dev" {
+		return a.device("dev")
+	}
+	a.once("dev")
+	a.checkDevice(w)
+	return w
+}
+
+func (c *cli) linkShow(ctx context.Context, a *args) error {
+	req := &v1.ListLinksRequest{Netns: c.netns, Stats: c.stats}
+	upOnly := false
+	for a.more() {
+		switch w := a.next(); {
+		case w == "up":
+			upOnly = true
+		case w == "type":
+			req.Type = a.value("type")
+		default:
+			req.Dev = a.bareDevice(w)
+		}
+	}
+	if err := a.done(); err != nil {
+		return err
+	}
+	stream, err := c.client.ListLinks(ctx, req)
+	if err != nil {
+		return err
+	}
+	return show(c, stream, (*v1.ListLinksResponse).GetLinks, func(l *v1.Link) (record, bool) {
+		return c.linkRecord(l, true), l.Up || !upOnly
+	})
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	v1 "nsrouter/ctl/api/nsrouter/v1"
+)
+
+const neighUsage = `
+router neighbor { add | replace | change } ADDR lladdr MAC dev NAME [ nud { permanent | reachable | stale } ]
+router neighbor delete ADDR dev NAME
+router neighbor flush [ dev NAME ] [ to PREFIX ] [ nud STATE ]
+router neighbor show [ [ to ] PREFIX ] [ dev NAME ] [ nud STATE ]
+`
+
+func neighCommands() []command {
+	return []command{
+		{names: []string{"add"}, change: neighChange(v1.Verb_VERB_ADD)},
+		{names: []string{"change"}, change: neighChange(v1.Verb_VERB_CHANGE)},
+		{names: []string{"replace"}, change: neighChange(v1.Verb_VERB_REPLACE)},
+		{names: []string{"delete"}, change: neighChange(v1.Verb_VERB_DELETE)},
+		{names: []string{"show", "lst", "list"}, run: (*cli).neighShow},
+		{names: []string{"flush"}, change: neighFlush},
+	}
+}
+
+func neighChange(verb v1.Verb) func(*cli, *args) *v1.ChangeRequest {
+	return func(c *cli, a *args) *v1.ChangeRequest {
+		n := &v1.NeighborChange{Verb: verb}
+		for a.more() {
+			switch w := a.next(); {
+			case w == "lladdr":
+				n.Mac = a.mac("lladdr")
+			case w == "nud":
+				n.State = a.neighState()
+			case w == "dev":
+				n.Dev = a.device("dev")
+			case w == "proxy", w == "router", w == "use", w == "managed", w == "extern_learn", w == "protocol":
+				a.fail("%q is not supported yet", w)
+			default:
+				if w == "to" {
+					w = a.value("to")
+				} else if n.Address != "" {
+					a.garbage(w, "to")
+				}
+				if a.err == nil {
+					n.Address = a.toAddress(w, c.family)
+				}
+			}
+		}
+		switch {
+		case n.Dev == "" || n.Address == "":
+			a.fail("device and destination are required arguments")
+		case n.Mac == "" && verb != v1.Verb_VERB_DELETE:
+			a.fail("not enough information: \"lladdr\" argument is required")
+		case n.State == 0 && verb != v1.Verb_VERB_DELETE:
+			n.State = v1.NeighborState_NEIGHBOR_STATE_PERMANENT
+		}
+		return &v1.ChangeRequest{Op: &v1.ChangeRequest_Neighbor{Neighbor: n}}
+	}
+}
+
+// neighState reads a state after "nud"; "all" is 0.
+func (a *args) neighState() v1.NeighborState {
+	s := a.value("nud")
+	for n := range v1.NeighborState_name {
+		if n != 0 && strings.EqualFold(s, neighStateName(v1.NeighborState(n))) {
+			return v1.NeighborState(n)
+		}
+	}
+	if s != "all" {
+		a.fail("nud state %q is bad: it is permanent, reachable, stale, probe, incomplete or failed", s)
+	}
+	return 0
+}
+
+func neighStateName(s v1.NeighborState) string {
+	return strings.TrimPrefix(s.String(), "NEIGHBOR_STATE_")
+}
+
+func neighFlush(c *cli, a *args) *v1.ChangeRequest {
+	flush := &v1.NeighborFlush{Family: c.family}
+	if !a.more() {
+		a.fail("flush requires arguments: \"neighbor flush dev NAME\"")
+	}
+	for a.more() {
+		switch w := a.next(); w {
+		case "dev":
+			flush.Dev = a.device("dev")
+		case "nud":
+			flush.State = a.neighState()
+		case "all":
+		default:
+			if w == "to" {
+				w = a.value("to")
+			} else {
+				a.once("to")
+			}
+			flush.Prefix = a.toPrefix(w, c.family)
+		}
+	}
+	return &v1.ChangeRequest{Op: &v1.ChangeRequest_NeighborFlush{NeighborFlush: flush}}
+}
+
+func (c *cli) neighShow(ctx context.Context, a *args) error {
+	req := &v1.ListNeighborsRequest{Netns: c.netns, Family: c.family}
+	for a.more() {
+		switch w := a.next(); w {
+		case "dev":
+			req.Dev = a.device("dev")
+		case "nud":
+			req.State = a.neighState()
+		default:
+			if w == "to" {
+				w = a.value("to")
+			} else {
+				a.once("to")
+			}
+			req.Prefix = a.toPrefix(w, c.family)
+		}
+	}
+	if err := a.done(); err != nil {
+		return err
+	}
+	stream, err := c.client.ListNeighbors(ctx, req)
+	if err != nil {
+		return err
+	}
+	return show(c, stream, (*v1.ListNeighborsResponse).GetNeighbors, func(n *v1.Neighbor) (record, bool) {
+		if req.Dev != "" {
+			n.Dev = "" // as in ip(8): what was chosen is not repeated
+		}
+		return c.neighRecord(n), true
+	})
+}
+
+// neighJSON is a neighbour as "ip -j neigh show" has it.
+type neighJSON struct {
+	Dst       string          `json:"dst"`
+	Dev       string          `json:"dev,omitempty"`
+	LLAddr    string          `json:"lladdr,omitempty"`
+	Router    json.RawMessage `json:"router,omitempty"`
+	Confirmed *uint64         `json:"confirmed,omitempty"`
+	Updated   *uint64         `json:"updated,omitempty"`
+	State     []string        `json:"state"`
+}
+
+func (c *cli) neighRecord(n *v1.Neighbor) record {
+	o := neighJSON{Dst: n.Address, Dev: n.Dev, LLAddr: n.Mac, State: []string{neighStateName(n.State)}}
+	if n.Router {
+		o.Router = json.RawMessage("null") // ip(8) has it so
+	}
+	if c.stats {
+		o.Confirmed, o.Updated = &n.Confirmed, &n.Updated
+	}
+	return record{json: o, text: func() string {
+		s := o.Dst + " "
+		if o.Dev != "" {
+			s += "dev " + o.Dev + " "
+		}
+		if o.LLAddr != "" {
+			s += "lladdr " + o.LLAddr + " "
+		}
+		if n.Router {
+			s += "router "
+		}
+		if c.stats {
+			s += fmt.Sprintf("confirmed %d updated %d ", n.Confirmed, n.Updated)
+		}
+		return s + o.State[0] + " \n"
+	}}
+}

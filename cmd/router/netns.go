@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+
+	v1 "nsrouter/ctl/api/nsrouter/v1"
+)
+
+const netnsUsage = `
+router netns list
+router netns add NAME
+router netns delete NAME
+router netns exec NAME [--] CMD ...
+router netns identify [PID]
+router netns pids NAME
+`
+
+func netnsCommands() []command {
+	return []command{
+		{names: []string{"list", "show", "lst"}, run: (*cli).netnsList},
+		{names: []string{"add"}, change: netnsAdd},
+		{names: []string{"set"}, change: netnsSet},
+		{names: []string{"delete"}, change: netnsDelete},
+		{names: []string{"identify"}, run: (*cli).netnsIdentify},
+		{names: []string{"pids"}, run: (*cli).netnsPids},
+		{names: []string{"exec"}, run: (*cli).netnsExec},
+	}
+}
+
+func netnsAdd(_ *cli, a *args) *v1.ChangeRequest {
+	return &v1.ChangeRequest{Op: &v1.ChangeRequest_NetnsAdd{NetnsAdd: &v1.NetnsAdd{Name: a.namespace("add")}}}
+}
+
+func netnsDelete(_ *cli, a *args) *v1.ChangeRequest {
+	return &v1.ChangeRequest{Op: &v1.ChangeRequest_NetnsDelete{NetnsDelete: &v1.NetnsDelete{Name: a.namespace("delete")}}}
+}
+
+func netnsSet(_ *cli, a *args) *v1.ChangeRequest {
+	a.namespace("set")
+	if a.more() {
+		a.fail("%q is not supported yet: a namespace has nothing to set", a.peek())
+	}
+	a.fail("command line is not complete: \"netns set NS\" needs what to set")
+	return nil
+}
+
+// namespace is the name of a namespace, which the command needs.
+func (a *args) namespace(command string) string {
+	if !a.more() {
+		a.fail("command line is not complete: no netns name specified after %q", command)
+		return ""
+	}
+	return a.next()
+}
+
+func (c *cli) netnsList(ctx context.Context, a *args) error {
+	if err := a.done(); err != nil {
+		return err
+	}
+	stream, err := c.client.ListNetns(ctx, &v1.ListNetnsRequest{})
+	if err != nil {
+		return err
+	}
+	return show(c, stream, (*v1.ListNetnsResponse).GetNetns, netnsRow)
+}
+
+type netnsJSON struct {
+	Name string `json:"name"`
+}
+
+func netnsRow(n *v1.Netns) (record, bool) {
+	return record{json: netnsJSON{n.Name}, text: func() string { return n.Name + "\n" }}, true
+}
+
+func (c *cli) netnsIdentify(ctx context.Context, a *args) error {
+	pid := 0 // the daemon knows the caller by its socket
+	if a.more() {
+		word := a.next()
+		n, err := strconv.ParseUint(word, 10, 31)
+		switch {
+		case word == "self":
+		case err != nil || n == 0:
+			a.fail("specified string %q is not a pid", word)
+		default:
+			pid = int(n)
+		}
+	}
+	if err := a.done(); err != nil {
+		return err
+	}
+	if pid == os.Getpid() {
+		pid = 0
+	}
+	found, err := c.client.IdentifyNetns(ctx, &v1.IdentifyNetnsRequest{Pid: uint32(pid)})
+	if err != nil {
+		return err
+	}
+	return c.print(record{json: netnsJSON{found.Netns}, text: func() string { return found.Netns + "\n" }})
+}
+
+type pidJSON struct {
+	Pid uint32 `json:"pid"`
+}
+
+func (c *cli) netnsPids(ctx context.Context, a *args) error {
+	name := a.namespace("pids")
+	if err := a.done(); err != nil {
+		return err
+	}
+	found, err := c.client.ListPids(ctx, &v1.ListPidsRequest{Netns: name})
+	if err != nil {
+		return err
+	}
+	var all []record
+	for _, pid := range found.Pids {
+		all = append(all, record{json: pidJSON{pid}, text: func() string { return fmt.Sprintln(pid) }})
+	}
+	return c.print(all...)
+}
