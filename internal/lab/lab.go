@@ -166,7 +166,7 @@ func wipe(prefix, dir string) {
 			fmt.Fprintf(os.Stderr, "lab: %v\n", err)
 		}
 	}
-	os.RemoveAll(dir)
+	_ = os.RemoveAll(dir)
 }
 
 // endProcesses asks the processes in a namespace to end, and kills those that have not done so after three seconds.

@@ -110,7 +110,7 @@ func bind(h *Handle, path string) error {
 	}
 	file.Close()
 	if err := unix.Mount(h.Path(), path, "none", unix.MS_BIND, ""); err != nil {
-		os.Remove(path)
+		_ = os.Remove(path)
 		return fmt.Errorf("mount network namespace on %s: %w", path, err)
 	}
 	return nil
@@ -119,7 +119,8 @@ func bind(h *Handle, path string) error {
 // remove takes mounts and file of a name away.
 func remove(path string) error {
 	// EINVAL: nothing is mounted there, a leftover. A missing file is told by Remove.
-	if err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && err != unix.EINVAL && err != unix.ENOENT {
+	err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("unmount %s: %w", path, err)
 	}
 	return os.Remove(path)
@@ -150,7 +151,7 @@ func lockDir() (unlock func(), err error) {
 func shareDir() error {
 	share := func() error { return unix.Mount("", Dir, "none", unix.MS_SHARED|unix.MS_REC, "") }
 	err := share()
-	if err == unix.EINVAL { // no mount point yet
+	if errors.Is(err, unix.EINVAL) { // no mount point yet
 		if err := unix.Mount(Dir, Dir, "none", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 			return fmt.Errorf("mount %s: %w (it needs root: CAP_SYS_ADMIN)", Dir, err)
 		}

@@ -1,0 +1,140 @@
+# Everything that is done with this tree. `make` alone says what there is.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+GO ?= go
+BIN := $(CURDIR)/.bin
+FUZZTIME ?= 10s
+
+# Tools, built from source with the versions given, into .bin. NAME@VERSION is the stamp of one.
+LINT := $(BIN)/golangci-lint@v2.15.0
+BUF := $(BIN)/buf@v1.75.0
+PROTOC_GEN_GO := $(BIN)/protoc-gen-go@v1.36.12
+PROTOC_GEN_CONNECT := $(BIN)/protoc-gen-connect-go@v1.21.1
+# The objects of the XDP programs depend on the compiler: the committed ones are those of Debian 12's.
+CLANG_VERSION := 14
+
+# command:package (of Debian) of what the targets use besides Go, git and make
+DEMO_NEEDS := ip:iproute2 ping:iputils-ping
+TEST_NEEDS := $(DEMO_NEEDS) ethtool:ethtool iperf3:iperf3 tcpdump:tcpdump gcc:gcc
+GENERATE_NEEDS := clang:clang
+# packages of the control side, which many goroutines enter: tested with the race detector too
+RACE := ./ctl/... ./nstable/... ./fib/... ./cmd/... ./internal/...
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build the router into .bin/router
+	$(GO) build -o $(BIN)/router ./cmd/router
+
+.PHONY: demo
+demo: root demo-deps ## two tenants with the same addresses in a lab of its own, in under a minute; KEEP=1 leaves it up
+	@$(GO) run ./internal/demo $(if $(filter-out 0 no,$(KEEP)),-keep)
+
+.PHONY: demo-remove
+demo-remove: root ## remove what `make demo KEEP=1` has left
+	@$(GO) run ./internal/demo -remove
+
+.PHONY: test
+test: root deps vet ## vet, unit and end-to-end tests with real AF_XDP, race detector on the control side
+	$(GO) test -timeout 10m ./...
+	$(MAKE) race
+
+.PHONY: vet
+vet:
+	$(GO) vet ./...
+
+.PHONY: race
+race: root deps ## the race detector's part of `make test`
+	$(GO) test -race -timeout 10m $(RACE)
+
+.PHONY: bench
+bench: root ## packets per second of this router and of the Linux kernel, interleaved on one lab
+	@$(GO) run ./perf/bench $(BENCH_ARGS)
+
+.PHONY: bench-pipeline
+bench-pipeline: ## million packets per second of the pipeline in memory, on one core
+	$(GO) test -run '^$$' -bench Pipeline ./dataplane/... ./perf/...
+
+.PHONY: fuzz
+fuzz: ## every fuzz test for FUZZTIME (10s)
+	@for pkg in $$($(GO) list ./...); do \
+	  for test in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "$$pkg $$test"; $(GO) test -run '^$$' -fuzz "^$$test\$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; \
+	done
+
+.PHONY: lint
+lint: $(LINT) ## golangci-lint with .golangci.yml
+	$(BIN)/golangci-lint run ./...
+
+.PHONY: generate
+generate: $(BUF) $(PROTOC_GEN_GO) $(PROTOC_GEN_CONNECT) ## the API's code and the XDP programs' objects; needs clang and libbpf-dev
+	@command -v clang >/dev/null || { echo "make generate: clang is missing: apt-get install clang libbpf-dev" >&2; exit 1; }
+	PATH="$(BIN):$$PATH" $(GO) generate ./...
+
+# Hashes of all that `make generate` writes.
+GENERATED = find . -path ./.bin -prune -o \( -name '*.pb.go' -o -name '*.connect.go' -o -name '*_bpfe[lb].*' \) -print0 | \
+  sort -z | xargs -0 sha256sum
+
+.PHONY: check-generated
+check-generated: ## fail if generated files are not what `make generate` makes; only with the clang they are made with
+	@if ! clang --version 2>/dev/null | grep -q 'version $(CLANG_VERSION)\.'; then \
+	  echo "check-generated: not checked: clang $(CLANG_VERSION) is not at hand"; exit 0; \
+	fi; \
+	before=$$($(GENERATED)); $(MAKE) generate; after=$$($(GENERATED)); \
+	diff <(echo "$$before") <(echo "$$after") >&2 || { echo "check-generated: commit what make generate has changed" >&2; exit 1; }; \
+	echo "check-generated: up to date"
+
+.PHONY: deps
+deps: NEEDS := $(TEST_NEEDS)
+deps: install-needs
+
+.PHONY: demo-deps
+demo-deps: NEEDS := $(DEMO_NEEDS)
+demo-deps: install-needs
+
+# Installs what of NEEDS is missing, and only that. gcc without the C library's headers is of no use to the race detector.
+.PHONY: install-needs
+install-needs:
+	@missing=(); \
+	for need in $(NEEDS); do command -v $${need%%:*} >/dev/null || missing+=($${need#*:}); done; \
+	case " $(NEEDS) " in *" gcc:gcc "*) [ -e /usr/include/stdio.h ] || missing+=(libc6-dev) ;; esac; \
+	[ $${#missing[@]} -gt 0 ] || exit 0; \
+	command -v apt-get >/dev/null || { echo "missing, and no apt-get to install them: $${missing[*]}" >&2; exit 1; }; \
+	[ $$(id -u) = 0 ] || { echo "missing: $${missing[*]}: run as root, or apt-get install them" >&2; exit 1; }; \
+	echo "installing $${missing[*]}"; \
+	log=$$(mktemp); \
+	export DEBIAN_FRONTEND=noninteractive; \
+	{ apt-get -q update && apt-get -q -y --no-install-recommends install "$${missing[@]}"; } >"$$log" 2>&1 || \
+	  { cat "$$log" >&2; echo "could not install $${missing[*]}" >&2; exit 1; }; \
+	rm -f "$$log"
+
+.PHONY: root
+root:
+	@[ $$(id -u) = 0 ] || { echo "needs root: Linux namespaces, veths and AF_XDP sockets are made (try sudo -E make ...)" >&2; exit 1; }
+
+.PHONY: clean
+clean: ## remove what was built, tools included
+	rm -rf $(BIN)
+
+# $(call tool,package path): builds it into .bin; the target's name holds the version.
+define tool
+	@mkdir -p $(BIN) && rm -f $(BIN)/$(firstword $(subst @, ,$(@F)))@*
+	GOBIN=$(BIN) $(GO) install $(1)@$(lastword $(subst @, ,$(@F)))
+	@touch $@
+endef
+
+$(LINT):
+	$(call tool,github.com/golangci/golangci-lint/v2/cmd/golangci-lint)
+$(BUF):
+	$(call tool,github.com/bufbuild/buf/cmd/buf)
+$(PROTOC_GEN_GO):
+	$(call tool,google.golang.org/protobuf/cmd/protoc-gen-go)
+$(PROTOC_GEN_CONNECT):
+	$(call tool,connectrpc.com/connect/cmd/protoc-gen-connect-go)
