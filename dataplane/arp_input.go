@@ -1,0 +1,126 @@
+package dataplane
+
+import (
+	"nsrouter/dataplane/counters"
+	"nsrouter/dataplane/header"
+	"nsrouter/dataplane/neigh"
+	"nsrouter/fib"
+	"nsrouter/nstable"
+)
+
+// minFrame is the shortest Ethernet frame without FCS (IEEE 802.3 4.2.3.3), bytes.
+const minFrame = 60
+
+// arpInput answers requests for the router's addresses and learns from what it hears (RFC 826; net/ipv4/arp.c, arp_process). The owner of
+// the device does that, since it writes the device's neighbours.
+//
+// Edges: drop.
+func (w *Worker) arpInput(v []uint16) {
+	for _, i := range v {
+		p := &w.packets[i]
+		if w.dev.Owner != w.id {
+			w.handoff(w.dev.Owner, arpInput, p)
+			continue
+		}
+		b := w.network(p)
+		if len(b) < header.ARPLen || !header.ARP(b).Valid() {
+			w.toDrop(i, counters.BadARP)
+			continue
+		}
+		a := header.ARP(b)
+		mac, sender, target := a.SenderMAC(), a.SenderIP(), a.TargetIP()
+		if header.IsGroup(mac) || mac == 0 || sender>>28 >= 0xe || sender>>24 == 127 || mac == header.MAC(w.dev.MAC) {
+			w.toDrop(i, counters.BadARP)
+			continue
+		}
+		forUs := w.isLocal4(target) && target != sender
+		if sender != 0 {
+			w.learnARP(a, forUs && a.Operation() == header.ARPRequest, p.Flags&Group == 0)
+		}
+		if !forUs || a.Operation() != header.ARPRequest {
+			w.consume(i)
+			continue
+		}
+		if !w.allow(answerPurse) {
+			w.toDrop(i, counters.RateLimited)
+			continue
+		}
+		w.slot.Delivered.Add(1)
+		own := header.MAC(w.dev.MAC)
+		a.Set(header.ARPReply, own, target, mac, sender)
+		w.ethernet(p).SetAddresses(mac, own)
+		*p = Packet{Addr: p.Addr, Len: max(p.Len, minFrame), Out: w.dev.ID, Flags: Own}
+		w.deliver(p, w.dev)
+	}
+}
+
+// learnARP updates a known neighbour from any ARP packet, gratuitous ones included, and makes one for who asks for us. Answers of unknown
+// stations, and senders that are not on this link, are not believed.
+func (w *Worker) learnARP(a header.ARP, create, unicast bool) {
+	sender := fib.Addr4(a.SenderIP())
+	e := w.dev.Neighbors.Lookup(sender)
+	if e == nil {
+		if !create || !w.onLink(sender) || w.dev.Neighbors.Len() >= maxNeighbors {
+			return
+		}
+		e = w.dev.Neighbors.Add(sender, w.now)
+	}
+	if e.State() == neigh.Permanent {
+		return
+	}
+	mac := a.SenderMAC()
+	if a.Operation() == header.ARPReply && unicast {
+		w.learn(e, w.dev, mac, neigh.Reachable)
+		return
+	}
+	// A request tells that it is there, not that it hears us: an entry known to be reachable stays so.
+	if old, ok := e.MAC(); !ok || old != mac {
+		w.learn(e, w.dev, mac, neigh.Stale)
+	}
+}
+
+// isLocal4 tells an address of the router itself in this namespace.
+func (w *Worker) isLocal4(a uint32) bool {
+	id := w.fib.Lookup(fib.Addr4(a).Netip())
+	return id != fib.None && w.fib.NextHop(id).Kind == fib.Local && a>>24 != 127
+}
+
+// onLink tells whether the route to an address is the link of the receiving device itself.
+func (w *Worker) onLink(a fib.Addr) bool {
+	if isLinkLocal(a) {
+		return true
+	}
+	id := w.fib.Lookup(a.Netip())
+	if id == fib.None {
+		return false
+	}
+	h := w.fib.NextHop(id)
+	return h.Kind == fib.Unicast && h.Device == w.dev.ID && h.Gateway == fib.Addr{}
+}
+
+// consume ends packet i, which was for the router itself.
+func (w *Worker) consume(i uint16) {
+	w.slot.Delivered.Add(1)
+	w.cache.Put(w.packets[i].Addr)
+}
+
+// sendARPRequest asks for target on a device: to everyone, or to the given MAC if it is not zero.
+func (w *Worker) sendARPRequest(out *nstable.Device, target uint32, to uint64) {
+	addr, ok := w.cache.Get()
+	if !ok {
+		return // asked again after probeInterval
+	}
+	source, _ := w.source4(out, target) // without an address the sender is 0.0.0.0, as in an ARP probe (RFC 5227)
+	p := Packet{Addr: addr + frame0, Len: minFrame, Out: out.ID, Flags: Own}
+	e := w.ethernet(&p)
+	clear(e)
+	own := header.MAC(out.MAC)
+	destination := to
+	if to == 0 {
+		destination = header.BroadcastMAC
+	}
+	e.SetAddresses(destination, own)
+	e.SetType(header.TypeARP)
+	header.ARP(w.network(&p)).Set(header.ARPRequest, own, source, to, target)
+	w.deliver(&p, out)
+}

@@ -1,0 +1,250 @@
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"nsrouter/dataplane/counters"
+	"nsrouter/dataplane/frame"
+	"nsrouter/dataplane/header"
+	"nsrouter/dataplane/neigh"
+	"nsrouter/fib"
+	"nsrouter/nstable"
+)
+
+// Options of a data plane.
+type Options struct {
+	// CPUs has one worker each, pinned there; a negative number leaves the thread to the scheduler.
+	CPUs []int
+	Pool *frame.Pool
+	// View returns the present view; asked once a round by each worker.
+	View func() *nstable.View
+	// NeighborChanged is told of every dynamic change of a neighbour, by the worker that made it: it must not block. gone says that the
+	// entry was removed. May be nil.
+	NeighborChanged func(dev nstable.DeviceID, e *neigh.Entry, gone bool)
+}
+
+// Dataplane is the set of workers. Its methods may be called from any goroutine but a worker's.
+type Dataplane struct {
+	pool    *frame.Pool
+	workers []*Worker
+
+	mu    sync.Mutex // over ports
+	ports map[nstable.DeviceID][]*boundPort
+}
+
+// New starts the workers, without ports.
+func New(o Options) (*Dataplane, error) {
+	if len(o.CPUs) == 0 {
+		return nil, errors.New("data plane: no CPU for a worker")
+	}
+	if o.NeighborChanged == nil {
+		o.NeighborChanged = func(nstable.DeviceID, *neigh.Entry, bool) {}
+	}
+	d := &Dataplane{pool: o.Pool, ports: make(map[nstable.DeviceID][]*boundPort)}
+	for id, cpu := range o.CPUs {
+		w, err := newWorker(id, cpu, o)
+		if err != nil {
+			return nil, err
+		}
+		d.workers = append(d.workers, w)
+	}
+	for _, w := range d.workers {
+		w.peers = d.workers
+		w.outbox = make([]*handoffRing, len(d.workers))
+		for to, peer := range d.workers {
+			w.outbox[to] = &peer.inbox[w.id]
+		}
+	}
+	for i, w := range d.workers {
+		started := make(chan error)
+		go w.loop(started)
+		if err := <-started; err != nil {
+			d.workers = d.workers[:i]
+			d.Close()
+			return nil, fmt.Errorf("worker %d: pin to CPU %d: %w (--cpus names CPUs that this process may use)", i, w.cpu, err)
+		}
+	}
+	return d, nil
+}
+
+func newWorker(id, cpu int, o Options) (*Worker, error) {
+	wake, err := newWaker()
+	if err != nil {
+		return nil, fmt.Errorf("worker %d: eventfd: %w", id, err)
+	}
+	return &Worker{
+		id: id, cpu: cpu, mem: o.Pool.Bytes(), cache: o.Pool.NewCache(), views: o.View,
+		graph:     newGraph(),
+		crossings: make([]Packet, 0, crossingLimit), crossed: make([]Packet, 0, crossingLimit),
+		inbox: make([]handoffRing, len(o.CPUs)), notify: make([]bool, len(o.CPUs)),
+		wake: wake, pollWait: defaultPollWait, done: make(chan struct{}),
+		neighbors: neighborKeeper{asked: make(map[*neigh.Entry]*question), changed: o.NeighborChanged},
+	}, nil
+}
+
+// Close ends the workers. Ports must have been removed.
+func (d *Dataplane) Close() {
+	for _, w := range d.workers {
+		w.call(func(w *Worker) { w.stop = true })
+		<-w.done
+		_ = unix.Close(w.wake.event)
+	}
+}
+
+// Workers is the number of workers.
+func (d *Dataplane) Workers() int { return len(d.workers) }
+
+// AddPort gives the queues of a device to the workers: queue q to worker (dev+q) mod workers, so that devices with a queue each spread. From
+// its return on, packets are received and transmitted.
+func (d *Dataplane) AddPort(dev nstable.DeviceID, queues []Port) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(queues) == 0 || d.ports[dev] != nil {
+		return fmt.Errorf("device %d: no queues, or it has a port already", dev)
+	}
+	bound := make([]*boundPort, len(queues))
+	for q, p := range queues {
+		bound[q] = &boundPort{Port: p, dev: dev, queue: q}
+	}
+	d.ports[dev] = bound
+	for _, w := range d.workers {
+		w.call(func(w *Worker) { w.addPort(dev, bound) })
+	}
+	return nil
+}
+
+// queueOwner is the worker that serves a queue.
+func (d *Dataplane) queueOwner(dev nstable.DeviceID, queue int) *Worker {
+	return d.workers[(int(dev)+queue)%len(d.workers)]
+}
+
+// RemovePort takes a device's queues from the workers, has closed close their sockets, and frees the frames that were left in them. When it
+// returns, no worker uses the queues.
+func (d *Dataplane) RemovePort(dev nstable.DeviceID, closed func() error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	bound := d.ports[dev]
+	delete(d.ports, dev)
+	for _, w := range d.workers {
+		w.call(func(w *Worker) { w.removePort(dev) })
+	}
+	// Packets that were handed over before the last worker had let go have been met by now, or are in rings: one more round drops them.
+	d.Quiesce()
+	err := closed()
+	for q, p := range bound {
+		d.queueOwner(dev, q).call(func(w *Worker) { p.Reclaim(w.cache) })
+	}
+	return err
+}
+
+func (w *Worker) addPort(dev nstable.DeviceID, bound []*boundPort) {
+	for int(dev) >= len(w.outputs) {
+		w.outputs = append(w.outputs, output{owner: -1})
+	}
+	o := output{owner: (int(dev) + w.id%len(bound)) % len(w.peers)}
+	for q, p := range bound {
+		if (int(dev)+q)%len(w.peers) == w.id {
+			w.ports = append(w.ports, p)
+			if o.port == nil {
+				o.port = p
+			}
+		}
+	}
+	w.outputs[dev] = o
+	w.wake.watch(w.ports)
+}
+
+func (w *Worker) removePort(dev nstable.DeviceID) {
+	kept := w.ports[:0]
+	for _, p := range w.ports {
+		if p.dev != dev {
+			kept = append(kept, p)
+			continue
+		}
+		for k := range p.n { // queued by mail of this very round
+			w.discard(&Packet{Addr: p.pending[k].Addr, In: p.from[k]}, counters.EgressDown)
+		}
+		p.n = 0
+	}
+	clear(w.ports[len(kept):])
+	w.ports = kept
+	w.outputs[dev] = output{owner: -1}
+	w.wake.watch(w.ports)
+}
+
+// release ends a worker: what it still has of packets is freed.
+func (w *Worker) release() {
+	w.look()
+	w.freeAll(w.crossings)
+	w.crossings = nil
+	for e := range w.neighbors.asked {
+		w.forget(e, counters.EgressDown)
+	}
+	for i := range w.inbox {
+		for p := w.inbox[i].peek(); p != nil; p = w.inbox[i].peek() {
+			w.cache.Put(p.Addr)
+			w.inbox[i].pop()
+		}
+	}
+	w.cache.Drain()
+	w.cache.Publish()
+}
+
+// Quiesce returns when every worker has finished the round that it was in, and what was in flight between them at the call.
+func (d *Dataplane) Quiesce() {
+	// A packet handed over by one worker in the first of these rounds is met by the other in the second.
+	for range 2 {
+		var wait sync.WaitGroup
+		for _, w := range d.workers {
+			wait.Go(func() { w.call(func(*Worker) {}) })
+		}
+		wait.Wait()
+	}
+}
+
+// SetNeighbor implements [nstable.Datapath].
+func (d *Dataplane) SetNeighbor(dev *nstable.Device, addr netip.Addr, mac [6]byte, state neigh.State) error {
+	err := errors.New("the worker has ended")
+	d.workers[dev.Owner].call(func(w *Worker) {
+		e := dev.Neighbors.Lookup(fib.AddrOf(addr))
+		if e == nil {
+			if dev.Neighbors.Len() >= maxNeighbors && state != neigh.Permanent {
+				err = fmt.Errorf("%s has its %d neighbours already", dev.Name, maxNeighbors)
+				return
+			}
+			e = dev.Neighbors.Add(fib.AddrOf(addr), w.now)
+		}
+		w.learn(e, dev, header.MAC(mac), state)
+		err = nil
+	})
+	return err
+}
+
+// DeleteNeighbor implements [nstable.Datapath].
+func (d *Dataplane) DeleteNeighbor(dev *nstable.Device, addr netip.Addr) bool {
+	found := false
+	d.workers[dev.Owner].call(func(w *Worker) {
+		if e := dev.Neighbors.Lookup(fib.AddrOf(addr)); e != nil {
+			w.remove(dev, e)
+			found = true
+		}
+	})
+	return found
+}
+
+// FlushNeighbors implements [nstable.Datapath].
+func (d *Dataplane) FlushNeighbors(dev *nstable.Device, keepPermanent bool) {
+	d.workers[dev.Owner].call(func(w *Worker) {
+		dev.Neighbors.All(func(e *neigh.Entry) bool {
+			if !keepPermanent || e.State() != neigh.Permanent {
+				w.remove(dev, e)
+			}
+			return true
+		})
+	})
+}

@@ -1,0 +1,60 @@
+package dataplane
+
+import (
+	"nsrouter/dataplane/counters"
+	"nsrouter/dataplane/header"
+)
+
+// ethernetInput counts what a device received and sorts it by EtherType. Frames for another station end here (a device in promiscuous
+// mode hears them), and so does all that comes in while the device is down.
+//
+// Edges: arp-input, ip4-input, ip6-input, drop.
+func (w *Worker) ethernetInput(v []uint16) {
+	var bytes, groups uint64
+	own := header.MAC(w.dev.MAC)
+	up := w.dev.Up
+	for _, i := range v {
+		p := &w.packets[i]
+		bytes += uint64(p.Len)
+		if p.Len < header.EthernetLen {
+			w.toDrop(i, counters.BadEthernet)
+			continue
+		}
+		e := w.ethernet(p)
+		if dst := e.Destination(); dst != own {
+			if !header.IsGroup(dst) {
+				w.toDrop(i, counters.NotForUs)
+				continue
+			}
+			p.Flags |= Group
+			groups++
+		}
+		switch {
+		case !up:
+			w.toDrop(i, counters.DeviceDown)
+		case e.Source()>>40&1 != 0:
+			w.toDrop(i, counters.BadEthernet)
+		case e.Type() == header.TypeIPv4:
+			w.to(ip4Input, i)
+		case e.Type() == header.TypeIPv6:
+			w.to(ip6Input, i)
+		case e.Type() == header.TypeARP:
+			w.to(arpInput, i)
+		default:
+			w.toDrop(i, counters.UnknownEtherType)
+		}
+	}
+	w.slot.RxPackets.Add(uint64(len(v)))
+	w.slot.RxBytes.Add(bytes)
+	if groups > 0 {
+		w.slot.Multicast.Add(groups)
+	}
+}
+
+// drop counts and frees.
+func (w *Worker) drop(v []uint16) {
+	for _, i := range v {
+		p := &w.packets[i]
+		w.discard(p, p.Reason)
+	}
+}

@@ -1,0 +1,109 @@
+package header
+
+// IPv4MinLen is the length of a header without options in bytes.
+const IPv4MinLen = 20
+
+// IP protocol numbers.
+const (
+	ProtoICMP   = 1
+	ProtoIGMP   = 2
+	ProtoTCP    = 6
+	ProtoUDP    = 17
+	ProtoICMPv6 = 58
+)
+
+// IPv4 is a header and what follows it (RFC 791 3.1).
+//
+//	 0                   1                   2                   3
+//	 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+//	+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+//	|version|  IHL  |type of service|          total length         |
+//	|         identification        |flags|      fragment offset    |
+//	|  time to live |    protocol   |         header checksum       |
+//	|                         source address                        |
+//	|                      destination address                      |
+//	|                    options                    |    padding    |
+//	+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+type IPv4 []byte
+
+// Version is 4 in a good header.
+func (p IPv4) Version() int { return int(p[0] >> 4) }
+
+// HeaderLen is the header's length in bytes, options included.
+func (p IPv4) HeaderLen() int { return int(p[0]&0xf) * 4 }
+
+// TOS is the type of service byte (DSCP and ECN).
+func (p IPv4) TOS() byte { return p[1] }
+
+// TotalLen is the length of header and payload in bytes.
+func (p IPv4) TotalLen() int { return int(be.Uint16(p[2:4])) }
+
+// DontFragment tells the DF flag.
+func (p IPv4) DontFragment() bool { return p[6]&0x40 != 0 }
+
+// FragmentOffset is in units of 8 bytes.
+func (p IPv4) FragmentOffset() int { return int(be.Uint16(p[6:8]) & 0x1fff) }
+
+// IsFragment tells a packet that is only a part of one.
+func (p IPv4) IsFragment() bool { return be.Uint16(p[6:8])&0x3fff != 0 }
+
+// TTL is the time to live in hops.
+func (p IPv4) TTL() byte { return p[8] }
+
+// Protocol is the number of the payload's protocol.
+func (p IPv4) Protocol() byte { return p[9] }
+
+// Source is the source address in host order.
+func (p IPv4) Source() uint32 { return be.Uint32(p[12:16]) }
+
+// Destination is the destination address in host order.
+func (p IPv4) Destination() uint32 { return be.Uint32(p[16:20]) }
+
+// SetSource writes the source address without touching the checksum.
+func (p IPv4) SetSource(a uint32) { be.PutUint32(p[12:16], a) }
+
+// SetDestination writes the destination address without touching the checksum.
+func (p IPv4) SetDestination(a uint32) { be.PutUint32(p[16:20], a) }
+
+// ChecksumOK verifies the header checksum over the header's length.
+func (p IPv4) ChecksumOK() bool {
+	if p[0] == 0x45 {
+		return Fold(sum20(p)) == 0xffff
+	}
+	return Fold(Sum(0, p[:p.HeaderLen()])) == 0xffff
+}
+
+// sum20 is Sum over the 20 bytes of a header without options, as additions of 32-bit words.
+func sum20(p []byte) uint64 {
+	_ = p[19]
+	return uint64(be.Uint32(p[0:4])) + uint64(be.Uint32(p[4:8])) + uint64(be.Uint32(p[8:12])) +
+		uint64(be.Uint32(p[12:16])) + uint64(be.Uint32(p[16:20]))
+}
+
+// SetChecksum computes the header checksum.
+func (p IPv4) SetChecksum() {
+	be.PutUint16(p[10:12], 0)
+	be.PutUint16(p[10:12], ^Fold(Sum(0, p[:p.HeaderLen()])))
+}
+
+// DecrementTTL lowers TTL by one and the checksum with it (RFC 1141, RFC 1624: adding 0x0100 to the complemented sum).
+func (p IPv4) DecrementTTL() {
+	p[8]--
+	s := uint32(be.Uint16(p[10:12])) + 0x0100
+	if s >= 0xffff {
+		s -= 0xffff
+	}
+	be.PutUint16(p[10:12], uint16(s))
+}
+
+// SetIPv4 writes a header without options and its checksum. p holds at least 20 bytes.
+func SetIPv4(p IPv4, tos byte, totalLen int, id uint16, ttl, protocol byte, source, destination uint32) {
+	p[0], p[1] = 0x45, tos
+	be.PutUint16(p[2:4], uint16(totalLen))
+	be.PutUint16(p[4:6], id)
+	be.PutUint16(p[6:8], 0)
+	p[8], p[9] = ttl, protocol
+	p.SetSource(source)
+	p.SetDestination(destination)
+	p.SetChecksum()
+}

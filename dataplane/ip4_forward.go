@@ -1,0 +1,100 @@
+package dataplane
+
+import (
+	"nsrouter/dataplane/counters"
+	"nsrouter/dataplane/header"
+	"nsrouter/fib"
+	"nsrouter/nstable"
+)
+
+// ip4Forward takes a hop off the TTL, checks the MTU and writes the addresses of the next hop's link.
+//
+// Edges: transmit, resolve, icmp4-error, drop.
+func (w *Worker) ip4Forward(v []uint16) {
+	var adj adjacency
+	for _, i := range v {
+		p := &w.packets[i]
+		h := header.IPv4(w.network(p))
+		hop := w.fib.NextHop(p.Hop)
+		if !w.egress(&adj, hop) {
+			w.toDrop(i, adj.reason)
+			continue
+		}
+		if h.TTL() <= 1 {
+			w.toError(icmp4Error, i, counters.TTLExpired, 0)
+			continue
+		}
+		if uint32(h.TotalLen()) > adj.mtu {
+			w.tooBig4(i, p, h, adj.mtu)
+			continue
+		}
+		h.DecrementTTL()
+		via := hop.Gateway
+		if via == (fib.Addr{}) {
+			via = fib.Addr4(h.Destination())
+		}
+		w.sendVia(i, p, adj.dev, via)
+	}
+}
+
+// tooBig4 answers with "fragmentation needed" and the next hop's MTU where fragmentation is forbidden (RFC 1191).
+func (w *Worker) tooBig4(i uint16, p *Packet, h header.IPv4, mtu uint32) {
+	p.MTU = uint16(mtu)
+	if h.DontFragment() {
+		w.toError(icmp4Error, i, counters.TooBig, header.ICMPFragNeeded)
+		return
+	}
+	w.toDrop(i, counters.TooBig)
+}
+
+// adjacency is the egress side of the last next hop that a batch used: packets of a batch often share it.
+type adjacency struct {
+	hop    *fib.NextHop
+	dev    *nstable.Device
+	mtu    uint32
+	reason reason
+}
+
+// egress makes adj the egress of hop: its device, if that may be used from this namespace, and the MTU. False, with adj.reason, if not.
+// The check of the namespace is what keeps a packet inside while a device moves: routes may be a moment older than the device.
+func (w *Worker) egress(adj *adjacency, hop *fib.NextHop) bool {
+	if adj.hop == hop {
+		return adj.dev != nil
+	}
+	adj.hop, adj.dev = hop, nil
+	dev := w.view.Device(hop.Device)
+	switch {
+	case dev == nil:
+		adj.reason = counters.EgressDown
+	case dev.Namespace != w.ns:
+		adj.reason = counters.OtherNamespace
+	case !dev.Usable():
+		adj.reason = counters.EgressDown
+	default:
+		adj.dev = dev
+		adj.mtu = dev.MTU
+		if hop.MTU != 0 && hop.MTU < adj.mtu {
+			adj.mtu = hop.MTU
+		}
+		return true
+	}
+	return false
+}
+
+// sendVia writes the link-layer addresses for the neighbour via on out and passes packet i on to transmit; to resolve where the
+// neighbour's address is not known.
+func (w *Worker) sendVia(i uint16, p *Packet, out *nstable.Device, via fib.Addr) {
+	p.Out, p.Via = out.ID, via
+	if n := out.Neighbors.Lookup(via); n != nil {
+		if mac, ok := n.Use(); ok {
+			w.ethernet(p).SetAddresses(mac, header.MAC(out.MAC))
+			w.to(transmit, i)
+			return
+		}
+	}
+	if out.Kind == nstable.Dummy || out.Kind == nstable.Loopback {
+		w.toDrop(i, counters.DummyDevice) // nobody answers there
+		return
+	}
+	w.to(resolve, i)
+}

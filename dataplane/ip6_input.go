@@ -1,0 +1,128 @@
+package dataplane
+
+import (
+	"nsrouter/dataplane/counters"
+	"nsrouter/dataplane/header"
+	"nsrouter/fib"
+	"nsrouter/nstable"
+)
+
+// ip6Input checks the fixed header (RFC 8200 3), addresses that are never forwarded, and the scopes of RFC 4291: what is for this link alone
+// is for the router itself or for nobody.
+//
+// Edges: ip6-lookup, ip6-local, icmp6-error, drop.
+func (w *Worker) ip6Input(v []uint16) {
+	for _, i := range v {
+		p := &w.packets[i]
+		b := w.network(p)
+		if len(b) < header.IPv6HeaderLen {
+			w.toDrop(i, counters.IP6Truncated)
+			continue
+		}
+		h := header.IPv6(b)
+		if h.Version() != 6 {
+			w.toDrop(i, counters.IP6BadHeader)
+			continue
+		}
+		total := header.IPv6HeaderLen + h.PayloadLen()
+		if total > len(b) {
+			w.toDrop(i, counters.IP6Truncated)
+			continue
+		}
+		p.Len = uint32(header.EthernetLen + total)
+		src, dst := addr6(h.Source()), addr6(h.Destination())
+		switch {
+		case isMulticast6(src), src == loopback6, dst == loopback6, dst == (fib.Addr{}), isInterfaceLocalMulticast(dst):
+			w.toDrop(i, counters.IP6BadSource)
+		case isMulticast6(dst):
+			if w.listens6(dst) {
+				w.to(ip6Local, i)
+			} else {
+				w.toDrop(i, counters.IP6Multicast)
+			}
+		case p.Flags&Group != 0:
+			w.toDrop(i, counters.LinkLayerBroadcast)
+		case isLinkLocal(dst):
+			if hasAddr(w.dev, dst) {
+				w.to(ip6Local, i)
+			} else {
+				w.toDrop(i, counters.IP6Scope)
+			}
+		default:
+			w.to(ip6Lookup, i)
+		}
+	}
+}
+
+var (
+	loopback6 = fib.Addr{Lo: 1}                                  //nolint:gochecknoglobals // a constant: ::1
+	allNodes  = fib.Addr{Hi: 0xff02 << 48, Lo: 1}                //nolint:gochecknoglobals // a constant: ff02::1
+	allRouter = fib.Addr{Hi: 0xff02 << 48, Lo: 2}                //nolint:gochecknoglobals // a constant: ff02::2
+	solicited = fib.Addr{Hi: 0xff02 << 48, Lo: 1<<32 | 0xff<<24} //nolint:gochecknoglobals // a constant: ff02::1:ff00:0
+)
+
+func addr6(hi, lo uint64) fib.Addr              { return fib.Addr{Hi: hi, Lo: lo} }
+func isMulticast6(a fib.Addr) bool              { return a.Hi>>56 == 0xff }
+func isInterfaceLocalMulticast(a fib.Addr) bool { return a.Hi>>48&0xff0f == 0xff01 }
+func isLinkLocal(a fib.Addr) bool               { return a.Hi>>54 == 0xfe80>>6 }
+
+// solicitedNode is the multicast group in which the owner of an address hears solicitations for it (RFC 4291 2.7.1).
+func solicitedNode(a fib.Addr) fib.Addr {
+	return fib.Addr{Hi: solicited.Hi, Lo: solicited.Lo | a.Lo&0xffffff}
+}
+
+// listens6 tells whether the router is in a multicast group on the receiving device: all nodes, all routers, and the solicited-node groups of the
+// device's addresses.
+func (w *Worker) listens6(group fib.Addr) bool {
+	if group == allNodes || group == allRouter {
+		return true
+	}
+	for _, a := range w.dev.Addrs {
+		if a.Addr().Is6() && solicitedNode(fib.AddrOf(a.Addr())) == group {
+			return true
+		}
+	}
+	return false
+}
+
+// hasAddr tells whether an address is one of the device's own.
+func hasAddr(d *nstable.Device, a fib.Addr) bool {
+	for _, own := range d.Addrs {
+		if fib.AddrOf(own.Addr()) == a {
+			return true
+		}
+	}
+	return false
+}
+
+// ip6Lookup asks the FIB for the whole batch and sorts by what the routes say.
+//
+// Edges: ip6-local, ip6-forward, icmp6-error, drop.
+func (w *Worker) ip6Lookup(v []uint16) {
+	for k, i := range v {
+		w.dst6[k] = addr6(header.IPv6(w.network(&w.packets[i])).Destination())
+	}
+	w.fib.Lookup6(w.dst6[:len(v)], w.hops[:len(v)])
+	for k, i := range v {
+		id := w.hops[k]
+		if id == fib.None {
+			w.toError(icmp6Error, i, counters.NoRoute, header.ICMPv6NoRoute)
+			continue
+		}
+		w.packets[i].Hop = id
+		switch w.fib.NextHop(id).Kind {
+		case fib.Unicast:
+			w.to(ip6Forward, i)
+		case fib.Local, fib.Anycast:
+			w.to(ip6Local, i)
+		case fib.Blackhole:
+			w.toDrop(i, counters.RouteBlackhole)
+		case fib.Prohibit:
+			w.toError(icmp6Error, i, counters.RouteProhibit, header.ICMPv6AdminProhibited)
+		case fib.Unreachable:
+			w.toError(icmp6Error, i, counters.RouteUnreachable, header.ICMPv6NoRoute)
+		default:
+			w.toError(icmp6Error, i, counters.NoRoute, header.ICMPv6NoRoute)
+		}
+	}
+}

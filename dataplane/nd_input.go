@@ -1,0 +1,193 @@
+package dataplane
+
+import (
+	"nsrouter/dataplane/counters"
+	"nsrouter/dataplane/header"
+	"nsrouter/dataplane/neigh"
+	"nsrouter/fib"
+	"nsrouter/nstable"
+)
+
+// ndInput answers neighbour solicitations and learns from solicitations and advertisements (RFC 4861 7.1, 7.2). ip6-local has verified the
+// checksum. The owner of the device does that, since it writes the device's neighbours.
+//
+// Edges: drop.
+func (w *Worker) ndInput(v []uint16) {
+	for _, i := range v {
+		p := &w.packets[i]
+		if w.dev.Owner != w.id {
+			w.handoff(w.dev.Owner, ndInput, p)
+			continue
+		}
+		h := header.IPv6(w.network(p))
+		n := header.ND(h.Payload())
+		// RFC 4861 7.1: from this link (hop limit 255), code 0, whole, and for a unicast target.
+		if h.NextHeader() != header.ProtoICMPv6 || h.HopLimit() != 255 || header.ICMP(n).Code() != 0 || len(n) < header.NDLen ||
+			isMulticast6(addr6(n.Target())) {
+			w.toDrop(i, counters.BadICMP)
+			continue
+		}
+		good := false
+		if header.ICMP(n).Type() == header.ICMPv6NeighborSolicit {
+			good = w.solicitation(p, h, n)
+		} else {
+			good = w.advertisement(h, n) && w.end(p)
+		}
+		if !good {
+			w.toDrop(i, counters.BadICMP)
+		}
+	}
+}
+
+// end frees a packet that was for the router itself.
+func (w *Worker) end(p *Packet) bool {
+	w.slot.Delivered.Add(1)
+	w.cache.Put(p.Addr)
+	return true
+}
+
+// solicitation learns the sender and answers where the target is ours (RFC 4861 7.2.3, 7.2.4). False where the message is invalid; else
+// the packet is spent.
+func (w *Worker) solicitation(p *Packet, h header.IPv6, n header.ND) bool {
+	src, target := addr6(h.Source()), addr6(n.Target())
+	mac, found, ok := n.LinkLayer(header.NDSourceLinkLayer)
+	probing := src == fib.Addr{} // duplicate address detection (RFC 4862 5.4.3)
+	if !ok || probing && (found || addr6(h.Destination()) != solicitedNode(target)) || found && header.IsGroup(mac) {
+		return false
+	}
+	if !hasAddr(w.dev, target) {
+		return w.end(p)
+	}
+	if !found {
+		mac = w.ethernet(p).Source()
+	}
+	if !probing {
+		w.learnSolicitor(src, mac, found)
+	}
+	if !w.allow(answerPurse) {
+		w.discard(p, counters.RateLimited)
+		return true
+	}
+	w.slot.Delivered.Add(1)
+	to, flags := src, uint32(header.NDRouter|header.NDOverride|header.NDSolicited)
+	if probing {
+		to, mac, flags = allNodes, groupMAC(allNodes), header.NDRouter|header.NDOverride
+	}
+	w.sendAdvertisement(p.Addr, to, mac, target, flags)
+	return true
+}
+
+// learnSolicitor makes or updates the neighbour that asks for us.
+func (w *Worker) learnSolicitor(src fib.Addr, mac uint64, option bool) {
+	e := w.dev.Neighbors.Lookup(src)
+	if e == nil {
+		if !option || !w.onLink(src) || w.dev.Neighbors.Len() >= maxNeighbors {
+			return
+		}
+		e = w.dev.Neighbors.Add(src, w.now)
+	}
+	if old, ok := e.MAC(); option && e.State() != neigh.Permanent && (!ok || old != mac) {
+		w.learn(e, w.dev, mac, neigh.Stale)
+	}
+}
+
+// advertisement updates a known neighbour after RFC 4861 7.2.5. False where the message is invalid.
+func (w *Worker) advertisement(h header.IPv6, n header.ND) bool {
+	mac, found, ok := n.LinkLayer(header.NDTargetLinkLayer)
+	flags := n.Flags()
+	solicited := flags&header.NDSolicited != 0
+	if !ok || found && header.IsGroup(mac) || solicited && isMulticast6(addr6(h.Destination())) {
+		return false
+	}
+	e := w.dev.Neighbors.Lookup(addr6(n.Target()))
+	if e == nil || e.State() == neigh.Permanent {
+		return true
+	}
+	e.Router.Store(flags&header.NDRouter != 0)
+	old, known := e.MAC()
+	switch {
+	case !known && !found:
+		// An answer without an address helps nobody who has none.
+	case !known:
+		w.learn(e, w.dev, mac, solicitedState(solicited))
+	case found && mac != old && flags&header.NDOverride == 0:
+		if e.State() == neigh.Reachable {
+			w.learn(e, w.dev, old, neigh.Stale)
+		}
+	case found && mac != old:
+		w.learn(e, w.dev, mac, solicitedState(solicited))
+	case solicited:
+		w.learn(e, w.dev, old, neigh.Reachable)
+	}
+	return true
+}
+
+func solicitedState(solicited bool) neigh.State {
+	if solicited {
+		return neigh.Reachable
+	}
+	return neigh.Stale
+}
+
+// groupMAC is the Ethernet address of an IPv6 multicast group (RFC 2464 7).
+func groupMAC(a fib.Addr) uint64 { return 0x3333<<32 | a.Lo&0xffffffff }
+
+// sendAdvertisement answers in the frame at addr.
+func (w *Worker) sendAdvertisement(addr uint64, to fib.Addr, mac uint64, target fib.Addr, flags uint32) {
+	const length = header.NDLen + header.NDLinkLayerLen
+	p := Packet{Addr: addr, Len: header.EthernetLen + header.IPv6HeaderLen + length, Out: w.dev.ID, Flags: Own}
+	n := w.newND(&p, w.dev, target, to, mac)
+	header.ICMP(n).Set(header.ICMPv6NeighborAdvert, 0, flags)
+	n.SetTarget(target.Hi, target.Lo)
+	n.SetLinkLayer(header.NDTargetLinkLayer, header.MAC(w.dev.MAC))
+	w.finishND(&p)
+	w.deliver(&p, w.dev)
+}
+
+// sendSolicitation asks for target on a device: its solicited-node group, or the given MAC if it is not zero.
+func (w *Worker) sendSolicitation(out *nstable.Device, target fib.Addr, to uint64) {
+	source, ok := firstAddr6(out, true)
+	if !ok {
+		if source, ok = w.source6(out, target); !ok {
+			return // no address to ask from; tried again after probeInterval
+		}
+	}
+	addr, ok := w.cache.Get()
+	if !ok {
+		return
+	}
+	const length = header.NDLen + header.NDLinkLayerLen
+	p := Packet{Addr: addr + frame0, Len: header.EthernetLen + header.IPv6HeaderLen + length, Out: out.ID, Flags: Own}
+	destination, mac := target, to
+	if to == 0 {
+		destination = solicitedNode(target)
+		mac = groupMAC(destination)
+	}
+	n := w.newND(&p, out, source, destination, mac)
+	header.ICMP(n).Set(header.ICMPv6NeighborSolicit, 0, 0)
+	n.SetTarget(target.Hi, target.Lo)
+	n.SetLinkLayer(header.NDSourceLinkLayer, header.MAC(out.MAC))
+	w.finishND(&p)
+	w.deliver(&p, out)
+}
+
+// newND writes the Ethernet and IPv6 headers of a neighbour discovery message and returns its place.
+func (w *Worker) newND(p *Packet, out *nstable.Device, source, destination fib.Addr, mac uint64) header.ND {
+	e := w.ethernet(p)
+	e.SetAddresses(mac, header.MAC(out.MAC))
+	e.SetType(header.TypeIPv6)
+	h := header.IPv6(w.network(p))
+	header.SetIPv6(h, 0, len(h)-header.IPv6HeaderLen, header.ProtoICMPv6, 255)
+	h.SetSource(source.Hi, source.Lo)
+	h.SetDestination(destination.Hi, destination.Lo)
+	return header.ND(h.Payload())
+}
+
+func (w *Worker) finishND(p *Packet) { setICMPv6Checksum(header.IPv6(w.network(p))) }
+
+// setICMPv6Checksum computes the checksum of the ICMPv6 message behind a fixed header without extensions (RFC 4443 2.3).
+func setICMPv6Checksum(h header.IPv6) {
+	m := header.ICMP(h.Payload())
+	m.SetChecksum(0)
+	m.SetChecksum(^header.Fold(header.Sum(header.PseudoSum6(h, header.ProtoICMPv6, len(m)), m)))
+}

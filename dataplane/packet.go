@@ -1,0 +1,48 @@
+package dataplane
+
+import (
+	"nsrouter/dataplane/counters"
+	"nsrouter/fib"
+	"nsrouter/nstable"
+)
+
+// Packet is one packet in the pipeline: where its bytes are and what the nodes have found out about it. Offsets are within the frame
+// area, lengths in bytes. The worker that holds a Packet owns its frame.
+type Packet struct {
+	Addr uint64 // offset of the Ethernet header
+	Via  fib.Addr
+	Len  uint32 // from the Ethernet header to the end of the packet, padding removed once the IP header is known
+	// In is the device it came in by; all that becomes of it is counted there. For a packet of the router's own, zero.
+	In nstable.DeviceID
+	// Out is the device it leaves by; Via the neighbour there (set by the forward and output nodes).
+	Out nstable.DeviceID
+	Hop fib.NextHopID // valid within the snapshot of this run
+	// Next is the node at which another worker goes on (handoff).
+	Next      NodeID
+	Reason    counters.Reason // why it is dropped or answered with an error
+	Crossings uint8           // veth pairs passed
+	Flags     Flags
+	Code      uint8  // for the error nodes: the ICMP code
+	MTU       uint16 // for the error nodes: the next hop's, in bytes
+}
+
+// Flags of a packet.
+type Flags uint8
+
+const (
+	// Own marks a packet that the router made: no TTL is taken off, no error is sent about it, it was never received.
+	Own Flags = 1 << iota
+	// Group marks one that came as a link-layer multicast or broadcast.
+	Group
+	// WantSource marks an own packet whose IP source address (and checksum) is still to be chosen, by the device it leaves by.
+	WantSource
+)
+
+// vectorSize is how many packets a worker has in its graph at once: what it receives in a batch. 64 balances the cost of a batch against the cache.
+const vectorSize = 64
+
+// vector is a list of packets, as indices into Worker.packets.
+type vector struct {
+	n   int
+	idx [vectorSize]uint16
+}

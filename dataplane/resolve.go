@@ -1,0 +1,334 @@
+package dataplane
+
+import (
+	"time"
+
+	"nsrouter/dataplane/counters"
+	"nsrouter/dataplane/header"
+	"nsrouter/dataplane/neigh"
+	"nsrouter/fib"
+	"nsrouter/nstable"
+)
+
+// Neighbour timing and bounds; the defaults of Linux (ip-sysctl, neigh/default) where it has them.
+const (
+	holdLimit      = 8                       // packets held for one neighbour; the newest push out the oldest
+	maxNeighbors   = 4096                    // entries of one device
+	maxProbes      = 3                       // requests before a neighbour counts as failed (mcast_solicit, ucast_solicit)
+	probeInterval  = int64(time.Second)      // RFC 1122 2.3.2.1: at most one request a second for an address
+	reachableTime  = int64(30 * time.Second) // base_reachable_time
+	staleTime      = int64(60 * time.Second) // gc_stale_time: unused for longer, and one of many, it goes
+	fewNeighbors   = 128                     // gc_thresh1: below it nothing is collected
+	ageingInterval = int64(time.Second)
+)
+
+// neighborKeeper is what a worker remembers about the neighbours of the devices it owns that it is asking at the moment.
+type neighborKeeper struct {
+	asked      map[*neigh.Entry]*question
+	spare      []*question
+	lastAgeing int64
+	changed    func(nstable.DeviceID, *neigh.Entry, bool) // tells the control plane; must not block
+}
+
+// question is a neighbour that is being asked for its address, and the packets that wait for the answer.
+type question struct {
+	dev  nstable.DeviceID
+	next int64 // when to ask again, nanoseconds
+	n    int
+	held [holdLimit]Packet
+}
+
+// waiting tells whether some question is open.
+func (k *neighborKeeper) waiting() bool { return len(k.asked) > 0 }
+
+// heldPackets is how many frames wait for answers.
+func (k *neighborKeeper) heldPackets() int {
+	n := 0
+	for _, q := range k.asked {
+		n += q.n
+	}
+	return n
+}
+
+func (k *neighborKeeper) ask(e *neigh.Entry, dev nstable.DeviceID) *question {
+	var q *question
+	if n := len(k.spare); n > 0 {
+		q, k.spare = k.spare[n-1], k.spare[:n-1]
+		*q = question{dev: dev}
+	} else {
+		q = &question{dev: dev}
+	}
+	k.asked[e] = q
+	return q
+}
+
+func (k *neighborKeeper) close(e *neigh.Entry, q *question) {
+	delete(k.asked, e)
+	k.spare = append(k.spare, q)
+}
+
+// resolve holds packets for neighbours whose address on the link is not known, and asks for it. Only the owner of the device does that;
+// other workers hand their packets over.
+//
+// Edges: transmit, drop.
+func (w *Worker) resolve(v []uint16) {
+	for _, i := range v {
+		p := &w.packets[i]
+		out := w.view.Device(p.Out)
+		switch {
+		case out == nil || !out.Usable():
+			w.toDrop(i, counters.EgressDown)
+		case out.Namespace != w.ns:
+			w.toDrop(i, counters.OtherNamespace)
+		case out.Owner != w.id:
+			w.handoff(out.Owner, resolve, p)
+		default:
+			w.await(i, p, out)
+		}
+	}
+}
+
+// await sends packet i on if its neighbour has answered meanwhile, else puts it into the neighbour's queue.
+func (w *Worker) await(i uint16, p *Packet, out *nstable.Device) {
+	e := out.Neighbors.Lookup(p.Via)
+	if e == nil {
+		if out.Neighbors.Len() >= maxNeighbors {
+			w.toDrop(i, counters.NeighborTableFull)
+			return
+		}
+		e = out.Neighbors.Add(p.Via, w.now)
+	} else if mac, ok := e.Use(); ok {
+		w.ethernet(p).SetAddresses(mac, header.MAC(out.MAC))
+		w.to(transmit, i)
+		return
+	}
+	q := w.neighbors.asked[e]
+	if q == nil {
+		q = w.neighbors.ask(e, out.ID)
+		e.Set(neigh.Incomplete, 0, w.now)
+		w.solicit(e, q, out)
+	}
+	w.hold(q, p)
+}
+
+// hold appends a packet to a neighbour's queue; the oldest makes room (RFC 4861 7.2.2).
+func (w *Worker) hold(q *question, p *Packet) {
+	if q.n == holdLimit {
+		w.unheld(&q.held[0])
+		w.discard(&q.held[0], counters.NeighborHoldFull)
+		q.n = copy(q.held[:], q.held[1:])
+	}
+	q.held[q.n] = *p
+	q.n++
+	if p.In != 0 {
+		if s := w.slotOf(p.In); s != nil {
+			s.Held.Add(1)
+		}
+	}
+}
+
+func (w *Worker) unheld(p *Packet) {
+	if p.In != 0 {
+		if s := w.slotOf(p.In); s != nil {
+			s.HeldOut.Add(1)
+		}
+	}
+}
+
+// solicit asks for a neighbour once: to all on the link, or in state Probe to its old address.
+func (w *Worker) solicit(e *neigh.Entry, q *question, out *nstable.Device) {
+	e.Probes++
+	q.next = w.now + probeInterval
+	var to uint64
+	if mac, ok := e.MAC(); ok {
+		to = mac
+	}
+	if e.Addr.Is4() {
+		w.sendARPRequest(out, uint32(e.Addr.Lo), to)
+	} else {
+		w.sendSolicitation(out, e.Addr, to)
+	}
+}
+
+// learn sets a neighbour's address and state, and sends what waited for it.
+func (w *Worker) learn(e *neigh.Entry, dev *nstable.Device, mac uint64, state neigh.State) {
+	old, known := e.MAC()
+	was := e.State()
+	e.Set(state, mac, w.now)
+	if state == neigh.Reachable {
+		e.Confirmed.Store(w.now)
+	}
+	if q := w.neighbors.asked[e]; q != nil {
+		for k := range q.n {
+			p := &q.held[k]
+			w.unheld(p)
+			w.ethernet(p).SetAddresses(mac, header.MAC(dev.MAC))
+			w.deliver(p, dev)
+		}
+		w.neighbors.close(e, q)
+	}
+	if !known || old != mac || was != state {
+		w.neighbors.changed(dev.ID, e, false)
+	}
+}
+
+// forget drops what a neighbour holds and closes its question.
+func (w *Worker) forget(e *neigh.Entry, why reason) {
+	q := w.neighbors.asked[e]
+	if q == nil {
+		return
+	}
+	for k := range q.n {
+		w.unheld(&q.held[k])
+		w.discard(&q.held[k], why)
+	}
+	w.neighbors.close(e, q)
+}
+
+// tick asks again, gives up, and ages; ten times a second.
+func (w *Worker) tick() {
+	w.cache.Publish()
+	for e, q := range w.neighbors.asked {
+		if w.now < q.next {
+			continue
+		}
+		dev := w.view.Device(q.dev)
+		switch {
+		case dev == nil || dev.Neighbors.Lookup(e.Addr) != e:
+			w.forget(e, counters.EgressDown)
+		case e.Probes < maxProbes:
+			w.solicit(e, q, dev)
+		default:
+			w.giveUp(e, q, dev)
+		}
+	}
+	if w.now-w.neighbors.lastAgeing >= ageingInterval {
+		w.neighbors.lastAgeing = w.now
+		for _, d := range w.view.Devices {
+			if d != nil && d.Owner == w.id && d.Neighbors.Len() > 0 {
+				w.age(d)
+			}
+		}
+	}
+	w.flush()
+}
+
+// giveUp marks a neighbour as failed and tells the senders of what it held (RFC 1812 3.3.2; RFC 4861 7.2.2).
+func (w *Worker) giveUp(e *neigh.Entry, q *question, dev *nstable.Device) {
+	e.Set(neigh.Failed, 0, w.now)
+	w.neighbors.changed(dev.ID, e, false)
+	held := q.held
+	n := q.n
+	w.neighbors.close(e, q)
+	for k := range n {
+		w.unheld(&held[k])
+		if held[k].Flags&Own != 0 || !w.enter(held[k].In) {
+			w.discard(&held[k], counters.NeighborFailed)
+			continue
+		}
+		w.packets[0] = held[k]
+		if e.Addr.Is4() {
+			w.toError(icmp4Error, 0, counters.NeighborFailed, header.ICMPHostUnreachable)
+		} else {
+			w.toError(icmp6Error, 0, counters.NeighborFailed, header.ICMPv6AddressUnreachable)
+		}
+		w.runGraph()
+	}
+}
+
+// age lets confirmations grow old (RFC 4861 7.3.3): a stale neighbour in use is asked again, one that nobody uses goes when there are many.
+func (w *Worker) age(d *nstable.Device) {
+	d.Neighbors.All(func(e *neigh.Entry) bool {
+		idle := w.now - e.Changed.Load()
+		switch e.State() {
+		case neigh.Reachable:
+			if w.now-e.Confirmed.Load() > reachableTime {
+				mac, _ := e.MAC()
+				e.Set(neigh.Stale, mac, w.now)
+				w.neighbors.changed(d.ID, e, false)
+			}
+		case neigh.Stale:
+			if e.TakeUsed() {
+				mac, _ := e.MAC()
+				e.Set(neigh.Probe, mac, w.now)
+				w.solicit(e, w.neighbors.ask(e, d.ID), d)
+			} else if idle > staleTime && d.Neighbors.Len() > fewNeighbors {
+				w.remove(d, e)
+			}
+		case neigh.Failed:
+			if idle > staleTime {
+				w.remove(d, e)
+			}
+		default:
+		}
+		return true
+	})
+}
+
+func (w *Worker) remove(d *nstable.Device, e *neigh.Entry) {
+	w.forget(e, counters.NeighborFailed)
+	d.Neighbors.Delete(e)
+	w.neighbors.changed(d.ID, e, true)
+}
+
+// source4 chooses the source of a request or an own packet on a device: an address that shares the target's prefix, else the first, else any of
+// the namespace (RFC 1812 4.3.2.4; Linux inet_select_addr).
+func (w *Worker) source4(d *nstable.Device, target uint32) (uint32, bool) {
+	want := fib.Addr4(target).Netip()
+	var first fib.Addr
+	found := false
+	for _, a := range d.Addrs {
+		if !a.Addr().Is4() {
+			continue
+		}
+		if a.Contains(want) {
+			return uint32(fib.AddrOf(a.Addr()).Lo), true
+		}
+		if !found {
+			first, found = fib.AddrOf(a.Addr()), true
+		}
+	}
+	if found {
+		return uint32(first.Lo), true
+	}
+	for _, other := range w.view.Devices {
+		if other == nil || other.Namespace != d.Namespace || other.Kind == nstable.Loopback || !other.Up {
+			continue
+		}
+		for _, a := range other.Addrs {
+			if a.Addr().Is4() {
+				return uint32(fib.AddrOf(a.Addr()).Lo), true
+			}
+		}
+	}
+	return 0, false
+}
+
+// source6 chooses the source of an own IPv6 packet on a device: link-local to link-local, else a global address of the device, else any of the
+// namespace, else link-local (RFC 6724 5, rules 2 and 5, in short).
+func (w *Worker) source6(d *nstable.Device, target fib.Addr) (fib.Addr, bool) {
+	if a, ok := firstAddr6(d, isLinkLocal(target) || isMulticast6(target)); ok {
+		return a, true
+	}
+	if !isLinkLocal(target) {
+		for _, other := range w.view.Devices {
+			if other == nil || other.Namespace != d.Namespace || other.Kind == nstable.Loopback || !other.Up {
+				continue
+			}
+			if a, ok := firstAddr6(other, false); ok {
+				return a, true
+			}
+		}
+	}
+	return firstAddr6(d, !isLinkLocal(target))
+}
+
+// firstAddr6 is the device's first IPv6 address of link-local scope, or of a larger one.
+func firstAddr6(d *nstable.Device, linkLocal bool) (fib.Addr, bool) {
+	for _, p := range d.Addrs {
+		if a := fib.AddrOf(p.Addr()); p.Addr().Is6() && isLinkLocal(a) == linkLocal {
+			return a, true
+		}
+	}
+	return fib.Addr{}, false
+}

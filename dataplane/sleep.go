@@ -1,0 +1,151 @@
+package dataplane
+
+import (
+	"runtime"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	tickInterval = int64(100 * time.Millisecond)
+	// defaultPollWait is how long a worker polls without traffic before it sleeps. Falling asleep and waking costs about 10 us, so
+	// that waiting twice as long for the next packet is never much worse than either choice (ski rental).
+	defaultPollWait = int64(20 * time.Microsecond)
+	// longNap bounds a sleep with nothing due. Packets, mail and peers wake the worker; only ageing needs the clock.
+	longNap = time.Second
+	// shortNap is the longest that a frame waits in a transmit ring which the kernel did not take at once.
+	shortNap = 200 * time.Microsecond
+)
+
+// loop is the worker's life, on a thread that is its own for good.
+func (w *Worker) loop(started chan<- error) {
+	runtime.LockOSThread() // never unlocked: a thread with a CPU mask of its own ends with its goroutine
+	defer close(w.done)
+	if w.cpu >= 0 {
+		var set unix.CPUSet
+		set.Set(w.cpu)
+		if err := unix.SchedSetaffinity(0, &set); err != nil {
+			started <- err
+			return
+		}
+	}
+	started <- nil
+	w.now = nanotime()
+	for !w.stop {
+		n := w.round()
+		w.now = nanotime()
+		if n > 0 || len(w.crossings) > 0 {
+			w.lastWork = w.now
+		} else if w.now-w.lastWork > w.pollWait {
+			w.sleep()
+			w.now = nanotime()
+			w.lastWork = w.now
+		}
+	}
+	w.release()
+}
+
+// sleep waits for packets, mail, a peer or the next tick. A peer or a poster that sees sleeping set writes to the waker; whoever came
+// before that is seen by the check after it is set. (sync/atomic is sequentially consistent, so one of the two sees the other.)
+func (w *Worker) sleep() {
+	w.leave()
+	w.cache.Publish()
+	w.sleeping.Store(true)
+	defer w.sleeping.Store(false)
+	if w.mail.pending() {
+		return
+	}
+	for i := range w.inbox {
+		if w.inbox[i].len() > 0 {
+			return
+		}
+	}
+	nap := longNap
+	switch {
+	case w.transmitting():
+		nap = shortNap
+	case w.neighbors.waiting() || w.starved():
+		nap = time.Duration(tickInterval)
+	}
+	w.naps.Add(1)
+	w.wake.wait(nap)
+}
+
+// transmitting tells whether the kernel still has frames to send or to give back, which no descriptor announces.
+func (w *Worker) transmitting() bool {
+	for _, p := range w.ports {
+		if p.Pending() > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// starved tells whether a fill ring lacks frames that others may free meanwhile.
+func (w *Worker) starved() bool {
+	for _, p := range w.ports {
+		if p.lacking > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// waker is the set of descriptors that end a sleep: an eventfd first, then the queues.
+type waker struct {
+	event int
+	fds   []unix.PollFd
+}
+
+func newWaker() (waker, error) {
+	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	if err != nil {
+		return waker{}, err
+	}
+	return waker{event: fd, fds: []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}}, nil
+}
+
+// watch replaces the queues waited for.
+func (k *waker) watch(ports []*boundPort) {
+	k.fds = k.fds[:1]
+	for _, p := range ports {
+		if fd := p.FD(); fd >= 0 {
+			k.fds = append(k.fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+		}
+	}
+}
+
+// wake ends a sleep; any goroutine.
+func (k *waker) wake() {
+	one := [8]byte{1}
+	// A full counter (EAGAIN) wakes as well; nothing else can fail on an eventfd that is open.
+	_, _ = unix.Write(k.event, one[:])
+}
+
+// wait sleeps until a descriptor is ready, the time is over, or a signal comes (the runtime preempts with signals). The call goes
+// through Syscall, so that the runtime can stop the world meanwhile. A queue whose interface has vanished reports an error for ever: it
+// is not waited for any more.
+func (k *waker) wait(d time.Duration) {
+	ts := unix.NsecToTimespec(int64(d))
+	n, _, errno := unix.Syscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&k.fds[0])), uintptr(len(k.fds)),
+		uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
+	if errno != 0 || n == 0 {
+		return
+	}
+	if k.fds[0].Revents != 0 {
+		var b [8]byte
+		_, _ = unix.Read(k.event, b[:])
+	}
+	for i := range k.fds[1:] {
+		if f := &k.fds[1+i]; f.Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0 {
+			f.Fd = -1
+		}
+	}
+}
+
+var processStart = time.Now() //nolint:gochecknoglobals // the origin of nanotime; never written again
+
+// nanotime is the monotonic clock in nanoseconds since the process began.
+func nanotime() int64 { return int64(time.Since(processStart)) }

@@ -1,0 +1,134 @@
+package dataplane
+
+import (
+	"nsrouter/dataplane/counters"
+	"nsrouter/dataplane/frame"
+	"nsrouter/nstable"
+)
+
+// maxCrossings is how many veth pairs a packet may pass between reception and transmission (DESIGN.md: Ownership).
+const maxCrossings = 8
+
+// crossingLimit is how many packets may wait for the next round behind veth pairs.
+const crossingLimit = 1024
+
+// transmit queues packets, complete with link-layer addresses, on the device they leave by. It has no edges: packets reach the device, or are
+// counted as dropped.
+func (w *Worker) transmit(v []uint16) {
+	var out *nstable.Device
+	for _, i := range v {
+		p := &w.packets[i]
+		if out == nil || out.ID != p.Out {
+			out = w.view.Device(p.Out)
+		}
+		switch {
+		case out == nil:
+			w.discard(p, counters.EgressDown)
+		case out.Namespace != w.ns:
+			w.discard(p, counters.OtherNamespace)
+		default:
+			w.deliver(p, out)
+		}
+	}
+}
+
+// deliver sends one packet by its device, or counts why not.
+func (w *Worker) deliver(p *Packet, out *nstable.Device) {
+	switch {
+	case out.Kind == nstable.XDP && int(out.ID) < len(w.outputs):
+		o := &w.outputs[out.ID]
+		switch {
+		case o.port != nil:
+			w.queue(o.port, p)
+		case o.owner >= 0:
+			w.handoff(o.owner, transmit, p)
+		default:
+			w.discard(p, counters.EgressDown)
+		}
+	case out.Kind == nstable.Veth:
+		w.cross(p, out)
+	case out.Kind == nstable.XDP:
+		w.discard(p, counters.EgressDown)
+	default:
+		w.discard(p, counters.DummyDevice)
+	}
+}
+
+// queue appends a packet to what its port sends at the end of the round.
+func (w *Worker) queue(port *boundPort, p *Packet) {
+	if port.n == vectorSize {
+		w.sendPending(port)
+	}
+	port.pending[port.n] = frame.Desc{Addr: p.Addr, Len: p.Len}
+	port.from[port.n] = p.In
+	port.n++
+}
+
+// sendPending hands what waits to the port. What it does not take, after one more try at completed frames, is dropped as tx-full at the device
+// that it came in by; the rest is counted there as forwarded.
+func (w *Worker) sendPending(port *boundPort) {
+	sent := port.Transmit(port.pending[:port.n])
+	for sent < port.n {
+		port.Flush()
+		if port.Complete(w.cache) == 0 {
+			break
+		}
+		more := port.Transmit(port.pending[sent:port.n])
+		if more == 0 {
+			break
+		}
+		sent += more
+	}
+	var bytes uint64
+	for k := 0; k < sent; {
+		in, first := port.from[k], k
+		for k < sent && port.from[k] == in {
+			bytes += uint64(port.pending[k].Len)
+			k++
+		}
+		if in != 0 {
+			if s := w.slotOf(in); s != nil {
+				s.Forwarded.Add(uint64(k - first))
+			}
+		}
+	}
+	if s := w.slotOf(port.dev); s != nil && sent > 0 {
+		s.TxPackets.Add(uint64(sent))
+		s.TxBytes.Add(bytes)
+	}
+	port.Queue.TxPackets.Add(uint64(sent))
+	for k := sent; k < port.n; k++ {
+		p := Packet{Addr: port.pending[k].Addr, In: port.from[k]}
+		if p.In == 0 {
+			p.Flags = Own
+		}
+		w.discard(&p, counters.TxFull)
+	}
+	port.n = 0
+}
+
+// cross passes a packet to the other end of a veth pair, where it arrives in the next round. Never by recursion, and not for ever.
+func (w *Worker) cross(p *Packet, out *nstable.Device) {
+	peer := w.view.Device(out.Peer)
+	switch {
+	case peer == nil || !peer.Up || !out.Up:
+		w.discard(p, counters.EgressDown)
+		return
+	case p.Crossings >= maxCrossings:
+		w.discard(p, counters.Loop)
+		return
+	case len(w.crossings) >= crossingLimit:
+		w.discard(p, counters.HandoffFull)
+		return
+	}
+	if p.Flags&Own == 0 {
+		if s := w.slotOf(p.In); s != nil {
+			s.Forwarded.Add(1)
+		}
+	}
+	if s := w.slotOf(out.ID); s != nil {
+		s.TxPackets.Add(1)
+		s.TxBytes.Add(uint64(p.Len))
+	}
+	w.crossings = append(w.crossings, Packet{Addr: p.Addr, Len: p.Len, In: peer.ID, Crossings: p.Crossings + 1})
+}

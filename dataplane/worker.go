@@ -1,0 +1,286 @@
+package dataplane
+
+import (
+	"sync/atomic"
+
+	"nsrouter/dataplane/counters"
+	"nsrouter/dataplane/frame"
+	"nsrouter/dataplane/header"
+	"nsrouter/fib"
+	"nsrouter/nstable"
+)
+
+type reason = counters.Reason
+
+// Worker moves packets on a thread of its own. Unless a field says otherwise, only that thread touches it.
+type Worker struct {
+	id    int
+	cpu   int
+	mem   []byte // the frame area
+	cache *frame.Cache
+	views func() *nstable.View
+	peers []*Worker // all workers, this one too
+
+	graph   [numNodes]node
+	packets [vectorSize]Packet
+	vectors [numNodes]vector
+	rx      [vectorSize]frame.Desc
+
+	// Context of the run: set by enter, the same for all packets in the graph.
+	view *nstable.View
+	dev  *nstable.Device // that the packets came in by
+	ns   *nstable.Namespace
+	fib  *fib.Snapshot
+	slot *counters.Slot // of dev
+	dst4 [vectorSize]uint32
+	dst6 [vectorSize]fib.Addr
+	hops [vectorSize]fib.NextHopID
+
+	ports   []*boundPort // queues that this worker serves
+	outputs []output     // by DeviceID: how this worker transmits on a device
+
+	// Packets that passed a veth pair in this round; they enter the graph in the next.
+	crossings, crossed []Packet
+
+	inbox    []handoffRing // by the worker that writes it
+	outbox   []*handoffRing
+	notify   []bool // peers to wake at the end of the round
+	wake     waker
+	mail     mailbox
+	sleeping atomic.Bool // set before ppoll; peers read it
+
+	now       int64 // nanoseconds of the monotonic clock, read once a round
+	lastTick  int64
+	lastWork  int64
+	pollWait  int64 // how long to poll without traffic before sleeping, nanoseconds
+	neighbors neighborKeeper
+	budgets   []budget // by NamespaceID
+	ipID      uint16   // identification of the next own IPv4 packet
+	stop      bool
+	done      chan struct{}
+
+	rounds atomic.Uint64 // written here, read by anyone: rounds made
+	naps   atomic.Uint64 // times slept
+}
+
+// boundPort is a queue and what waits to be transmitted on it.
+type boundPort struct {
+	Port
+	dev     nstable.DeviceID
+	queue   int
+	pending [vectorSize]frame.Desc
+	from    [vectorSize]nstable.DeviceID // device that pending[i] came in by; zero for own packets
+	n       int
+	lacking int // frames that the fill ring lacked at the last refill
+	Queue   QueueCounters
+}
+
+// QueueCounters is what the data plane counts for one queue of a device; written by its worker.
+type QueueCounters struct{ RxPackets, TxPackets counters.Counter }
+
+// output says how a worker reaches a device's queue: its own port, or another worker.
+type output struct {
+	port  *boundPort
+	owner int // worker to hand over to where port is nil; -1: the device has no queue
+}
+
+// enter makes dev the context of the next run; false if the device is gone.
+func (w *Worker) enter(id nstable.DeviceID) bool {
+	dev := w.view.Device(id)
+	if dev == nil {
+		return false
+	}
+	if dev != w.dev {
+		w.dev, w.ns = dev, dev.Namespace
+		w.slot = dev.Counters.Worker(w.id)
+	}
+	w.fib = w.ns.FIB.Load()
+	return true
+}
+
+// look takes up the present view; a context of the one before is void.
+func (w *Worker) look() {
+	if v := w.views(); v != w.view {
+		w.view = v
+		w.leave()
+	}
+}
+
+// leave forgets the context, so that what is replaced can be collected.
+func (w *Worker) leave() { w.dev, w.ns, w.fib, w.slot = nil, nil, nil, nil }
+
+// round does everything once and returns how many packets it saw.
+func (w *Worker) round() int {
+	w.look()
+	if w.mail.pending() {
+		w.mail.run(w)
+		w.look()
+	}
+	n := w.takeCrossings()
+	for _, p := range w.ports {
+		n += w.receive(p)
+	}
+	for from := range w.inbox {
+		n += w.takeHandoffs(&w.inbox[from])
+	}
+	w.flush()
+	if w.now-w.lastTick >= tickInterval {
+		w.lastTick = w.now
+		w.tick()
+	}
+	w.rounds.Add(1)
+	return n
+}
+
+// receive takes one batch from a queue through the graph.
+func (w *Worker) receive(p *boundPort) int {
+	n := p.Receive(w.rx[:])
+	if n == 0 {
+		return 0
+	}
+	p.Queue.RxPackets.Add(uint64(n))
+	if !w.enter(p.dev) {
+		for i := range n {
+			w.cache.Put(w.rx[i].Addr)
+		}
+		return n
+	}
+	for i := range n {
+		w.packets[i] = Packet{Addr: w.rx[i].Addr, Len: w.rx[i].Len, In: p.dev}
+		w.to(ethernetInput, uint16(i))
+	}
+	w.runGraph()
+	return n
+}
+
+// takeCrossings takes the packets that passed a veth pair in the last round through the graph, in batches by device.
+func (w *Worker) takeCrossings() int {
+	if len(w.crossings) == 0 {
+		return 0
+	}
+	list := w.crossings
+	w.crossings, w.crossed = w.crossed[:0], list
+	for i := 0; i < len(list); {
+		n := 0
+		first := &list[i]
+		for n < vectorSize && i+n < len(list) && list[i+n].In == first.In {
+			w.packets[n] = list[i+n]
+			n++
+		}
+		if w.enter(first.In) {
+			for k := range n {
+				w.to(ethernetInput, uint16(k))
+			}
+			w.runGraph()
+		} else {
+			w.freeAll(list[i : i+n])
+		}
+		i += n
+	}
+	return len(list)
+}
+
+func (w *Worker) freeAll(list []Packet) {
+	for i := range list {
+		w.cache.Put(list[i].Addr)
+	}
+}
+
+// takeHandoffs goes on with packets that another worker handed over, in batches of one device and node.
+func (w *Worker) takeHandoffs(r *handoffRing) int {
+	total := 0
+	for total < handoffSize {
+		p := r.peek()
+		if p == nil {
+			break
+		}
+		in, next := p.In, p.Next
+		known := w.enterFor(p)
+		n := 0
+		for n < vectorSize && p != nil && p.In == in && p.Next == next {
+			w.packets[n] = *p
+			r.pop()
+			if known {
+				w.to(next, uint16(n))
+			} else {
+				w.cache.Put(w.packets[n].Addr)
+			}
+			n++
+			p = r.peek()
+		}
+		w.runGraph()
+		total += n
+	}
+	return total
+}
+
+// enterFor makes the context for a packet handed over: the device it came in by, or for an own packet the one it leaves by.
+func (w *Worker) enterFor(p *Packet) bool {
+	if p.In != 0 {
+		return w.enter(p.In)
+	}
+	return w.enter(p.Out)
+}
+
+// handoff gives a packet to another worker, which goes on at next.
+func (w *Worker) handoff(to int, next NodeID, p *Packet) {
+	p.Next = next
+	if !w.outbox[to].push(p) {
+		w.discard(p, counters.HandoffFull)
+		return
+	}
+	w.notify[to] = true
+}
+
+// flush sends what the round has queued, takes completed frames back, and refills.
+func (w *Worker) flush() {
+	for _, p := range w.ports {
+		if p.n > 0 {
+			w.sendPending(p)
+		}
+		if p.Pending() > 0 {
+			p.Flush()
+			p.Complete(w.cache)
+		}
+		p.lacking = p.Refill(w.cache)
+	}
+	for to := range w.notify {
+		if w.notify[to] {
+			w.notify[to] = false
+			if peer := w.peers[to]; peer.sleeping.Load() {
+				peer.wake.wake()
+			}
+		}
+	}
+}
+
+// frame is the packet from its Ethernet header on, up to the end of its frame: room to grow at the tail.
+func (w *Worker) ethernet(p *Packet) header.Ethernet {
+	return header.Ethernet(w.mem[p.Addr : p.Addr+uint64(p.Len)])
+}
+
+// network is the packet from its network header on.
+func (w *Worker) network(p *Packet) []byte {
+	return w.mem[p.Addr+header.EthernetLen : p.Addr+uint64(p.Len)]
+}
+
+// slotOf is this worker's counter slot of a device, or nil where it is gone.
+func (w *Worker) slotOf(id nstable.DeviceID) *counters.Slot {
+	if w.dev != nil && w.dev.ID == id {
+		return w.slot
+	}
+	if d := w.view.Device(id); d != nil {
+		return d.Counters.Worker(w.id)
+	}
+	return nil
+}
+
+// discard counts and frees a packet wherever it is met: in the drop node, on a full ring, in a neighbour's queue.
+func (w *Worker) discard(p *Packet, why reason) {
+	if p.Flags&Own == 0 {
+		if s := w.slotOf(p.In); s != nil {
+			s.Drops[why].Add(1)
+		}
+	}
+	w.cache.Put(p.Addr)
+}
