@@ -15,9 +15,8 @@ import (
 
 // attach binds n queues and attaches the program in the first mode that can be had.
 func (i *Interface) attach(n int) error {
-	if n*FillTarget > i.pool.FreeInDepot() {
-		return fmt.Errorf("%d queues need %d free frames, %d are missing: start the daemon with more --frames",
-			n, n*FillTarget, n*FillTarget-i.pool.FreeInDepot())
+	if need, free := n*FillTarget, i.pool.FreeInDepot(); free < need {
+		return missing(need, need-free)
 	}
 	owners, err := i.owners(n)
 	if err != nil {
@@ -145,7 +144,7 @@ func (i *Interface) release() {
 func awaitRelease(ifindex int, queue uint32) {
 	pool, err := frame.NewPool(1)
 	if err != nil {
-		time.Sleep(bindPatience)
+		time.Sleep(patience)
 		return
 	}
 	defer func() { _ = pool.Close() }()

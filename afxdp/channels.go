@@ -5,6 +5,7 @@ import (
 
 	"github.com/safchain/ethtool"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // setQueues gives the interface n queues, or leaves it as it is where n is 0, and returns how many receive queues it has.
@@ -43,12 +44,16 @@ func (i *Interface) setChannels(n int, was ethtool.Channels) (ethtool.Channels, 
 	if n < 0 || n > int(limit) {
 		return was, fmt.Errorf("queues %d: the interface has 1 to %d", n, limit)
 	}
-	if _, err := i.eth.SetChannels(i.host, want); err != nil {
+	set := func(host string, c ethtool.Channels) error {
+		// A queue cannot go while a socket is bound to it (net/ethtool/channels.c), nor for some time after.
+		return patiently(unix.EINVAL, func() error {
+			_, err := i.eth.SetChannels(host, c)
+			return err
+		})
+	}
+	if err := set(i.host, want); err != nil {
 		return was, fmt.Errorf("queues %d: set the number of channels (ethtool -L): %w", n, err)
 	}
-	i.undo = append(i.undo, undo{"number of queues", func(host string) error {
-		_, err := i.eth.SetChannels(host, was)
-		return err
-	}})
+	i.undo = append(i.undo, undo{"number of queues", func(host string) error { return set(host, was) }})
 	return want, nil
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -303,6 +302,45 @@ func TestMoved(t *testing.T) {
 	checkCensus(t, p.pool, p.Queues(), 0)
 }
 
+// TestQueuesOption checks that the number of queues is set, and put back although the kernel still holds the queue that goes.
+func TestQueuesOption(t *testing.T) {
+	newLab(t, 2)
+	set := func(n uint32) {
+		eth, err := ethtool.NewEthtool()
+		must(t, err)
+		defer eth.Close()
+		channels, err := eth.GetChannels(hostName)
+		must(t, err)
+		channels.RxCount, channels.TxCount = n, n
+		_, err = eth.SetChannels(hostName, channels)
+		must(t, err)
+	}
+	pool := newPool(t, 4096)
+	for before, asked := range map[uint32]int{1: 2, 2: 1} {
+		// The peer's transmit queues must not be more than our receive queues.
+		set(2)
+		set(before)
+		was := settings(t, hostName)
+		p := openPort(t, pool, Options{Host: hostName, Queues: asked, Mode: Generic})
+		if n := len(p.Queues()); n != asked {
+			t.Errorf("%d queues, want %d", n, asked)
+		}
+		p.shut()
+		if now := settings(t, hostName); now != was {
+			t.Errorf("settings before: %s\nafter: %s", was, now)
+		}
+	}
+	// With one receive queue against the peer's two transmit queues, a veth runs no program natively.
+	set(1)
+	if _, err := Open(pool, Options{Host: hostName, Mode: Copy}); err == nil || !strings.Contains(err.Error(), "transmit queues") {
+		t.Errorf("error %v, want one that tells about the peer's transmit queues", err)
+	}
+	p := openPort(t, pool, Options{Host: hostName})
+	if _, got := p.Mode(); got != Generic || len(p.Notes()) != 2 {
+		t.Errorf("mode %v, notes %q; want generic with a note for each better mode", got, p.Notes())
+	}
+}
+
 // TestReopen opens and closes in a loop: the kernel frees a closed socket's queue only some time later.
 func TestReopen(t *testing.T) {
 	newLab(t, 2)
@@ -325,49 +363,9 @@ func TestAwaitRelease(t *testing.T) {
 	time.AfterFunc(200*time.Millisecond, q.close)
 	start := time.Now()
 	awaitRelease(index, 0)
-	if waited := time.Since(start); waited < 200*time.Millisecond || waited >= bindPatience {
+	if waited := time.Since(start); waited < 200*time.Millisecond || waited >= patience {
 		t.Errorf("waited %v for a queue that was released after 200 ms", waited)
 	}
-}
-
-// TestKilled kills a process that holds an interface: no program stays, and the interface can be had at once.
-func TestKilled(t *testing.T) {
-	newLab(t, 1)
-	child := exec.Command("/proc/self/exe") // in the thread's network namespace
-	child.Env = append(os.Environ(), childVariable+"=1")
-	child.Stderr = os.Stderr
-	out, err := child.StdoutPipe()
-	must(t, err)
-	must(t, child.Start())
-	defer func() {
-		_ = child.Process.Kill()
-		_ = child.Wait()
-	}()
-	ready := make([]byte, 1)
-	if _, err := out.Read(ready); err != nil {
-		t.Fatalf("the child did not open the interface: %v", err)
-	}
-	if !xdpAttached(t, hostName) {
-		t.Fatal("no XDP program while the child lives")
-	}
-	must(t, child.Process.Kill())
-	_ = child.Wait()
-	eventually(t, "the XDP program is gone", func() bool { return !xdpAttached(t, hostName) })
-	openPort(t, newPool(t, 2048), Options{Host: hostName}).shut()
-}
-
-// holdInterface is the child of TestKilled.
-func holdInterface() {
-	pool, err := frame.NewPool(2048)
-	if err == nil {
-		_, err = Open(pool, Options{Host: hostName})
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	fmt.Print(".")
-	time.Sleep(time.Minute)
 }
 
 func TestModeNames(t *testing.T) {

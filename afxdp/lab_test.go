@@ -17,12 +17,12 @@ import (
 	"nsrouter/dataplane/frame"
 )
 
-// childVariable makes this test binary the process that TestKilled kills.
+// childVariable makes this test binary a process that opens the lab's interface and holds it, with the number of frames that it says.
 const childVariable = "NSROUTER_AFXDP_TEST_CHILD"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(childVariable) != "" {
-		holdInterface()
+	if frames := os.Getenv(childVariable); frames != "" {
+		holdInterface(frames)
 		return
 	}
 	goleak.VerifyTestMain(m)
@@ -180,7 +180,9 @@ type tap struct {
 }
 
 // networkOrder is an EtherType as the packet socket calls want it.
-func networkOrder(v uint16) uint16 { return binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, v)) }
+func networkOrder(v uint16) uint16 {
+	return binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, v))
+}
 
 func openTap(t *testing.T, name string) *tap {
 	t.Helper()

@@ -18,7 +18,7 @@ import (
 func (i *Interface) prepare() error {
 	// Neighbour discovery and routing protocols use multicast groups that the host has not joined.
 	if err := i.membership(unix.PACKET_ADD_MEMBERSHIP, unix.PACKET_MR_ALLMULTI); err != nil {
-		return fmt.Errorf("receive all multicast: %w", err)
+		return privilege(fmt.Errorf("receive all multicast: %w", err))
 	}
 	for _, setting := range [][2]string{
 		{"ipv6/conf/%s/addr_gen_mode", "1"}, // none: no link-local address when IPv6 is enabled again
@@ -51,14 +51,14 @@ func (i *Interface) sysctl(pattern, value string) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("silence the host's stack: %w", err)
+		return privilege(fmt.Errorf("silence the host's stack: %w", err))
 	}
 	old := strings.TrimSpace(string(was))
 	if old == value {
 		return nil
 	}
 	if err := os.WriteFile(path(i.host), []byte(value), 0); err != nil {
-		return fmt.Errorf("silence the host's stack: %w", err)
+		return privilege(fmt.Errorf("silence the host's stack: %w", err))
 	}
 	i.undo = append(i.undo, undo{path(i.host), func(host string) error {
 		return os.WriteFile(path(host), []byte(old), 0)

@@ -17,8 +17,6 @@ const (
 
 	// maxKicks bounds the system calls of one Flush; each sends at most the kernel's budget of packets.
 	maxKicks = 16
-	// downRounds is how many calls of Flush pass before an interface that was down is tried again.
-	downRounds = 256
 )
 
 // Statistics are the kernel's counters of one queue (XDP_STATISTICS), in packets unless they say otherwise.
@@ -49,7 +47,6 @@ type Queue struct {
 	target  int         // frames that the receive side should have
 	held    int         // frames that the receive side has
 	pending int         // frames that the transmit side has
-	pause   int         // calls of Flush to skip, since the interface is down
 
 	gone atomic.Bool // the socket is unbound or closed; set by the worker or by a method of Interface
 }
@@ -116,10 +113,6 @@ func (q *Queue) Flush() {
 	if q.gone.Load() {
 		return
 	}
-	if q.pause > 0 {
-		q.pause--
-		return
-	}
 	for range maxKicks {
 		waiting := q.tx.waiting()
 		if waiting == 0 || !q.tx.needWakeup() {
@@ -140,13 +133,11 @@ func (q *Queue) Flush() {
 	}
 }
 
-// heed acts on what a wake-up call says of the interface: unbound for good, or down for the time being.
+// heed acts on what a wake-up call says of the interface. ENXIO is a socket unbound for good; an interface that is down (ENETDOWN) may
+// come up again, and costs a call a round until then.
 func (q *Queue) heed(errno unix.Errno) {
-	switch errno {
-	case unix.ENXIO:
+	if errno == unix.ENXIO {
 		q.gone.Store(true)
-	case unix.ENETDOWN:
-		q.pause = downRounds
 	}
 }
 

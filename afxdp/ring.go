@@ -16,7 +16,7 @@ type ring[E any] struct {
 	producer *atomic.Uint32 // written by us on fill and transmit rings, by the kernel on the others
 	consumer *atomic.Uint32 // written by the kernel on fill and transmit rings, by us on the others
 	flags    *atomic.Uint32 // written by the kernel: XDP_RING_NEED_WAKEUP
-	entries  []E
+	entries  *[ringEntries]E
 
 	ours   uint32 // our own index; the shared one is a copy of it, for the kernel
 	theirs uint32 // the kernel's index when it was last read

@@ -25,7 +25,7 @@ func mapRing[E any](fd, option int, pageOffset int64, o unix.XDPRingOffset) (rin
 		producer: (*atomic.Uint32)(unsafe.Pointer(&mem[o.Producer])),
 		consumer: (*atomic.Uint32)(unsafe.Pointer(&mem[o.Consumer])),
 		flags:    (*atomic.Uint32)(unsafe.Pointer(&mem[o.Flags])),
-		entries:  unsafe.Slice((*E)(unsafe.Pointer(&mem[o.Desc])), ringEntries),
+		entries:  (*[ringEntries]E)(unsafe.Pointer(&mem[o.Desc])),
 		mem:      mem,
 	}, nil
 }

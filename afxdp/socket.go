@@ -11,8 +11,6 @@ import (
 )
 
 const (
-	// bindPatience is how long a busy queue is tried: the kernel frees the queue of a closed socket only some time later.
-	bindPatience = 3 * time.Second
 	// sendBuffer is the socket's send buffer in bytes: what a full transmit ring weighs where the kernel copies, so that the ring and not the
 	// buffer is the limit.
 	sendBuffer = ringEntries * 2048
@@ -82,9 +80,10 @@ func (q *Queue) open(ifindex int, mode Mode, shared int, c *frame.Cache) error {
 	if err := q.mapRings(); err != nil {
 		return err
 	}
-	// Some drivers leak or stall when there is nothing in the fill ring at bind.
-	if q.held = q.fill.lend(q.pool, c, q.rxOwner, q.target); q.held < q.target {
-		return fmt.Errorf("the queue needs %d free frames, %d are missing: start the daemon with more --frames", q.target, q.target-q.held)
+	// Some drivers leak or stall when there is nothing in the fill ring at bind. What zero-copy wants beyond that comes by Refill.
+	first := min(q.target, FillTarget)
+	if q.held = q.fill.lend(q.pool, c, q.rxOwner, first); q.held < first {
+		return missing(first, first-q.held)
 	}
 	// Both only serve speed, and older kernels refuse the second.
 	_ = unix.SetsockoptInt(q.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, sendBuffer)
@@ -100,7 +99,12 @@ func (q *Queue) open(ifindex int, mode Mode, shared int, c *frame.Cache) error {
 	default:
 		address.Flags = unix.XDP_USE_NEED_WAKEUP | unix.XDP_COPY
 	}
-	return bind(q.fd, &address, bindPatience)
+	return bind(q.fd, &address)
+}
+
+// missing says that there are too few free frames.
+func missing(need, lacks int) error {
+	return fmt.Errorf("it needs %d free frames, %d are missing: start the daemon with more --frames", need, lacks)
 }
 
 func (q *Queue) mapRings() error {
@@ -122,18 +126,28 @@ func (q *Queue) mapRings() error {
 	return err
 }
 
-// bind binds the socket, and tries again for as long as patience lasts while the queue is busy.
-func bind(fd int, address *unix.SockaddrXDP, patience time.Duration) error {
+// bind binds the socket to its queue.
+func bind(fd int, address *unix.SockaddrXDP) error {
+	err := patiently(unix.EBUSY, func() error { return unix.Bind(fd, address) })
+	switch {
+	case errors.Is(err, unix.EBUSY):
+		return fmt.Errorf("bind: %w: another program holds it: stop that program (bpftool net show)", err)
+	case err != nil:
+		return &modeError{fmt.Errorf("bind: %w", err)}
+	}
+	return nil
+}
+
+// patience is how long a queue that seems to be in use is tried: the kernel frees that of a closed socket only some time later.
+const patience = 3 * time.Second
+
+// patiently tries until it does not fail with the error given, or patience ends.
+func patiently(passing error, try func() error) error {
 	deadline := time.Now().Add(patience)
 	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
-		err := unix.Bind(fd, address)
-		switch {
-		case err == nil:
-			return nil
-		case !errors.Is(err, unix.EBUSY):
-			return &modeError{fmt.Errorf("bind: %w", err)}
-		case time.Now().After(deadline):
-			return fmt.Errorf("bind: %w: another program holds it: stop that program (bpftool net show)", err)
+		err := try()
+		if !errors.Is(err, passing) || time.Now().After(deadline) {
+			return err
 		}
 		time.Sleep(wait)
 	}

@@ -3,6 +3,7 @@ package afxdp
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"testing"
 	"time"
 
@@ -289,5 +290,39 @@ func TestAllocations(t *testing.T) {
 	}
 	if reflected < rounds/2 {
 		t.Errorf("%d packets in %d rounds: the test does not test", reflected, rounds)
+	}
+}
+
+// TestPoll sleeps on the queue's descriptor until a packet comes.
+func TestPoll(t *testing.T) {
+	newLab(t, 1)
+	p := openPort(t, newPool(t, 4096), Options{Host: hostName})
+	q, peer := p.Queues()[0], openTap(t, peerName)
+	poll := []unix.PollFd{{Fd: int32(q.FD()), Events: unix.POLLIN}}
+	sleep := func(patience time.Duration) int {
+		for deadline := time.Now().Add(patience); ; {
+			left := max(time.Until(deadline), 0)
+			n, err := unix.Poll(poll, int(left.Milliseconds()))
+			if !errors.Is(err, unix.EINTR) {
+				must(t, err)
+				return n
+			}
+		}
+	}
+	if n := sleep(20 * time.Millisecond); n != 0 {
+		t.Fatalf("awake without traffic: events %#x", poll[0].Revents)
+	}
+	send := make(chan struct{})
+	go func() {
+		<-send
+		time.Sleep(20 * time.Millisecond)
+		peer.send(testPacket(1, 64))
+	}()
+	close(send)
+	if n := sleep(5 * time.Second); n != 1 || poll[0].Revents != unix.POLLIN {
+		t.Fatalf("%d descriptors ready, events %#x; want input", n, poll[0].Revents)
+	}
+	if _, ok := p.receive(q, time.Second); !ok {
+		t.Error("awake, but nothing received")
 	}
 }
