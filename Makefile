@@ -59,7 +59,7 @@ bench: root ## packets per second of this router and of the Linux kernel, interl
 
 .PHONY: bench-pipeline
 bench-pipeline: ## million packets per second of the pipeline in memory, on one core
-	$(GO) test -run '^$$' -bench Pipeline ./dataplane/... ./perf/...
+	$(GO) test -run '^$$' -bench Pipeline ./dataplane/...
 
 .PHONY: fuzz
 fuzz: ## every fuzz test for FUZZTIME (10s)

@@ -7,6 +7,7 @@ package load
 
 import (
 	"fmt"
+	"runtime"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -121,15 +122,20 @@ func (s *Sink) Close() error {
 	return err
 }
 
-// pin moves the calling thread, which must be locked, to one CPU, and returns what puts it back.
+// pin locks the calling goroutine to its thread and that to one CPU, and returns what puts both back.
 func pin(cpu int) (unpin func() error, err error) {
 	var before, one unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &before); err != nil {
 		return nil, fmt.Errorf("read CPU affinity: %w", err)
 	}
 	one.Set(cpu)
+	runtime.LockOSThread()
 	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		runtime.UnlockOSThread()
 		return nil, fmt.Errorf("pin to CPU %d: %w", cpu, err)
 	}
-	return func() error { return unix.SchedSetaffinity(0, &before) }, nil
+	return func() error {
+		defer runtime.UnlockOSThread()
+		return unix.SchedSetaffinity(0, &before)
+	}, nil
 }

@@ -1,0 +1,163 @@
+// Command bench measures packets forwarded per second by this router and by the Linux kernel, in turns, on one lab of veths.
+//
+// Each contender forwards 64-byte UDP between two hosts, one route, on one CPU: the router's worker, the receive NAPI of its port and
+// that of the sink are pinned there; the source has a CPU of its own. perf/README.md says what the figures mean.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	"nsrouter/internal/lab"
+	"nsrouter/perf/load"
+)
+
+// options are the command's flags.
+type options struct {
+	rounds             int
+	warmup, measure    time.Duration
+	sourceCPU, workCPU int
+	flows              int
+	kernelOnly         bool
+}
+
+func main() {
+	var o options
+	flag.IntVar(&o.rounds, "rounds", 5, "measurements of each contender, in turns")
+	flag.DurationVar(&o.warmup, "warmup", 500*time.Millisecond, "load before each measurement")
+	flag.DurationVar(&o.measure, "time", 2*time.Second, "length of a measurement")
+	flag.IntVar(&o.sourceCPU, "source-cpu", 0, "CPU of the source")
+	flag.IntVar(&o.workCPU, "cpu", 1, "CPU of everything else: NAPI, router, sink")
+	flag.IntVar(&o.flows, "flows", 64, "number of UDP source ports, a power of two")
+	flag.BoolVar(&o.kernelOnly, "kernel-only", false, "leave the router out: what the lab and the kernel do")
+	flag.Parse()
+	if err := o.check(); err != nil {
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		os.Exit(1)
+	}
+	if err := lab.Main(func(t lab.T) { bench(t, o) }); err != nil {
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func (o *options) check() error {
+	switch {
+	case flag.NArg() > 0:
+		return fmt.Errorf("%q: takes no arguments", flag.Arg(0))
+	case o.rounds < 1:
+		return fmt.Errorf("-rounds %d: want one or more", o.rounds)
+	case o.measure <= 0 || o.warmup < 0:
+		return fmt.Errorf("-time %v -warmup %v: want a time", o.measure, o.warmup)
+	case runtime.NumCPU() < 2:
+		return fmt.Errorf("the machine has one CPU: source and router need one each")
+	}
+	return nil
+}
+
+// quiet is the share of a CPU that must be free for a measurement to count.
+const quiet = 0.9
+
+func bench(t lab.T, o options) {
+	l := lab.New(t)
+	tracks := []*track{kernelTrack(t, l, o)}
+	if !o.kernelOnly {
+		tracks = append([]*track{routerTrack(t, l, o)}, tracks...)
+	}
+	printMachine(o, tracks)
+	disturbed := 0
+	for range o.rounds {
+		for _, tr := range tracks {
+			r, ok := tr.measureQuiet(t, o)
+			if !ok {
+				disturbed++
+			}
+			tr.results = append(tr.results, r)
+			fmt.Printf("  %-24s %s forwarded/s of %s offered/s%s\n", tr.name, millions(r.forwarded), millions(r.offered), note(ok))
+		}
+	}
+	printSummary(tracks, disturbed)
+	for _, tr := range tracks {
+		if tr.bad > 0 {
+			t.Fatalf("%s: %d packets arrived with a wrong MAC or TTL: what was measured is not forwarding", tr.name, tr.bad)
+		}
+	}
+}
+
+func note(quiet bool) string {
+	if quiet {
+		return ""
+	}
+	return "  (beside other users of the CPUs)"
+}
+
+// result is one measurement, in packets per second.
+type result struct{ offered, forwarded float64 }
+
+// measureQuiet measures until the CPUs were free before and after, three times at most; ok tells whether they were.
+func (tr *track) measureQuiet(t lab.T, o options) (r result, ok bool) {
+	for range 3 {
+		before := o.free(t)
+		r = tr.measure(t, o)
+		if before && o.free(t) {
+			return r, true
+		}
+	}
+	return r, false
+}
+
+// free tells whether nobody else uses the two CPUs.
+func (o *options) free(t lab.T) bool {
+	for _, cpu := range []int{o.sourceCPU, o.workCPU} {
+		share, err := load.Available(cpu, 50*time.Millisecond)
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		if share < quiet {
+			return false
+		}
+	}
+	return true
+}
+
+// measure sends for a while and counts what arrives at the sink.
+func (tr *track) measure(t lab.T, o options) result {
+	if err := tr.source.Start(); err != nil {
+		t.Fatalf("%v", err)
+	}
+	time.Sleep(o.warmup)
+	begin := tr.read(t)
+	time.Sleep(o.measure)
+	end := tr.read(t)
+	if _, err := tr.source.Stop(); err != nil {
+		t.Fatalf("%v", err)
+	}
+	tr.bad = end.received.Bad
+	seconds := end.at.Sub(begin.at).Seconds()
+	return result{
+		offered:   float64(end.sent-begin.sent) / seconds,
+		forwarded: float64(end.received.Packets-begin.received.Packets) / seconds,
+	}
+}
+
+// reading is what source and sink have counted at one time.
+type reading struct {
+	at       time.Time
+	sent     uint64
+	received load.Counts
+}
+
+func (tr *track) read(t lab.T) reading {
+	sent, err := tr.source.Sent()
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	received, err := tr.sink.Counts()
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return reading{at: time.Now(), sent: sent, received: received}
+}
