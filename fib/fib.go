@@ -10,6 +10,7 @@ package fib
 
 import (
 	"encoding/binary"
+	"iter"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -128,8 +129,18 @@ func (s *Snapshot) Lookup(a netip.Addr) NextHopID {
 	return id
 }
 
+// Match returns the prefix that covers an address most closely.
+func (s *Snapshot) Match(a netip.Addr) (netip.Prefix, bool) {
+	a = a.WithZone("").Unmap()
+	p, _, ok := s.prefixes.LookupPrefixLPM(netip.PrefixFrom(a, a.BitLen()))
+	return p, ok
+}
+
 // NextHop returns the next hop of an id that this snapshot gave out (not None).
 func (s *Snapshot) NextHop(id NextHopID) *NextHop { return &s.hops[id] }
+
+// All walks the prefixes in order, with the next hops they lead to.
+func (s *Snapshot) All() iter.Seq2[netip.Prefix, NextHopID] { return s.prefixes.AllSorted() }
 
 // Len is the number of prefixes.
 func (s *Snapshot) Len() int { return s.prefixes.Size() }

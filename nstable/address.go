@@ -1,0 +1,217 @@
+package nstable
+
+import (
+	"net/netip"
+	"slices"
+
+	"nsrouter/fib"
+)
+
+// address is an address of a device with the length of its prefix.
+type address struct {
+	prefix netip.Prefix // not masked
+	order  uint32       // place among the device's, and key in the store
+	// automatic is the IPv6 link-local address that comes and goes with the device's admin state; not stored.
+	automatic bool
+}
+
+// AddAddress adds an address to a device; refused if it has it.
+func (tx *Tx) AddAddress(namespace, dev string, p netip.Prefix) error {
+	d, err := tx.t.device(namespace, dev)
+	if err != nil {
+		return err
+	}
+	return tx.addAddress(d, p)
+}
+
+// ReplaceAddress makes sure that a device has an address.
+func (tx *Tx) ReplaceAddress(namespace, dev string, p netip.Prefix) error {
+	d, err := tx.t.device(namespace, dev)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(d.addrs, func(a address) bool { return a.prefix == p }) {
+		return nil
+	}
+	return tx.addAddress(d, p)
+}
+
+// DeleteAddress removes an address. A secondary address with the same prefix takes the place of a primary one (as Linux does with
+// promote_secondaries, the default of systemd). Routes that prefer it as their source go with it, and with a device's last IPv4 address
+// its IPv4 routes.
+func (tx *Tx) DeleteAddress(namespace, dev string, p netip.Prefix) error {
+	d, err := tx.t.device(namespace, dev)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(d.addrs, func(a address) bool { return a.prefix == p })
+	if i < 0 {
+		return fail(NotFound, "%s: Address not found: %s has no %s (see addr show dev %s)", family(p.Addr()), dev, p, dev)
+	}
+	tx.dropAddress(d, i)
+	return nil
+}
+
+// FlushAddresses removes all addresses of a device that match, or all with nil. It returns how many.
+func (tx *Tx) FlushAddresses(namespace, dev string, match func(AddressInfo) bool) (int, error) {
+	d, err := tx.t.device(namespace, dev)
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for i := 0; i < len(d.addrs); {
+		if info := d.addressInfo(i); match == nil || match(info) {
+			tx.dropAddress(d, i)
+			n++
+		} else {
+			i++
+		}
+	}
+	return n, nil
+}
+
+func family(a netip.Addr) string {
+	if a.Is4() {
+		return "ipv4"
+	}
+	return "ipv6"
+}
+
+func checkAddress(p netip.Prefix) error {
+	a := p.Addr()
+	switch {
+	case !p.IsValid() || a.Is4In6() || a.Zone() != "":
+		return fail(Invalid, "%q is no address with a prefix length such as 192.0.2.1/24 or 2001:db8::1/64", p)
+	case a.IsUnspecified() || a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return fail(Invalid, "%s: Invalid address: %s is not unicast", family(a), a)
+	}
+	return nil
+}
+
+func (tx *Tx) addAddress(d *device, p netip.Prefix) error {
+	if err := checkAddress(p); err != nil {
+		return err
+	}
+	for _, a := range d.addrs {
+		if a.prefix == p || p.Addr().Is6() && a.prefix.Addr() == p.Addr() {
+			return fail(Exists, "%s: Address already assigned: %s has %s", family(p.Addr()), d.name, a.prefix)
+		}
+	}
+	if p.Addr().Is6() && d.mtu < minMTU6 {
+		return fail(Refused, "ipv6: the mtu of %s is %d, IPv6 needs %d: link set %s mtu %d", d.name, d.mtu, minMTU6, d.name, minMTU6)
+	}
+	tx.insertAddress(d, address{prefix: p})
+	return nil
+}
+
+// insertAddress puts a checked address behind the others; the automatic one is always the last.
+func (tx *Tx) insertAddress(d *device, a address) {
+	at := len(d.addrs)
+	if at > 0 && d.addrs[at-1].automatic {
+		at--
+	}
+	if at > 0 && !a.automatic {
+		a.order = d.addrs[at-1].order + 1
+	}
+	tx.edit(d)
+	d.addrs = slices.Insert(slices.Clone(d.addrs), at, a)
+	if !a.automatic {
+		tx.put(BucketAddress, addressKey(d.id, a.order), encodeAddress(a))
+	}
+	tx.connect(d)
+	tx.announceAddress(d, at, false)
+}
+
+// dropAddress removes the i-th address and what hangs on it.
+func (tx *Tx) dropAddress(d *device, i int) {
+	a := d.addrs[i]
+	tx.announceAddress(d, i, true)
+	tx.edit(d)
+	d.addrs = slices.Delete(slices.Clone(d.addrs), i, i+1)
+	if !a.automatic {
+		tx.remove(BucketAddress, addressKey(d.id, a.order))
+	}
+	tx.connect(d)
+	addr := a.prefix.Addr()
+	if d.ns.rib.Prefers(addr) && !d.ns.hasAddress(addr) {
+		tx.deleteRoutes(d.ns, func(r *fib.Route) bool { return r.Source == addr && r.Origin != fib.Connected })
+	}
+	if addr.Is4() && !slices.ContainsFunc(d.addrs, func(a address) bool { return a.prefix.Addr().Is4() }) {
+		tx.flushDeviceRoutes(d, func(r *fib.Route) bool { return r.Prefix.Addr().Is4() })
+	}
+}
+
+// hasAddress tells whether some device of the namespace has an address.
+func (ns *namespace) hasAddress(a netip.Addr) bool {
+	for _, d := range ns.byName {
+		if slices.ContainsFunc(d.addrs, func(b address) bool { return b.prefix.Addr() == a }) {
+			return true
+		}
+	}
+	return false
+}
+
+// addLinkLocal gives a device that is up its IPv6 link-local address (RFC 4291 appendix A), unless the operator has set the same.
+func (tx *Tx) addLinkLocal(d *device) {
+	m := d.mac
+	eui := netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 8: m[0] ^ 2, 9: m[1], 10: m[2], 11: 0xff, 12: 0xfe, 13: m[3], 14: m[4], 15: m[5]})
+	has := slices.ContainsFunc(d.addrs, func(a address) bool { return a.prefix.Addr() == eui || a.automatic })
+	if d.kind != Loopback && d.mtu >= minMTU6 && !has {
+		tx.insertAddress(d, address{prefix: netip.PrefixFrom(eui, 64), automatic: true})
+	}
+}
+
+func (tx *Tx) removeLinkLocal(d *device) {
+	if i := slices.IndexFunc(d.addrs, func(a address) bool { return a.automatic }); i >= 0 {
+		tx.dropAddress(d, i)
+	}
+}
+
+func (d *device) addressInfo(i int) AddressInfo {
+	a := d.addrs[i]
+	info := AddressInfo{
+		Namespace: d.ns.name, Device: d.name, Index: d.index, Prefix: a.prefix, Automatic: a.automatic,
+		Secondary: a.prefix.Addr().Is4() && d.primary(i) != a.prefix.Addr(),
+	}
+	switch addr := a.prefix.Addr(); {
+	case addr.IsLoopback():
+		info.Scope = fib.ScopeHost
+	case addr.Is6() && addr.IsLinkLocalUnicast():
+		info.Scope = fib.ScopeLink
+	}
+	return info
+}
+
+func (tx *Tx) announceAddress(d *device, i int, deleted bool) {
+	tx.announce(d.ns, AddressEvent, deleted, func(e *Event) { info := d.addressInfo(i); e.Address = &info })
+}
+
+// Addresses lists the addresses of a namespace, device by device in ifindex order; those of one device if dev is not "".
+func (t *Table) Addresses(namespace, dev string) ([]AddressInfo, error) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	devices, err := t.devicesOf(namespace, dev)
+	if err != nil {
+		return nil, err
+	}
+	var out []AddressInfo
+	for _, d := range devices {
+		for i := range d.addrs {
+			out = append(out, d.addressInfo(i))
+		}
+	}
+	return out, nil
+}
+
+// devicesOf lists the devices of a namespace by ifindex, or the one with the given name.
+func (t *Table) devicesOf(namespace, dev string) ([]*device, error) {
+	if dev != "" {
+		d, err := t.device(namespace, dev)
+		return []*device{d}, err
+	}
+	ns, err := t.namespace(namespace)
+	if err != nil {
+		return nil, err
+	}
+	return ns.ordered(), nil
+}

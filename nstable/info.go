@@ -1,0 +1,132 @@
+package nstable
+
+import (
+	"net/netip"
+
+	"nsrouter/dataplane/counters"
+	"nsrouter/dataplane/neigh"
+	"nsrouter/fib"
+)
+
+// NamespaceInfo describes a namespace.
+type NamespaceInfo struct {
+	ID      NamespaceID
+	Name    string
+	Devices int // lo included
+	Routes  int // of all tables
+}
+
+// LinkInfo describes a device. It is a copy.
+type LinkInfo struct {
+	ID        DeviceID
+	Namespace string
+	Index     int // ifindex within the namespace
+	Name      string
+	Kind      Kind
+	MAC       [6]byte
+	MTU       uint32 // bytes of layer 3
+	Up        bool   // administratively
+	Carrier   bool
+	// PeerNamespace, PeerName and PeerIndex name the other end of a Veth.
+	PeerNamespace, PeerName string
+	PeerIndex               int
+	// XDP is set for XDP devices only.
+	XDP *XDPInfo
+	// Counters lead to the device's living counters.
+	Counters *counters.Device
+}
+
+// XDPInfo is what `link show` tells of an XDP device besides.
+type XDPInfo struct {
+	Host    string // Linux interface
+	Asked   Mode
+	Mode    Mode // obtained; ModeAuto while not attached
+	Queues  int  // bound; 0 while not attached
+	Present bool // the host interface is there and attached
+}
+
+// AddressInfo describes an address of a device.
+type AddressInfo struct {
+	Namespace string
+	Device    string
+	Index     int // of the device
+	Prefix    netip.Prefix
+	Scope     fib.Scope
+	// Secondary says that an earlier address of the device has the same IPv4 prefix.
+	Secondary bool
+	// Automatic marks the IPv6 link-local address that a device has while it is up.
+	Automatic bool
+}
+
+// RouteInfo describes a route with its device's name.
+type RouteInfo struct {
+	fib.Route
+	DeviceName string // "" where the route has no device
+	// LinkDown says that the route is not used since its device has no carrier.
+	LinkDown bool
+}
+
+// NeighborInfo describes a neighbour.
+type NeighborInfo struct {
+	Device  string
+	Index   int // of the device
+	Addr    netip.Addr
+	MAC     [6]byte
+	HasMAC  bool
+	State   neigh.State
+	Router  bool
+	Changed int64
+}
+
+// GetInfo is the answer of RouteGet: what would become of a packet.
+type GetInfo struct {
+	Route  RouteInfo
+	Source netip.Addr // address that the router itself would send from; invalid if it has none
+	// InDevice is the name of the device that the packet is supposed to come from, if asked with one.
+	InDevice string
+}
+
+// LinkSpec says what device to make.
+type LinkSpec struct {
+	Name string // up to 15 bytes; "%d" in it stands for the first free number
+	Kind Kind   // XDP, Veth or Dummy
+	XDP  XDPSpec
+	// Peer and PeerNamespace name the other end of a Veth; by default a free "veth%d" in the same namespace.
+	Peer, PeerNamespace string
+	MTU                 uint32   // bytes; 0 is 1500, or what the host interface has
+	MAC                 *[6]byte // nil: random, or what the host interface has
+}
+
+// LinkChange says what to change of a device. All of it happens at once, or nothing.
+type LinkChange struct {
+	Up        *bool
+	MTU       uint32 // bytes; 0 leaves it
+	MAC       *[6]byte
+	Name      string // new name; "" leaves it
+	Namespace string // to move to; "" leaves it
+}
+
+// RouteSpec says what route is meant, in the operator's terms. For a deletion zero fields match any, and Kind only counts with HasKind.
+type RouteSpec struct {
+	Prefix   netip.Prefix
+	Kind     fib.Kind
+	HasKind  bool
+	Via      netip.Addr // gateway; invalid: none
+	Device   string
+	Source   netip.Addr
+	Metric   uint32 // 0: 0 for IPv4, 1024 for IPv6
+	Protocol fib.Protocol
+	Scope    *fib.Scope // nil: what fits
+	MTU      uint32
+	OnLink   bool // do not check that the gateway is on the link
+}
+
+// NeighborOp is how to put a neighbour.
+type NeighborOp uint8
+
+// Operations.
+const (
+	AddNeighbor     NeighborOp = iota // refused if it is there
+	ReplaceNeighbor                   // made or changed
+	ChangeNeighbor                    // must be there
+)

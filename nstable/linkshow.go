@@ -1,0 +1,34 @@
+package nstable
+
+// linkInfo describes a device.
+func (t *Table) linkInfo(d *device) LinkInfo {
+	info := LinkInfo{
+		ID: d.id, Namespace: d.ns.name, Index: d.index, Name: d.name, Kind: d.kind, MAC: d.mac, MTU: d.mtu,
+		Up: d.up, Carrier: t.carrier(d), Counters: d.counters,
+	}
+	if peer := t.deviceByID(d.peer); peer != nil && d.kind == Veth {
+		info.PeerNamespace, info.PeerName, info.PeerIndex = peer.ns.name, peer.name, peer.index
+	}
+	if h := d.host; h != nil {
+		info.XDP = &XDPInfo{Host: h.spec.Host, Asked: h.spec.Mode, Present: h.attached}
+		if h.attached {
+			info.XDP.Mode, info.XDP.Queues = h.info.Mode, h.info.Queues
+		}
+	}
+	return info
+}
+
+// Links lists the devices of a namespace by ifindex, or the one with the given name unless that is "".
+func (t *Table) Links(namespace, dev string) ([]LinkInfo, error) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	devices, err := t.devicesOf(namespace, dev)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]LinkInfo, len(devices))
+	for i, d := range devices {
+		out[i] = t.linkInfo(d)
+	}
+	return out, nil
+}

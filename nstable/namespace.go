@@ -1,0 +1,197 @@
+package nstable
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"nsrouter/fib"
+)
+
+// InitName is the name of the namespace that always exists.
+const InitName = "init"
+
+// namespace is the truth about a namespace; all of it is under the table's lock.
+type namespace struct {
+	id      NamespaceID
+	name    string
+	gone    bool // deleted in the running transaction
+	public  *Namespace
+	byName  map[string]*device
+	byIndex map[int]*device
+	// lastIndex is the ifindex given out last; the next free one above it comes next.
+	lastIndex int
+	rib       *fib.RIB
+	table     *Table
+}
+
+// install brings the forwarding table up to date for the given prefixes.
+func (ns *namespace) install(prefixes []netip.Prefix) {
+	ns.public.FIB.Update(func(w *fib.Writer) {
+		for _, p := range prefixes {
+			if best := fib.Best(ns.rib.Get(p), ns.table.usable); best != nil {
+				w.Insert(p, best.Hop())
+			} else {
+				w.Delete(p)
+			}
+		}
+	})
+}
+
+func (t *Table) listNamespaces() []NamespaceInfo {
+	var out []NamespaceInfo
+	for _, ns := range t.namespaces {
+		if ns != nil {
+			out = append(out, NamespaceInfo{ID: ns.id, Name: ns.name, Devices: len(ns.byName), Routes: ns.rib.Len()})
+		}
+	}
+	slices.SortFunc(out, func(a, b NamespaceInfo) int {
+		if (a.ID == Init) != (b.ID == Init) {
+			return map[bool]int{true: -1, false: 1}[a.ID == Init]
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	return out
+}
+
+// AddNamespace makes a namespace with its lo.
+func (tx *Tx) AddNamespace(name string) error {
+	if err := checkNamespaceName(name); err != nil {
+		return err
+	}
+	if tx.t.byName[name] != nil {
+		return fail(Exists, "Cannot create network namespace %q: File exists", name)
+	}
+	ns := tx.insertNamespace(NamespaceID(freeSlot(tx.t.namespaces)), name)
+	tx.put(BucketNamespace, namespaceKey(ns.id), encodeNamespace(ns))
+	tx.announceNamespace(ns, false)
+	lo := &device{kind: Loopback, name: "lo", mtu: loopbackMTU}
+	if err := tx.insertDevice(ns, lo); err != nil {
+		return err
+	}
+	for _, a := range []string{"127.0.0.1/8", "::1/128"} {
+		if err := tx.addAddress(lo, netip.MustParsePrefix(a)); err != nil {
+			return err
+		}
+	}
+	tx.setUp(lo, true)
+	return nil
+}
+
+// insertNamespace puts an empty namespace into its slot.
+func (tx *Tx) insertNamespace(id NamespaceID, name string) *namespace {
+	t := tx.t
+	ns := &namespace{
+		id: id, name: name, table: t,
+		public:  &Namespace{ID: id, Name: name, FIB: fib.NewTable()},
+		byName:  make(map[string]*device),
+		byIndex: make(map[int]*device),
+		rib:     fib.NewRIB(),
+	}
+	grown := len(t.namespaces)
+	t.namespaces = setSlot(t.namespaces, int(id), ns)
+	t.byName[name] = ns
+	tx.viewChanged = true
+	tx.onUndo(func() {
+		delete(t.byName, name)
+		t.namespaces[id] = nil
+		t.namespaces = t.namespaces[:grown]
+	})
+	return ns
+}
+
+func (tx *Tx) announceNamespace(ns *namespace, deleted bool) {
+	tx.announce(ns, NamespaceEvent, deleted, func(*Event) {})
+}
+
+// deleteNamespace sends the XDP devices home to init, and removes the other devices and the namespace. It returns who went home.
+func (tx *Tx) deleteNamespace(name string) (home []*device, err error) {
+	t := tx.t
+	ns, err := t.namespace(name)
+	if err != nil {
+		return nil, err
+	}
+	if ns.id == Init {
+		return nil, fail(Refused, "Cannot remove namespace %q: it always exists", name)
+	}
+	for _, d := range ns.ordered() {
+		switch {
+		case ns.byIndex[d.index] != d: // went with its peer
+		case d.kind == XDP:
+			name := d.name
+			if t.nameTaken(t.namespaces[Init], name) {
+				name = t.freeName(t.namespaces[Init], "dev%d")
+			}
+			tx.move(d, t.namespaces[Init], name)
+			home = append(home, d)
+		default:
+			tx.deleteDevice(d)
+		}
+	}
+	tx.deleteRoutes(ns, func(*fib.Route) bool { return true })
+	ns.gone = true
+	delete(t.byName, name)
+	tx.viewChanged = true
+	tx.retiredNS = append(tx.retiredNS, ns)
+	tx.onUndo(func() {
+		ns.gone = false
+		t.byName[name] = ns
+	})
+	tx.remove(BucketNamespace, namespaceKey(ns.id))
+	tx.announceNamespace(ns, true)
+	return home, nil
+}
+
+// ordered lists the devices by ifindex.
+func (ns *namespace) ordered() []*device {
+	out := make([]*device, 0, len(ns.byIndex))
+	for _, d := range ns.byIndex {
+		out = append(out, d)
+	}
+	slices.SortFunc(out, func(a, b *device) int { return a.index - b.index })
+	return out
+}
+
+// freeIndex chooses the ifindex of a device that comes in: the wanted one if it is free.
+func (ns *namespace) freeIndex(wanted int) int {
+	if wanted > 0 && ns.byIndex[wanted] == nil {
+		return wanted
+	}
+	i := ns.lastIndex + 1
+	for ns.byIndex[i] != nil {
+		i++
+	}
+	return i
+}
+
+// checkNamespaceName accepts what can be a file under /run/netns and a word of a command line.
+func checkNamespaceName(name string) error {
+	switch {
+	case name == "", name == ".", name == "..", len(name) > 255, strings.ContainsAny(name, "/\x00"),
+		strings.ContainsFunc(name, isSpaceOrControl):
+		return fail(Invalid, "Invalid netns name %q: use 1 to 255 bytes without slash, space or control characters", name)
+	}
+	return nil
+}
+
+// isSpaceOrControl tells the bytes that no name may have; bytes beyond ASCII are fine, as in Linux.
+func isSpaceOrControl(r rune) bool { return r <= ' ' || r == 0x7f }
+
+// freeSlot returns the first index of s that is nil, or its length. Index zero of devices is taken by a caller who starts with one.
+func freeSlot[T any](s []*T) int {
+	for i, v := range s {
+		if v == nil {
+			return i
+		}
+	}
+	return len(s)
+}
+
+// setSlot stores v at index i, growing the slice as needed.
+func setSlot[T any](s []*T, i int, v *T) []*T {
+	for len(s) <= i {
+		s = append(s, nil)
+	}
+	s[i] = v
+	return s
+}

@@ -1,0 +1,184 @@
+package nstable
+
+import (
+	"net/netip"
+	"slices"
+
+	"nsrouter/dataplane/neigh"
+	"nsrouter/fib"
+)
+
+// neighbors are the permanent neighbours of a device: the ones that are stored.
+type neighbors struct{ macs map[netip.Addr][6]byte }
+
+// SetNeighbor puts a neighbour of a device. state is Permanent, which is stored, or Reachable or Stale, which is only told to the data
+// plane.
+func (tx *Tx) SetNeighbor(op NeighborOp, namespace, dev string, addr netip.Addr, mac [6]byte, state neigh.State) error {
+	d, err := tx.t.device(namespace, dev)
+	if err != nil {
+		return err
+	}
+	if err := checkNeighbor(d, addr, mac, state); err != nil {
+		return err
+	}
+	known := d.hasNeighbor(addr)
+	switch {
+	case known && op == AddNeighbor:
+		return fail(Exists, "File exists: %s is a neighbour of %s already (use replace)", addr, dev)
+	case !known && op == ChangeNeighbor:
+		return fail(NotFound, "No such file or directory: %s is no neighbour of %s", addr, dev)
+	}
+	if state == neigh.Permanent {
+		tx.setPermanent(d, addr, mac)
+	} else {
+		tx.unsetPermanent(d, addr)
+	}
+	tx.tellNeighbor(d, addr, mac, state)
+	return nil
+}
+
+// tellNeighbor tells the data plane a neighbour.
+func (tx *Tx) tellNeighbor(d *device, addr netip.Addr, mac [6]byte, state neigh.State) {
+	tx.hook(d, func(public *Device) {
+		if err := tx.t.options.Datapath.SetNeighbor(public, addr, mac, state); err != nil {
+			tx.t.log("neighbour "+addr.String()+" of "+public.Name+" is not in use", err)
+		}
+	})
+}
+
+// DeleteNeighbor removes a neighbour, permanent or learned.
+func (tx *Tx) DeleteNeighbor(namespace, dev string, addr netip.Addr) error {
+	d, err := tx.t.device(namespace, dev)
+	if err != nil {
+		return err
+	}
+	if !d.hasNeighbor(addr) {
+		return fail(NotFound, "No such file or directory: %s is no neighbour of %s (see neigh show dev %s)", addr, dev, dev)
+	}
+	tx.unsetPermanent(d, addr)
+	tx.hook(d, func(public *Device) { tx.t.options.Datapath.DeleteNeighbor(public, addr) })
+	return nil
+}
+
+// FlushNeighbors removes the learned neighbours of a device, or of all devices of the namespace if dev is "". Permanent ones stay.
+func (tx *Tx) FlushNeighbors(namespace, dev string) error {
+	devices, err := tx.t.devicesOf(namespace, dev)
+	if err != nil {
+		return err
+	}
+	for _, d := range devices {
+		tx.hook(d, func(public *Device) { tx.t.options.Datapath.FlushNeighbors(public, true) })
+	}
+	return nil
+}
+
+func checkNeighbor(d *device, addr netip.Addr, mac [6]byte, state neigh.State) error {
+	switch {
+	case d.kind == Loopback:
+		return fail(Invalid, "Operation not supported: lo has no neighbours")
+	case !addr.IsValid() || addr.Is4In6() || addr.Zone() != "" || addr.IsUnspecified() || addr.IsMulticast() || addr.IsLoopback():
+		return fail(Invalid, "Invalid argument: %s is no neighbour's address", addr)
+	case state != neigh.Permanent && state != neigh.Reachable && state != neigh.Stale:
+		return fail(Invalid, "nud state %s cannot be set: use permanent, reachable or stale", state)
+	}
+	return checkMAC(mac)
+}
+
+// hasNeighbor tells whether the address is a permanent neighbour or one that the data plane knows.
+func (d *device) hasNeighbor(a netip.Addr) bool {
+	_, permanent := d.permanent.macs[a]
+	return permanent || d.neighbors.Lookup(fib.AddrOf(a)) != nil
+}
+
+func (tx *Tx) setPermanent(d *device, addr netip.Addr, mac [6]byte) {
+	n := d.permanent
+	old, had := n.macs[addr]
+	if n.macs == nil {
+		n.macs = make(map[netip.Addr][6]byte)
+	}
+	n.macs[addr] = mac
+	tx.onUndo(func() { n.restore(addr, old, had) })
+	tx.put(BucketNeighbor, neighborKey(d.id, addr), encodeNeighbor(mac))
+	tx.announceNeighbor(d, addr, mac, false)
+}
+
+func (tx *Tx) unsetPermanent(d *device, addr netip.Addr) {
+	n := d.permanent
+	old, had := n.macs[addr]
+	if !had {
+		return
+	}
+	delete(n.macs, addr)
+	tx.onUndo(func() { n.restore(addr, old, true) })
+	tx.remove(BucketNeighbor, neighborKey(d.id, addr))
+	tx.announceNeighbor(d, addr, old, true)
+}
+
+func (n *neighbors) restore(addr netip.Addr, mac [6]byte, had bool) {
+	if had {
+		n.macs[addr] = mac
+	} else {
+		delete(n.macs, addr)
+	}
+}
+
+// flushNeighbors removes all neighbours of a device that goes down, the permanent ones too, as neigh_ifdown of the kernel does.
+func (tx *Tx) flushNeighbors(d *device) {
+	for _, a := range d.permanent.sorted() {
+		tx.unsetPermanent(d, a)
+	}
+	tx.hook(d, func(public *Device) { tx.t.options.Datapath.FlushNeighbors(public, false) })
+}
+
+func (n *neighbors) sorted() []netip.Addr {
+	out := make([]netip.Addr, 0, len(n.macs))
+	for a := range n.macs {
+		out = append(out, a)
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
+	return out
+}
+
+func (tx *Tx) announceNeighbor(d *device, addr netip.Addr, mac [6]byte, deleted bool) {
+	tx.announce(d.ns, NeighborEvent, deleted, func(e *Event) {
+		e.Neighbor = &NeighborInfo{Device: d.name, Index: d.index, Addr: addr, MAC: mac, HasMAC: true, State: neigh.Permanent}
+	})
+}
+
+// Neighbors lists the neighbours of a namespace, permanent and learned, device by device in ifindex order and by address; those of one
+// device if dev is not "".
+func (t *Table) Neighbors(namespace, dev string) ([]NeighborInfo, error) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	devices, err := t.devicesOf(namespace, dev)
+	if err != nil {
+		return nil, err
+	}
+	var out []NeighborInfo
+	for _, d := range devices {
+		first := len(out)
+		for a, mac := range d.permanent.macs {
+			out = append(out, NeighborInfo{Device: d.name, Index: d.index, Addr: a, MAC: mac, HasMAC: true, State: neigh.Permanent})
+		}
+		d.neighbors.All(func(e *neigh.Entry) bool {
+			if _, permanent := d.permanent.macs[e.Addr.Netip()]; !permanent {
+				out = append(out, learned(d, e))
+			}
+			return true
+		})
+		slices.SortFunc(out[first:], func(a, b NeighborInfo) int { return a.Addr.Compare(b.Addr) })
+	}
+	return out, nil
+}
+
+func learned(d *device, e *neigh.Entry) NeighborInfo {
+	info := NeighborInfo{
+		Device: d.name, Index: d.index, Addr: e.Addr.Netip(), State: e.State(), Router: e.Router.Load(), Changed: e.Changed.Load(),
+	}
+	mac, ok := e.MAC()
+	info.HasMAC = ok
+	for i := range info.MAC {
+		info.MAC[i] = byte(mac >> (40 - 8*i))
+	}
+	return info
+}

@@ -1,0 +1,272 @@
+package nstable
+
+import (
+	"net/netip"
+
+	"nsrouter/fib"
+)
+
+// maxGroup bounds how many callers of Do share a commit.
+const maxGroup = 1024
+
+// request is a call of Do that waits for the committer.
+type request struct {
+	fn func(*Tx) error
+	// volatile requests change nothing that is stored: they cannot fail because the store does.
+	volatile bool
+	err      error
+	done     chan struct{}
+}
+
+// Tx is a running transaction. It is used by the function that it was given to, and no longer.
+//
+// All mutations come down to a few primitives, each of which changes memory at once and pushes what undoes it; besides they note what
+// is to be stored, published, called and announced when the transaction is through.
+type Tx struct {
+	t *Table
+
+	undo   []func()
+	ops    []Op
+	events []Event
+	hooks  []func() // calls of the data plane, after the publication
+
+	// What to publish. After an undo these may say too much, never too little.
+	viewChanged bool
+	changed     map[*device]struct{}
+	touched     map[*namespace][]netip.Prefix            // prefixes whose best route may be another one
+	rescan      map[*namespace]map[fib.DeviceID]struct{} // the same for all routes of a device
+	retired     []*device                                // their ids are free after the commit
+	retiredNS   []*namespace
+}
+
+// Do runs fn as a transaction: when it fails, or the state cannot be stored, nothing has changed; when Do returns nil, all of it is
+// durable, and no worker uses what was there before. Concurrent calls share a commit of the store, one at a time, in some order; fn
+// sees what those before it did. It must not call methods of Table, nor wait for anybody who does.
+func (t *Table) Do(fn func(tx *Tx) error) error { return t.submit(&request{fn: fn}) }
+
+func (t *Table) submit(r *request) error {
+	r.done = make(chan struct{})
+	select {
+	case t.requests <- r:
+	case <-t.done:
+		return fail(Refused, "the router is shutting down")
+	}
+	<-r.done
+	return r.err
+}
+
+// doVolatile is Do for what is not stored.
+func (t *Table) doVolatile(fn func(tx *Tx) error) error {
+	return t.submit(&request{fn: fn, volatile: true})
+}
+
+// Failure is a change of a Bulk that was refused.
+type Failure struct {
+	Index int
+	Err   error
+}
+
+// Bulk is a Do of n small changes, each of which is done or refused on its own: fn(tx, i) makes the i-th. It stops at the first that is
+// refused, unless force is set, and keeps those before. The error is for the whole: nothing was changed then.
+func (t *Table) Bulk(n int, force bool, fn func(tx *Tx, i int) error) (failed []Failure, err error) {
+	err = t.Do(func(tx *Tx) error {
+		for i := range n {
+			if err := tx.Try(func() error { return fn(tx, i) }); err != nil {
+				failed = append(failed, Failure{i, err})
+				if !force {
+					break
+				}
+			}
+		}
+		return nil
+	})
+	return failed, err
+}
+
+// Try runs fn as a part of the transaction: when it fails, what it did is undone, and the transaction may go on.
+func (tx *Tx) Try(fn func() error) error {
+	undo, ops, events, hooks := len(tx.undo), len(tx.ops), len(tx.events), len(tx.hooks)
+	retired, retiredNS := len(tx.retired), len(tx.retiredNS)
+	err := fn()
+	if err != nil {
+		tx.rollback(undo)
+		tx.ops, tx.events, tx.hooks = tx.ops[:ops], tx.events[:events], tx.hooks[:hooks]
+		tx.retired, tx.retiredNS = tx.retired[:retired], tx.retiredNS[:retiredNS]
+	}
+	return err
+}
+
+func (tx *Tx) rollback(to int) {
+	for i := len(tx.undo) - 1; i >= to; i-- {
+		tx.undo[i]()
+	}
+	clear(tx.undo[to:])
+	tx.undo = tx.undo[:to]
+}
+
+// onUndo pushes what takes back a change of memory just made.
+func (tx *Tx) onUndo(f func()) { tx.undo = append(tx.undo, f) }
+
+// put stores a record; remove removes it.
+func (tx *Tx) put(b Bucket, key, value []byte) { tx.ops = append(tx.ops, Op{b, key, value}) }
+func (tx *Tx) remove(b Bucket, key []byte)     { tx.ops = append(tx.ops, Op{b, key, nil}) }
+
+// announce queues an event, if anybody listens.
+func (tx *Tx) announce(ns *namespace, kind EventKind, deleted bool, set func(*Event)) {
+	if len(tx.t.subscribers) == 0 {
+		return
+	}
+	e := Event{Namespace: ns.name, Kind: kind, Deleted: deleted}
+	set(&e)
+	tx.events = append(tx.events, e)
+}
+
+// touch notes that the best route of a prefix may have changed.
+func (tx *Tx) touch(ns *namespace, p netip.Prefix) {
+	tx.touched[ns] = append(tx.touched[ns], p)
+}
+
+// touchDevice notes that routes of a device may have become usable, or unusable.
+func (tx *Tx) touchDevice(d *device) {
+	m := tx.rescan[d.ns]
+	if m == nil {
+		m = make(map[fib.DeviceID]struct{})
+		tx.rescan[d.ns] = m
+	}
+	m[d.id] = struct{}{}
+}
+
+// run is the committer.
+func (t *Table) run() {
+	defer close(t.done)
+	for {
+		var group []*request
+		select {
+		case <-t.stop:
+			return
+		case r := <-t.requests:
+			group = append(group, r)
+		}
+	collect:
+		for len(group) < maxGroup {
+			select {
+			case r := <-t.requests:
+				group = append(group, r)
+			default:
+				break collect
+			}
+		}
+		t.commit(group)
+		for _, r := range group {
+			close(r.done)
+		}
+	}
+}
+
+func (t *Table) newTx() *Tx {
+	return &Tx{
+		t:       t,
+		changed: make(map[*device]struct{}),
+		touched: make(map[*namespace][]netip.Prefix),
+		rescan:  make(map[*namespace]map[fib.DeviceID]struct{}),
+	}
+}
+
+// commit runs a group of requests: memory first, then the store, then the publication. Readers are kept out for as long.
+func (t *Table) commit(group []*request) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	tx := t.newTx()
+	for _, r := range group {
+		r.err = tx.Try(func() error { return r.fn(tx) })
+	}
+	if len(tx.ops) > 0 && t.options.Store != nil {
+		if err := t.options.Store.Commit(tx.ops); err != nil {
+			tx.rollback(0)
+			tx = t.newTx()
+			err = &Error{Kind: Storage, Msg: "the state cannot be stored, nothing was changed", Err: err}
+			for _, r := range group {
+				switch {
+				case r.volatile:
+					r.err = tx.Try(func() error { return r.fn(tx) })
+				case r.err == nil:
+					r.err = err
+				}
+			}
+		}
+	}
+	tx.publish()
+}
+
+// publish makes the transaction visible to workers, waits until they use nothing older, and tells the data plane and the subscribers.
+func (tx *Tx) publish() {
+	t := tx.t
+	published := tx.viewChanged
+	if tx.viewChanged {
+		t.publishView(tx.changed)
+	}
+	tx.findTouched()
+	for ns, prefixes := range tx.touched {
+		if t.namespaces[ns.id] == ns {
+			published = true
+			ns.install(prefixes)
+		}
+	}
+	if published {
+		t.options.Datapath.Quiesce()
+	}
+	for _, f := range tx.hooks {
+		f()
+	}
+	for _, d := range tx.retired {
+		if t.reserved[d.id] == nil {
+			t.devices[d.id] = nil
+		}
+	}
+	for _, ns := range tx.retiredNS {
+		t.namespaces[ns.id] = nil
+	}
+	for i := range tx.events {
+		t.seq++
+		tx.events[i].Seq = t.seq
+	}
+	if len(tx.events) > 0 {
+		for s := range t.subscribers {
+			s.put(tx.events)
+		}
+	}
+}
+
+// findTouched adds the prefixes of the devices to look at again.
+func (tx *Tx) findTouched() {
+	for ns, devices := range tx.rescan {
+		for p, list := range ns.rib.From(netip.Prefix{}) {
+			for _, r := range list {
+				if _, ok := devices[r.Device]; ok {
+					tx.touch(ns, p)
+					break
+				}
+			}
+		}
+	}
+}
+
+// publishView replaces the view: changed devices get a new public object, the others keep theirs.
+func (t *Table) publishView(changed map[*device]struct{}) {
+	v := &View{Devices: make([]*Device, len(t.devices)), Namespaces: make([]*Namespace, len(t.namespaces))}
+	for id, d := range t.devices {
+		if d == nil || d.gone {
+			continue
+		}
+		if _, ok := changed[d]; ok || d.public == nil {
+			d.public = t.publicDevice(d)
+		}
+		v.Devices[id] = d.public
+	}
+	for id, ns := range t.namespaces {
+		if ns != nil && !ns.gone {
+			v.Namespaces[id] = ns.public
+		}
+	}
+	t.view.Store(v)
+}
