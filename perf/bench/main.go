@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"nsrouter/internal/lab"
-	"nsrouter/perf/load"
+	"nsrouter/internal/load"
 )
 
 // options are the command's flags.

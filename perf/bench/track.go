@@ -7,7 +7,7 @@ import (
 	"os"
 
 	"nsrouter/internal/lab"
-	"nsrouter/perf/load"
+	"nsrouter/internal/load"
 )
 
 // Addresses of every track.

@@ -9,7 +9,7 @@ import (
 	"go.uber.org/goleak"
 
 	"nsrouter/internal/lab"
-	"nsrouter/perf/load"
+	"nsrouter/internal/load"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
