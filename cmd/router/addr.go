@@ -37,7 +37,7 @@ func addrChange(verb v1.Verb) func(*cli, *args) *v1.ChangeRequest {
 			case w == "dev":
 				change.Dev = a.device("dev")
 			case w == "nodad":
-				change.Nodad = true
+				// There is no duplicate address detection to leave out.
 			case unsupportedAddrWord(w):
 				a.fail("%q is not supported yet", w)
 			default:
@@ -146,7 +146,6 @@ type addrJSON struct {
 	Broadcast string `json:"broadcast,omitempty"`
 	Scope     string `json:"scope"`
 	Secondary bool   `json:"secondary,omitempty"`
-	NoDAD     bool   `json:"nodad,omitempty"`
 	Label     string `json:"label,omitempty"`
 	Valid     uint32 `json:"valid_life_time"`
 	Preferred uint32 `json:"preferred_life_time"`
@@ -159,10 +158,10 @@ func addrObject(dev string, a *v1.Address) addrJSON {
 	p, _ := netip.ParsePrefix(a.Cidr)
 	o := addrJSON{
 		Family: "inet6", Local: p.Addr().String(), PrefixLen: p.Bits(), Broadcast: a.Broadcast, Scope: scopeName(a.Scope),
-		Secondary: a.Secondary, NoDAD: a.Nodad, Valid: forever, Preferred: forever,
+		Secondary: a.Secondary, Valid: forever, Preferred: forever,
 	}
 	if p.Addr().Is4() {
-		o.Family, o.Label, o.NoDAD = "inet", dev, false
+		o.Family, o.Label = "inet", dev
 	}
 	return o
 }
@@ -227,9 +226,6 @@ func addrText(a *addrJSON) string {
 	s += "scope " + a.Scope + " "
 	if a.Secondary {
 		s += "secondary "
-	}
-	if a.NoDAD {
-		s += "nodad "
 	}
 	return s + a.Label
 }

@@ -45,7 +45,6 @@ type xdpInfo struct {
 	QueuesAsked uint32 `json:"queues_asked,omitempty"`
 	Queues      uint32 `json:"queues"`
 	Attached    bool   `json:"attached"`
-	Problem     string `json:"problem,omitempty"`
 }
 
 // briefJSON is a link of "ip -j -br link show" or addr show.
@@ -122,7 +121,7 @@ func linkObject(l *v1.Link) linkJSON {
 	if x := l.Xdp; x != nil {
 		o.LinkInfo.Data = &xdpInfo{
 			Host: x.Host, ModeAsked: xdpModeName(x.ModeAsked), Mode: xdpModeName(x.ModeObtained), QueuesAsked: x.QueuesAsked,
-			Queues: x.Queues, Attached: x.Attached, Problem: x.Problem,
+			Queues: x.Queues, Attached: x.Attached,
 		}
 	}
 	return o
@@ -191,9 +190,6 @@ func (c *cli) linkDetails(o *linkJSON, detail bool) string {
 	s += fmt.Sprintf(" queues %d", x.Queues)
 	if !x.Attached {
 		s += " not attached"
-		if x.Problem != "" {
-			s += ": " + x.Problem
-		}
 	}
 	return s + "\n"
 }

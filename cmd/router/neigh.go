@@ -139,13 +139,12 @@ func (c *cli) neighShow(ctx context.Context, a *args) error {
 
 // neighJSON is a neighbour as "ip -j neigh show" has it.
 type neighJSON struct {
-	Dst       string          `json:"dst"`
-	Dev       string          `json:"dev,omitempty"`
-	LLAddr    string          `json:"lladdr,omitempty"`
-	Router    json.RawMessage `json:"router,omitempty"`
-	Confirmed *uint64         `json:"confirmed,omitempty"`
-	Updated   *uint64         `json:"updated,omitempty"`
-	State     []string        `json:"state"`
+	Dst     string          `json:"dst"`
+	Dev     string          `json:"dev,omitempty"`
+	LLAddr  string          `json:"lladdr,omitempty"`
+	Router  json.RawMessage `json:"router,omitempty"`
+	Updated *uint64         `json:"updated,omitempty"`
+	State   []string        `json:"state"`
 }
 
 func (c *cli) neighRecord(n *v1.Neighbor) record {
@@ -154,7 +153,7 @@ func (c *cli) neighRecord(n *v1.Neighbor) record {
 		o.Router = json.RawMessage("null") // ip(8) has it so
 	}
 	if c.stats {
-		o.Confirmed, o.Updated = &n.Confirmed, &n.Updated
+		o.Updated = &n.Updated
 	}
 	return record{json: o, text: func() string {
 		s := o.Dst + " "
@@ -168,7 +167,7 @@ func (c *cli) neighRecord(n *v1.Neighbor) record {
 			s += "router "
 		}
 		if c.stats {
-			s += fmt.Sprintf("confirmed %d updated %d ", n.Confirmed, n.Updated)
+			s += fmt.Sprintf("updated %d ", n.Updated)
 		}
 		return s + o.State[0] + " \n"
 	}}

@@ -473,9 +473,8 @@ type XdpState struct {
 	// queues_asked is 0 where the interface's own number was taken.
 	QueuesAsked uint32 `protobuf:"varint,4,opt,name=queues_asked,json=queuesAsked,proto3" json:"queues_asked,omitempty"`
 	Queues      uint32 `protobuf:"varint,5,opt,name=queues,proto3" json:"queues,omitempty"`
-	Attached    bool   `protobuf:"varint,6,opt,name=attached,proto3" json:"attached,omitempty"`
-	// problem says why the interface is not attached.
-	Problem       string `protobuf:"bytes,7,opt,name=problem,proto3" json:"problem,omitempty"`
+	// attached tells that the interface is there and taken.
+	Attached      bool `protobuf:"varint,6,opt,name=attached,proto3" json:"attached,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -552,13 +551,6 @@ func (x *XdpState) GetAttached() bool {
 	return false
 }
 
-func (x *XdpState) GetProblem() string {
-	if x != nil {
-		return x.Problem
-	}
-	return ""
-}
-
 type Address struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Cidr  string                 `protobuf:"bytes,1,opt,name=cidr,proto3" json:"cidr,omitempty"`
@@ -566,9 +558,8 @@ type Address struct {
 	Broadcast string `protobuf:"bytes,2,opt,name=broadcast,proto3" json:"broadcast,omitempty"`
 	// scope is rtnetlink's RT_SCOPE_*: 0 global, 253 link, 254 host.
 	Scope uint32 `protobuf:"varint,3,opt,name=scope,proto3" json:"scope,omitempty"`
-	Nodad bool   `protobuf:"varint,4,opt,name=nodad,proto3" json:"nodad,omitempty"`
 	// secondary tells an IPv4 address of a prefix that has an earlier one.
-	Secondary     bool `protobuf:"varint,5,opt,name=secondary,proto3" json:"secondary,omitempty"`
+	Secondary     bool `protobuf:"varint,4,opt,name=secondary,proto3" json:"secondary,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -622,13 +613,6 @@ func (x *Address) GetScope() uint32 {
 		return x.Scope
 	}
 	return 0
-}
-
-func (x *Address) GetNodad() bool {
-	if x != nil {
-		return x.Nodad
-	}
-	return false
 }
 
 func (x *Address) GetSecondary() bool {
@@ -1373,9 +1357,8 @@ type Neighbor struct {
 	Mac    string        `protobuf:"bytes,3,opt,name=mac,proto3" json:"mac,omitempty"`
 	State  NeighborState `protobuf:"varint,4,opt,name=state,proto3,enum=nsrouter.v1.NeighborState" json:"state,omitempty"`
 	Router bool          `protobuf:"varint,5,opt,name=router,proto3" json:"router,omitempty"`
-	// updated and confirmed are ages in seconds.
+	// updated is the age of the present state in seconds.
 	Updated       uint64 `protobuf:"varint,6,opt,name=updated,proto3" json:"updated,omitempty"`
-	Confirmed     uint64 `protobuf:"varint,7,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1448,13 +1431,6 @@ func (x *Neighbor) GetRouter() bool {
 func (x *Neighbor) GetUpdated() uint64 {
 	if x != nil {
 		return x.Updated
-	}
-	return 0
-}
-
-func (x *Neighbor) GetConfirmed() uint64 {
-	if x != nil {
-		return x.Confirmed
 	}
 	return 0
 }
@@ -2098,7 +2074,7 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\bLinkPeer\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
-	"\x05netns\x18\x03 \x01(\tR\x05netns\"\xff\x01\n" +
+	"\x05netns\x18\x03 \x01(\tR\x05netns\"\xe5\x01\n" +
 	"\bXdpState\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x123\n" +
 	"\n" +
@@ -2106,14 +2082,12 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\rmode_obtained\x18\x03 \x01(\x0e2\x14.nsrouter.v1.XdpModeR\fmodeObtained\x12!\n" +
 	"\fqueues_asked\x18\x04 \x01(\rR\vqueuesAsked\x12\x16\n" +
 	"\x06queues\x18\x05 \x01(\rR\x06queues\x12\x1a\n" +
-	"\battached\x18\x06 \x01(\bR\battached\x12\x18\n" +
-	"\aproblem\x18\a \x01(\tR\aproblem\"\x85\x01\n" +
+	"\battached\x18\x06 \x01(\bR\battached\"o\n" +
 	"\aAddress\x12\x12\n" +
 	"\x04cidr\x18\x01 \x01(\tR\x04cidr\x12\x1c\n" +
 	"\tbroadcast\x18\x02 \x01(\tR\tbroadcast\x12\x14\n" +
-	"\x05scope\x18\x03 \x01(\rR\x05scope\x12\x14\n" +
-	"\x05nodad\x18\x04 \x01(\bR\x05nodad\x12\x1c\n" +
-	"\tsecondary\x18\x05 \x01(\bR\tsecondary\"\xf9\x02\n" +
+	"\x05scope\x18\x03 \x01(\rR\x05scope\x12\x1c\n" +
+	"\tsecondary\x18\x04 \x01(\bR\tsecondary\"\xf9\x02\n" +
 	"\tLinkStats\x12\x1d\n" +
 	"\n" +
 	"rx_packets\x18\x01 \x01(\x04R\trxPackets\x12\x19\n" +
@@ -2175,15 +2149,14 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x06prefix\x18\x04 \x01(\tR\x06prefix\x120\n" +
 	"\x05state\x18\x05 \x01(\x0e2\x1a.nsrouter.v1.NeighborStateR\x05state\"L\n" +
 	"\x15ListNeighborsResponse\x123\n" +
-	"\tneighbors\x18\x01 \x03(\v2\x15.nsrouter.v1.NeighborR\tneighbors\"\xca\x01\n" +
+	"\tneighbors\x18\x01 \x03(\v2\x15.nsrouter.v1.NeighborR\tneighbors\"\xac\x01\n" +
 	"\bNeighbor\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x10\n" +
 	"\x03dev\x18\x02 \x01(\tR\x03dev\x12\x10\n" +
 	"\x03mac\x18\x03 \x01(\tR\x03mac\x120\n" +
 	"\x05state\x18\x04 \x01(\x0e2\x1a.nsrouter.v1.NeighborStateR\x05state\x12\x16\n" +
 	"\x06router\x18\x05 \x01(\bR\x06router\x12\x18\n" +
-	"\aupdated\x18\x06 \x01(\x04R\aupdated\x12\x1c\n" +
-	"\tconfirmed\x18\a \x01(\x04R\tconfirmed\"]\n" +
+	"\aupdated\x18\x06 \x01(\x04R\aupdated\"]\n" +
 	"\x0eMonitorRequest\x12\x14\n" +
 	"\x05netns\x18\x01 \x01(\tR\x05netns\x12\x1b\n" +
 	"\tall_netns\x18\x02 \x01(\bR\ballNetns\x12\x18\n" +

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "nsrouter/ctl/api/nsrouter/v1"
+	"nsrouter/ctl/server"
+	"nsrouter/internal/netns"
+	"nsrouter/nstable"
+)
+
+// asProgram makes the test binary behave as the program, for what needs a process of its own.
+const asProgram = "ROUTER_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// daemon is the API over a table in memory, with ports that pretend.
+type daemon struct {
+	t      *testing.T
+	socket string
+	table  *nstable.Table
+	hosts  *hosts
+}
+
+func newDaemon(t *testing.T) *daemon {
+	t.Helper()
+	table, err := nstable.Open(nstable.Options{Ports: ports{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &daemon{t: t, socket: filepath.Join(t.TempDir(), "s"), table: table, hosts: &hosts{byName: map[string]*netns.Handle{}}}
+	l, err := server.Listen(d.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s := server.New(server.Options{Table: table, Hosts: d.hosts, Queues: func(nstable.DeviceID) []*v1.QueueStats {
+		return []*v1.QueueStats{{Queue: 0, RxRingFull: 7}}
+	}})
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(ctx, l) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		table.Close()
+	})
+	return d
+}
+
+// result is what a run of the program left.
+type result struct {
+	status   int
+	out, err string
+}
+
+// run runs the program with input on stdin. Words are split at blanks.
+func (d *daemon) run(line string) result { return d.runWith("", strings.Fields(line)...) }
+
+func (d *daemon) runWith(input string, words ...string) result {
+	var out, errOut bytes.Buffer
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	status := run(ctx, append([]string{"--socket", d.socket}, words...), strings.NewReader(input), &out, &errOut)
+	return result{status, out.String(), errOut.String()}
+}
+
+// must runs commands, a line each, that succeed, and returns what the last one printed.
+func (d *daemon) must(lines string) string {
+	d.t.Helper()
+	var r result
+	for line := range strings.Lines(lines) {
+		if r = d.run(line); r.status != 0 {
+			d.t.Fatalf("router %s: status %d: %s", strings.TrimSpace(line), r.status, r.err)
+		}
+	}
+	return r.out
+}
+
+// program prepares a run in a process of its own.
+func (d *daemon) program(words ...string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", words...)
+	cmd.Env = append(os.Environ(), asProgram+"=1", "ROUTER_SOCKET="+d.socket)
+	return cmd
+}
+
+// ports pretend to attach anything but "busy0".
+type ports struct{}
+
+func (ports) Attach(_ nstable.DeviceID, spec nstable.XDPSpec) (nstable.PortInfo, error) {
+	if spec.Host == "busy0" {
+		return nstable.PortInfo{}, fmt.Errorf("busy0: device busy: another program holds it (ip -d link show busy0)")
+	}
+	return nstable.PortInfo{MAC: [6]byte{2, 0, 0, 0, 0, 1}, MTU: 1500, Mode: nstable.ModeCopy, Queues: 2, Carrier: true}, nil
+}
+func (ports) Detach(nstable.DeviceID) error                        { return nil }
+func (ports) Configure(nstable.DeviceID, nstable.PortConfig) error { return nil }
+
+// hosts are Linux namespaces, made by tests before they are used.
+type hosts struct{ byName map[string]*netns.Handle }
+
+func (h *hosts) Path(name string) (string, error) {
+	if ns := h.byName[name]; ns != nil {
+		return ns.Path(), nil
+	}
+	return "", fmt.Errorf("namespace %q has no Linux network namespace", name)
+}
+
+func (h *hosts) ByCookie(cookie uint64) (string, bool) {
+	return h.find(func(ns *netns.Handle) bool { c, err := ns.Cookie(); return err == nil && c == cookie })
+}
+
+func (h *hosts) ByInode(inode uint64) (string, bool) {
+	return h.find(func(ns *netns.Handle) bool { return ns.Inode() == inode })
+}
+
+func (h *hosts) find(is func(*netns.Handle) bool) (string, bool) {
+	for name, ns := range h.byName {
+		if is(ns) {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+func (h *hosts) Pids(name string) ([]int, error) { return netns.Pids(h.byName[name].Inode()) }

@@ -1,0 +1,106 @@
+package server
+
+import (
+	"context"
+
+	"connectrpc.com/connect"
+
+	v1 "nsrouter/ctl/api/nsrouter/v1"
+	"nsrouter/nstable"
+)
+
+// batch is a stream of changes being made.
+type batch struct {
+	server *Server
+	caller string // namespace of changes that name none
+	force  bool
+	answer *v1.BatchResponse
+	done   uint64 // changes made or refused so far
+}
+
+// Batch makes changes in their order. Quick ones that follow each other share a transaction.
+func (s *Server) Batch(ctx context.Context, stream *connect.ClientStream[v1.BatchRequest]) (*v1.BatchResponse, error) {
+	b := &batch{server: s, caller: s.caller(ctx), answer: &v1.BatchResponse{}}
+	for first := true; stream.Receive(); first = false {
+		part := stream.Msg()
+		if first {
+			b.force = part.GetForce()
+		}
+		goOn, err := b.part(part.GetChanges())
+		if err != nil {
+			return nil, apiError(err)
+		}
+		if !goOn {
+			return b.answer, nil
+		}
+	}
+	return b.answer, stream.Err()
+}
+
+// part makes the changes of one message. It returns false where the batch ends at a failure.
+func (b *batch) part(changes []*v1.ChangeRequest) (bool, error) {
+	var quick []step
+	for _, req := range changes {
+		ns := req.GetNetns()
+		if ns == "" {
+			ns = b.caller
+		}
+		st, err := b.server.plan(ns, req)
+		if err == nil && st.quick != nil {
+			quick = append(quick, st)
+			continue
+		}
+		goOn, bulkErr := b.bulk(quick)
+		if quick = quick[:0]; bulkErr != nil || !goOn {
+			return false, bulkErr
+		}
+		if err == nil {
+			err = st.slow()
+		}
+		if !b.count(err) {
+			return false, nil
+		}
+	}
+	return b.bulk(quick)
+}
+
+// bulk makes quick changes in one transaction, each of which succeeds or fails alone. An error is that of all: none was made.
+func (b *batch) bulk(steps []step) (bool, error) {
+	if len(steps) == 0 {
+		return true, nil
+	}
+	failed, err := b.server.table.Bulk(len(steps), b.force, func(tx *nstable.Tx, i int) error {
+		_, err := steps[i].quick(tx)
+		return err
+	})
+	if err != nil {
+		b.fail(b.done, err) // such as a full disk: the first change of the transaction is as good as any
+		b.done += uint64(len(steps))
+		return b.force, nil
+	}
+	for _, f := range failed {
+		b.fail(b.done+uint64(f.Index), f.Err)
+	}
+	b.answer.Applied += uint64(len(steps) - len(failed))
+	if len(failed) > 0 && !b.force {
+		b.answer.Applied -= uint64(len(steps) - 1 - failed[0].Index) // those after it were not tried
+		return false, nil
+	}
+	b.done += uint64(len(steps))
+	return true, nil
+}
+
+// count notes the result of a slow change and tells whether to go on.
+func (b *batch) count(err error) bool {
+	if err != nil {
+		b.fail(b.done, err)
+	} else {
+		b.answer.Applied++
+	}
+	b.done++
+	return err == nil || b.force
+}
+
+func (b *batch) fail(index uint64, err error) {
+	b.answer.Failures = append(b.answer.Failures, &v1.BatchFailure{Index: index, Message: err.Error()})
+}

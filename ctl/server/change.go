@@ -1,0 +1,227 @@
+package server
+
+import (
+	"context"
+	"net/netip"
+
+	v1 "nsrouter/ctl/api/nsrouter/v1"
+	"nsrouter/fib"
+	"nsrouter/nstable"
+)
+
+// step is a change that was understood. One of the two is set.
+type step struct {
+	// quick changes the table only, so that many can share a transaction. It returns how many objects a flush removed.
+	quick func(*nstable.Tx) (int, error)
+	// slow may wait for host interfaces.
+	slow func() error
+}
+
+// Change makes one change.
+func (s *Server) Change(ctx context.Context, req *v1.ChangeRequest) (*v1.ChangeResponse, error) {
+	st, err := s.plan(s.namespace(ctx, req.Netns), req)
+	if err != nil {
+		return nil, apiError(err)
+	}
+	if st.slow != nil {
+		return &v1.ChangeResponse{}, apiError(st.slow())
+	}
+	removed := 0
+	err = s.table.Do(func(tx *nstable.Tx) (err error) {
+		removed, err = st.quick(tx)
+		return err
+	})
+	return &v1.ChangeResponse{Removed: uint64(removed)}, apiError(err)
+}
+
+// plan reads a change. Nothing is looked up yet: an earlier change of the same batch may make what this one names.
+func (s *Server) plan(ns string, req *v1.ChangeRequest) (step, error) {
+	switch op := req.Op.(type) {
+	case *v1.ChangeRequest_NetnsAdd:
+		return done(func(tx *nstable.Tx) error { return tx.AddNamespace(op.NetnsAdd.GetName()) })
+	case *v1.ChangeRequest_NetnsDelete:
+		return step{slow: func() error { return s.table.DeleteNamespace(op.NetnsDelete.GetName()) }}, nil
+	case *v1.ChangeRequest_LinkAdd:
+		spec, err := linkSpec(op.LinkAdd)
+		return step{slow: func() error { _, err := s.table.AddLink(ns, spec); return err }}, err
+	case *v1.ChangeRequest_LinkSet:
+		change, err := linkChange(op.LinkSet)
+		return step{slow: func() error { return s.table.SetLink(ns, op.LinkSet.GetName(), change) }}, err
+	case *v1.ChangeRequest_LinkDelete:
+		return step{slow: func() error { return s.table.DeleteLink(ns, op.LinkDelete.GetName()) }}, nil
+	case *v1.ChangeRequest_Address:
+		return planAddress(ns, op.Address)
+	case *v1.ChangeRequest_AddressFlush:
+		flush := op.AddressFlush
+		return step{quick: func(tx *nstable.Tx) (int, error) {
+			return tx.FlushAddresses(ns, flush.GetDev(), func(a nstable.AddressInfo) bool {
+				return inFamily(flush.GetFamily(), a.Prefix.Addr())
+			})
+		}}, nil
+	case *v1.ChangeRequest_Route:
+		return planRoute(ns, op.Route)
+	case *v1.ChangeRequest_RouteFlush:
+		filter, err := readRouteFilter(op.RouteFlush.GetFilter())
+		return step{quick: func(tx *nstable.Tx) (int, error) { return tx.FlushRoutes(ns, filter.wants) }}, err
+	case *v1.ChangeRequest_Neighbor:
+		return planNeighbor(ns, op.Neighbor)
+	case *v1.ChangeRequest_NeighborFlush:
+		return s.planNeighborFlush(ns, op.NeighborFlush)
+	}
+	return step{}, invalid("the change says nothing to do")
+}
+
+// done is a step that removes nothing.
+func done(f func(*nstable.Tx) error) (step, error) {
+	return step{quick: func(tx *nstable.Tx) (int, error) { return 0, f(tx) }}, nil
+}
+
+func linkSpec(add *v1.LinkAdd) (nstable.LinkSpec, error) {
+	spec := nstable.LinkSpec{Name: add.GetName(), MTU: add.GetMtu()}
+	if add.Mtu != nil && spec.MTU == 0 {
+		return spec, invalid("argument \"0\" is wrong: \"mtu\" takes a number of bytes")
+	}
+	switch kind := add.GetKind().(type) {
+	case *v1.LinkAdd_Xdp:
+		x := kind.Xdp
+		spec.Kind = nstable.XDP
+		mode, ok := modes()[x.GetMode()]
+		if !ok {
+			return spec, invalid("mode %d is unknown: use auto, zerocopy, copy or generic", x.GetMode())
+		}
+		if x.GetQueues() > maxQueues {
+			return spec, invalid("queues %d are too many: %d at most", x.GetQueues(), maxQueues)
+		}
+		spec.XDP = nstable.XDPSpec{Host: x.GetHost(), Mode: mode, Queues: int(x.GetQueues()), Force: x.GetForce()}
+	case *v1.LinkAdd_Veth:
+		spec.Kind, spec.Peer, spec.PeerNamespace = nstable.Veth, kind.Veth.GetPeerName(), kind.Veth.GetPeerNetns()
+	case *v1.LinkAdd_Dummy:
+		spec.Kind = nstable.Dummy
+	default:
+		return spec, invalid("not enough information: the type of link %q is missing: xdp, veth or dummy", spec.Name)
+	}
+	if add.Mac != nil {
+		mac, err := readMAC(*add.Mac)
+		spec.MAC = &mac
+		return spec, err
+	}
+	return spec, nil
+}
+
+// maxQueues is far beyond what any interface has.
+const maxQueues = 4096
+
+func linkChange(set *v1.LinkSet) (nstable.LinkChange, error) {
+	c := nstable.LinkChange{Up: set.Up, MTU: set.GetMtu(), Name: set.GetNewName(), Namespace: set.GetNewNetns()}
+	switch {
+	case set.Mtu != nil && c.MTU == 0:
+		return c, invalid("argument \"0\" is wrong: \"mtu\" takes a number of bytes")
+	case set.NewName != nil && c.Name == "":
+		return c, invalid("\"\" is not a valid ifname")
+	case set.NewNetns != nil && c.Namespace == "":
+		return c, invalid("the name of the namespace to move to is empty")
+	case set.Mac != nil:
+		mac, err := readMAC(set.GetMac())
+		c.MAC = &mac
+		return c, err
+	}
+	return c, nil
+}
+
+func planAddress(ns string, a *v1.AddressChange) (step, error) {
+	if addr, err := netip.ParseAddr(a.GetCidr()); err == nil && a.GetVerb() == v1.Verb_VERB_DELETE {
+		return done(func(tx *nstable.Tx) error { return deleteAnyLength(tx, ns, a.GetDev(), addr) })
+	}
+	p, err := netip.ParsePrefix(a.GetCidr())
+	if err != nil {
+		return step{}, invalid("any valid address with a prefix length is expected rather than %q", a.GetCidr())
+	}
+	switch a.GetVerb() {
+	case v1.Verb_VERB_ADD:
+		return done(func(tx *nstable.Tx) error { return tx.AddAddress(ns, a.GetDev(), p) })
+	case v1.Verb_VERB_REPLACE, v1.Verb_VERB_CHANGE:
+		return done(func(tx *nstable.Tx) error { return tx.ReplaceAddress(ns, a.GetDev(), p) })
+	case v1.Verb_VERB_DELETE:
+		return done(func(tx *nstable.Tx) error { return tx.DeleteAddress(ns, a.GetDev(), p) })
+	}
+	return step{}, invalid("an address can be added, replaced or deleted")
+}
+
+// deleteAnyLength deletes an address whatever its prefix length, as "ip addr del ADDR" does.
+func deleteAnyLength(tx *nstable.Tx, ns, dev string, addr netip.Addr) error {
+	full := netip.PrefixFrom(addr, addr.BitLen())
+	n, err := tx.FlushAddresses(ns, dev, func(a nstable.AddressInfo) bool { return a.Prefix.Addr() == addr })
+	if err == nil && n == 0 {
+		err = tx.DeleteAddress(ns, dev, full) // knows how to say that it is not there
+	}
+	return err
+}
+
+func planRoute(ns string, r *v1.RouteChange) (step, error) {
+	spec, err := routeSpec(r)
+	if err != nil {
+		return step{}, err
+	}
+	op := fib.Add
+	switch r.GetVerb() {
+	case v1.Verb_VERB_ADD:
+	case v1.Verb_VERB_REPLACE:
+		op = fib.Replace
+	case v1.Verb_VERB_APPEND:
+		op = fib.Append
+	case v1.Verb_VERB_CHANGE:
+		op = fib.Change
+	case v1.Verb_VERB_DELETE:
+		return done(func(tx *nstable.Tx) error { return tx.DeleteRoute(ns, spec) })
+	default:
+		return step{}, invalid("a route can be added, replaced, appended, changed or deleted")
+	}
+	return done(func(tx *nstable.Tx) error { return tx.Route(op, ns, spec) })
+}
+
+func routeSpec(r *v1.RouteChange) (nstable.RouteSpec, error) {
+	spec := nstable.RouteSpec{
+		Device: r.GetDev(), Metric: r.GetMetric(), MTU: r.GetMtu(), OnLink: r.GetOnlink(), Protocol: fib.Protocol(r.GetProtocol()),
+	}
+	var err error
+	if spec.Prefix, err = netip.ParsePrefix(r.GetPrefix()); err != nil {
+		return spec, invalid("any valid prefix is expected rather than %q", r.GetPrefix())
+	}
+	if spec.Via, err = optionalAddr("via", r.GetGateway()); err != nil {
+		return spec, err
+	}
+	if spec.Source, err = optionalAddr("src", r.GetSrc()); err != nil {
+		return spec, err
+	}
+	if r.GetProtocol() > maxByte || r.GetScope() > maxByte {
+		return spec, invalid("protocol %d or scope %d is wrong: they go up to 255", r.GetProtocol(), r.GetScope())
+	}
+	if r.Scope != nil {
+		spec.Scope = new(fib.Scope(r.GetScope()))
+	}
+	if t := r.GetType(); t != v1.RouteType_ROUTE_TYPE_UNSPECIFIED {
+		kind, ok := kinds()[t]
+		if !ok {
+			return spec, invalid("route type %d is unknown", t)
+		}
+		spec.Kind, spec.HasKind = kind, true
+	}
+	if spec.Protocol == 0 && r.GetVerb() != v1.Verb_VERB_DELETE {
+		spec.Protocol = fib.ProtoBoot
+	}
+	return spec, nil
+}
+
+// maxByte is the largest protocol or scope of rtnetlink.
+const maxByte = 255
+
+func optionalAddr(keyword, s string) (netip.Addr, error) {
+	if s == "" {
+		return netip.Addr{}, nil
+	}
+	a, err := netip.ParseAddr(s)
+	if err != nil || a.Zone() != "" || a.Is4In6() {
+		return a, invalid("an address is expected rather than %q after %q", s, keyword)
+	}
+	return a, nil
+}

@@ -1,0 +1,186 @@
+package server
+
+import (
+	"context"
+	"net/netip"
+
+	"connectrpc.com/connect"
+
+	v1 "nsrouter/ctl/api/nsrouter/v1"
+	"nsrouter/fib"
+	"nsrouter/nstable"
+)
+
+// routeFilter chooses routes. Those of the table local are chosen by their type only.
+type routeFilter struct {
+	family             v1.Family
+	exact, match, root netip.Prefix
+	gateway            netip.Addr
+	dev                string
+	protocol           fib.Protocol
+	kind               *fib.Kind
+	metric             *uint32
+}
+
+func readRouteFilter(f *v1.RouteFilter) (*routeFilter, error) {
+	out := &routeFilter{family: f.GetFamily(), dev: f.GetDev()}
+	if f.GetProtocol() > maxByte {
+		return nil, invalid("protocol %d is wrong: it goes up to 255", f.GetProtocol())
+	}
+	out.protocol = fib.Protocol(f.GetProtocol())
+	if f != nil {
+		out.metric = f.Metric
+	}
+	for _, p := range []struct {
+		text string
+		to   *netip.Prefix
+	}{{f.GetPrefix(), &out.exact}, {f.GetMatch(), &out.match}, {f.GetRoot(), &out.root}} {
+		if p.text == "" {
+			continue
+		}
+		var err error
+		if *p.to, err = readPrefix(p.text); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if out.gateway, err = optionalAddr("via", f.GetGateway()); err != nil {
+		return nil, err
+	}
+	if t := f.GetType(); t != v1.RouteType_ROUTE_TYPE_UNSPECIFIED {
+		kind, ok := kinds()[t]
+		if !ok {
+			return nil, invalid("route type %d is unknown", t)
+		}
+		out.kind = &kind
+	}
+	return out, nil
+}
+
+// readPrefix reads a prefix or an address, and clears host bits.
+func readPrefix(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return p, invalid("any valid prefix is expected rather than %q", s)
+	}
+	return p.Masked(), nil
+}
+
+func (f *routeFilter) wants(r nstable.RouteInfo) bool {
+	p := r.Prefix
+	switch {
+	case f.kind == nil && r.InLocalTable(), f.kind != nil && *f.kind != r.Kind:
+		return false
+	case !inFamily(f.family, p.Addr()):
+		return false
+	case f.exact.IsValid() && f.exact != p:
+		return false
+	case f.match.IsValid() && !(p.Bits() <= f.match.Bits() && p.Contains(f.match.Addr())):
+		return false
+	case f.root.IsValid() && !(p.Bits() >= f.root.Bits() && f.root.Contains(p.Addr())):
+		return false
+	case f.gateway.IsValid() && f.gateway != r.Gateway:
+		return false
+	}
+	return (f.dev == "" || f.dev == r.DeviceName) && (f.protocol == 0 || f.protocol == r.Protocol) &&
+		(f.metric == nil || *f.metric == r.Metric)
+}
+
+// ListRoutes sends the routes of a namespace that the filter chooses.
+func (s *Server) ListRoutes(
+	ctx context.Context, req *v1.ListRoutesRequest, stream *connect.ServerStream[v1.ListRoutesResponse],
+) error {
+	filter, err := readRouteFilter(req.GetFilter())
+	if err != nil {
+		return apiError(err)
+	}
+	ns := s.namespace(ctx, req.GetNetns())
+	if filter.dev != "" {
+		if _, err := s.table.Links(ns, filter.dev); err != nil {
+			return apiError(err)
+		}
+	}
+	out := rows(func(r []*v1.Route) error { return stream.Send(&v1.ListRoutesResponse{Routes: r}) })
+	err = s.table.Routes(ns, filter.exact, func(r nstable.RouteInfo) error {
+		if !filter.wants(r) {
+			return nil
+		}
+		return out.add(apiRoute(&r))
+	})
+	if err != nil {
+		return apiError(err)
+	}
+	return out.end()
+}
+
+func apiRoute(r *nstable.RouteInfo) *v1.Route {
+	out := &v1.Route{
+		Type: apiRouteType(r.Kind), Prefix: r.Prefix.String(), Dev: r.DeviceName, Metric: r.Metric, Protocol: uint32(r.Protocol),
+		Scope: uint32(r.Scope), Mtu: r.MTU, Onlink: r.OnLink, Linkdown: r.LinkDown,
+	}
+	if r.Gateway.IsValid() {
+		out.Gateway = r.Gateway.String()
+	}
+	if r.Source.IsValid() {
+		out.Src = r.Source.String()
+	}
+	return out
+}
+
+// GetRoute tells what would become of a packet.
+func (s *Server) GetRoute(ctx context.Context, req *v1.GetRouteRequest) (*v1.GetRouteResponse, error) {
+	addr, err := netip.ParseAddr(req.GetAddress())
+	if err != nil || addr.Zone() != "" {
+		return nil, apiError(invalid("an address is expected rather than %q", req.GetAddress()))
+	}
+	from, err := optionalAddr("from", req.GetFrom())
+	if err != nil {
+		return nil, apiError(err)
+	}
+	ns := s.namespace(ctx, req.GetNetns())
+	if from.IsValid() {
+		if err := s.checkSource(ns, addr, from, req.GetIif()); err != nil {
+			return nil, apiError(err)
+		}
+	}
+	got, err := s.table.RouteGet(ns, addr.Unmap(), req.GetIif())
+	if err != nil {
+		return nil, apiError(err)
+	}
+	r := apiRoute(&got.Route)
+	r.Prefix = netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()).String()
+	r.Src = ""
+	switch {
+	case from.IsValid():
+		r.Src = from.String()
+	case got.Source.IsValid() && req.GetIif() == "":
+		r.Src = got.Source.String()
+	}
+	return &v1.GetRouteResponse{Route: r}, nil
+}
+
+// checkSource refuses a source that the router could not send from: without iif it must be its own.
+func (s *Server) checkSource(ns string, addr, from netip.Addr, iif string) error {
+	if from.Is4() != addr.Unmap().Is4() {
+		return invalid("inet or inet6: %s and %s are not of one family", addr, from)
+	}
+	if iif != "" {
+		return nil
+	}
+	all, err := s.table.Addresses(ns, "")
+	if err != nil {
+		return err
+	}
+	for _, a := range all {
+		if a.Prefix.Addr() == from {
+			return nil
+		}
+	}
+	return &nstable.Error{
+		Kind: nstable.Invalid,
+		Msg:  "Invalid argument: from " + from.String() + " is no address of the router: say with \"iif NAME\" where it comes from",
+	}
+}

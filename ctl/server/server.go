@@ -1,0 +1,98 @@
+// Package server answers the control API over a namespace table.
+//
+// A request without a namespace is about that of the caller, which is known by the connection (caller.go). Errors have the connect
+// code of their kind, and a message of one line for the operator.
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"strings"
+
+	"connectrpc.com/connect"
+
+	v1 "nsrouter/ctl/api/nsrouter/v1"
+	"nsrouter/ctl/api/nsrouter/v1/nsrouterv1connect"
+	"nsrouter/nstable"
+)
+
+// Options of a server.
+type Options struct {
+	Table *nstable.Table
+	// Hosts knows the Linux namespaces; nil: there are none.
+	Hosts HostNamespaces
+	// Queues reads the kernel's statistics of a device's queues; nil: there are none.
+	Queues func(nstable.DeviceID) []*v1.QueueStats
+	// Log hears of faults that no client can be told; nil: nobody does.
+	Log func(msg string)
+}
+
+// Server is the service. It is safe for concurrent use.
+type Server struct {
+	nsrouterv1connect.UnimplementedRouterServiceHandler
+	table   *nstable.Table
+	options Options
+}
+
+// New makes a server of a table.
+func New(o Options) *Server {
+	if o.Hosts == nil {
+		o.Hosts = noHosts{}
+	}
+	return &Server{table: o.Table, options: o}
+}
+
+// maxMessage bounds a request in bytes: a batch of many thousands of changes.
+const maxMessage = 16 << 20
+
+// Handler serves connect, gRPC and gRPC-Web.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(nsrouterv1connect.NewRouterServiceHandler(s, connect.WithReadMaxBytes(maxMessage)))
+	return mux
+}
+
+func (s *Server) errorLog() *log.Logger { return log.New(logWriter{s.options.Log}, "", 0) }
+
+type logWriter struct{ log func(string) }
+
+func (w logWriter) Write(b []byte) (int, error) {
+	if w.log != nil {
+		w.log(strings.TrimSpace(string(b)))
+	}
+	return len(b), nil
+}
+
+// invalid is an error of the request itself.
+func invalid(format string, v ...any) error {
+	return &nstable.Error{Kind: nstable.Invalid, Msg: fmt.Sprintf(format, v...)}
+}
+
+// apiError gives an error its code.
+func apiError(err error) error {
+	if err == nil {
+		return nil
+	}
+	var already *connect.Error
+	if errors.As(err, &already) {
+		return err
+	}
+	code := connect.CodeUnknown
+	switch nstable.KindOf(err) {
+	case nstable.Invalid:
+		code = connect.CodeInvalidArgument
+	case nstable.NotFound:
+		code = connect.CodeNotFound
+	case nstable.Exists:
+		code = connect.CodeAlreadyExists
+	case nstable.Busy:
+		code = connect.CodeUnavailable
+	case nstable.Refused:
+		code = connect.CodeFailedPrecondition
+	case nstable.Storage:
+		code = connect.CodeResourceExhausted
+	}
+	return connect.NewError(code, err)
+}
