@@ -39,11 +39,11 @@ func (w *Worker) icmp4Error(v []uint16) {
 		case counters.TTLExpired:
 			typ = header.ICMPTimeExceeded
 		case counters.TooBig:
-			rest = uint32(p.MTU)
+			rest = uint32(p.Detail)
 		default:
 		}
 		to, source, flags := h.Source(), uint32(0), Own|WantSource
-		if p.Reason == counters.NoListener {
+		if p.Reason == counters.NoListener || p.Reason == counters.UnknownProtocol {
 			source, flags = h.Destination(), Own
 		}
 		tos := h.TOS()&0x1e | precedence
@@ -92,11 +92,13 @@ func (w *Worker) icmp6Error(v []uint16) {
 		case counters.TTLExpired:
 			typ = header.ICMPv6TimeExceeded
 		case counters.TooBig:
-			typ, rest = header.ICMPv6TooBig, uint32(p.MTU)
+			typ, rest = header.ICMPv6TooBig, uint32(p.Detail)
+		case counters.UnknownProtocol:
+			typ, rest = header.ICMPv6Parameter, uint32(p.Detail)
 		default:
 		}
 		to, from, flags := addr6(h.Source()), addr6(h.Destination()), Own|WantSource
-		if p.Reason == counters.NoListener {
+		if p.Reason == counters.NoListener || p.Reason == counters.UnknownProtocol {
 			flags = Own
 		}
 		code := p.Code

@@ -39,7 +39,7 @@ func (w *Worker) ip4Forward(v []uint16) {
 
 // tooBig4 answers with "fragmentation needed" and the next hop's MTU where fragmentation is forbidden (RFC 1191).
 func (w *Worker) tooBig4(i uint16, p *Packet, h header.IPv4, mtu uint32) {
-	p.MTU = uint16(mtu)
+	p.Detail = uint16(mtu)
 	if h.DontFragment() {
 		w.toError(icmp4Error, i, counters.TooBig, header.ICMPFragNeeded)
 		return

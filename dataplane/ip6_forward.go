@@ -32,7 +32,7 @@ func (w *Worker) ip6Forward(v []uint16) {
 			w.toError(icmp6Error, i, counters.TTLExpired, 0)
 			continue
 		case p.Len-header.EthernetLen > adj.mtu:
-			p.MTU = uint16(adj.mtu)
+			p.Detail = uint16(adj.mtu)
 			w.toError(icmp6Error, i, counters.TooBig, 0)
 			continue
 		}

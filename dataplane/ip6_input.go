@@ -32,7 +32,7 @@ func (w *Worker) ip6Input(v []uint16) {
 		p.Len = uint32(header.EthernetLen + total)
 		src, dst := addr6(h.Source()), addr6(h.Destination())
 		switch {
-		case isMulticast6(src), src == loopback6, dst == loopback6, dst == (fib.Addr{}), isInterfaceLocalMulticast(dst):
+		case isMulticast6(src), src == loopback6, dst == loopback6, isInterfaceLocalMulticast(dst):
 			w.toDrop(i, counters.IP6BadSource)
 		case isMulticast6(dst):
 			if w.listens6(dst) {
@@ -42,7 +42,7 @@ func (w *Worker) ip6Input(v []uint16) {
 			}
 		case p.Flags&Group != 0:
 			w.toDrop(i, counters.LinkLayerBroadcast)
-		case isLinkLocal(dst):
+		case dst.Hi == linkLocalPrefix:
 			if hasAddr(w.dev, dst) {
 				w.to(ip6Local, i)
 			} else {
@@ -60,6 +60,9 @@ var (
 	allRouter = fib.Addr{Hi: 0xff02 << 48, Lo: 2}                //nolint:gochecknoglobals // a constant: ff02::2
 	solicited = fib.Addr{Hi: 0xff02 << 48, Lo: 1<<32 | 0xff<<24} //nolint:gochecknoglobals // a constant: ff02::1:ff00:0
 )
+
+// linkLocalPrefix is fe80::/64, the upper half of every link-local address in use (RFC 4291 2.5.6).
+const linkLocalPrefix = 0xfe80 << 48
 
 func addr6(hi, lo uint64) fib.Addr              { return fib.Addr{Hi: hi, Lo: lo} }
 func isMulticast6(a fib.Addr) bool              { return a.Hi>>56 == 0xff }

@@ -23,13 +23,24 @@ func (w *Worker) ip4Local(v []uint16) {
 		case header.ProtoICMP:
 			w.icmp4Local(i, p, h)
 		case header.ProtoUDP:
-			w.toError(icmp4Error, i, counters.NoListener, header.ICMPPortUnreachable)
+			w.udpLocal(i, icmp4Error, header.ICMPPortUnreachable, h[h.HeaderLen():], header.PseudoSum4(h, h.TotalLen()-h.HeaderLen()))
 		case header.ProtoTCP:
 			w.toDrop(i, counters.NoListener)
 		default:
-			w.toError(icmp4Error, i, counters.NoListener, header.ICMPProtUnreachable)
+			w.toError(icmp4Error, i, counters.UnknownProtocol, header.ICMPProtUnreachable)
 		}
 	}
+}
+
+// udpLocal says that nobody listens at the port, unless the datagram is damaged: then nobody knows whose it is.
+func (w *Worker) udpLocal(i uint16, next NodeID, code uint8, datagram []byte, pseudo uint64) {
+	const noChecksum = 0 // the sender made none (RFC 768)
+	if len(datagram) < header.UDPLen ||
+		header.UDPChecksum(datagram) != noChecksum && header.Fold(header.Sum(pseudo, datagram)) != 0xffff {
+		w.toDrop(i, counters.NoListener)
+		return
+	}
+	w.toError(next, i, counters.NoListener, code)
 }
 
 // icmp4Local turns an echo request into its reply, in place (RFC 792, RFC 1812 4.3.3.6), and takes in silence what else there is: nobody
@@ -80,9 +91,13 @@ func (w *Worker) ip6Local(v []uint16) {
 		case protocol == header.ProtoICMPv6:
 			w.icmp6Local(i, p, h, offset)
 		case protocol == header.ProtoUDP && !isMulticast6(addr6(h.Destination())):
-			w.toError(icmp6Error, i, counters.NoListener, header.ICMPv6PortUnreachable)
-		default:
+			datagram := h[offset:]
+			w.udpLocal(i, icmp6Error, header.ICMPv6PortUnreachable, datagram, header.PseudoSum6(h, protocol, len(datagram)))
+		case protocol == header.ProtoTCP || protocol == header.ProtoUDP || protocol == header.ProtoNone:
 			w.toDrop(i, counters.NoListener)
+		default:
+			p.Detail = header.IPv6NextHeaderOffset
+			w.toError(icmp6Error, i, counters.UnknownProtocol, header.ICMPv6UnrecognizedNextHeader)
 		}
 	}
 }

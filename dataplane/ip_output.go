@@ -73,7 +73,8 @@ func (w *Worker) ip6Output(v []uint16) {
 			}
 		}
 		if p.Flags&WantSource != 0 {
-			source, ok := w.source6(out, dst)
+			// The address of the device that the cause came in by helps most in diagnosing (RFC 4443 2.2); Linux does the same.
+			source, ok := w.source6(w.dev, dst)
 			if !ok {
 				w.toDrop(i, counters.NoRoute)
 				continue

@@ -23,7 +23,7 @@ type Packet struct {
 	Crossings uint8           // veth pairs passed
 	Flags     Flags
 	Code      uint8  // for the error nodes: the ICMP code
-	MTU       uint16 // for the error nodes: the next hop's, in bytes
+	Detail    uint16 // for the error nodes: the next hop's MTU in bytes, or where the offending byte is (RFC 4443 3.4)
 }
 
 // Flags of a packet.

@@ -10,6 +10,9 @@ import (
 
 // HostNamespaces knows the Linux network namespaces that belong to the router's. The daemon implements it; any goroutine may call.
 type HostNamespaces interface {
+	// Add gives a router namespace its Linux namespace; no fault if it has one. Delete takes it away.
+	Add(namespace string) error
+	Delete(namespace string) error
 	// Path is where another process can open the Linux namespace of a router namespace: /proc/PID/fd/N.
 	Path(namespace string) (string, error)
 	// ByCookie and ByInode find the router namespace that a Linux namespace belongs to, by its SO_NETNS_COOKIE or by the inode of
@@ -79,6 +82,8 @@ func (s *Server) identify(pid uint32) (string, error) {
 // noHosts serves a router without Linux namespaces.
 type noHosts struct{}
 
+func (noHosts) Add(string) error    { return nil }
+func (noHosts) Delete(string) error { return nil }
 func (noHosts) Path(namespace string) (string, error) {
 	return "", fmt.Errorf("namespace %q has no Linux network namespace", namespace)
 }

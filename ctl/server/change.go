@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
@@ -38,9 +39,9 @@ func (s *Server) Change(ctx context.Context, req *v1.ChangeRequest) (*v1.ChangeR
 func (s *Server) plan(ns string, req *v1.ChangeRequest) (step, error) {
 	switch op := req.Op.(type) {
 	case *v1.ChangeRequest_NetnsAdd:
-		return done(func(tx *nstable.Tx) error { return tx.AddNamespace(op.NetnsAdd.GetName()) })
+		return step{slow: func() error { return s.addNamespace(op.NetnsAdd.GetName()) }}, nil
 	case *v1.ChangeRequest_NetnsDelete:
-		return step{slow: func() error { return s.table.DeleteNamespace(op.NetnsDelete.GetName()) }}, nil
+		return step{slow: func() error { return s.deleteNamespace(op.NetnsDelete.GetName()) }}, nil
 	case *v1.ChangeRequest_LinkAdd:
 		spec, err := linkSpec(op.LinkAdd)
 		return step{slow: func() error { _, err := s.table.AddLink(ns, spec); return err }}, err
@@ -69,6 +70,29 @@ func (s *Server) plan(ns string, req *v1.ChangeRequest) (step, error) {
 		return s.planNeighborFlush(ns, op.NeighborFlush)
 	}
 	return step{}, invalid("the change says nothing to do")
+}
+
+// addNamespace makes a namespace and then its Linux namespace: both, or neither.
+func (s *Server) addNamespace(name string) error {
+	s.netns.Lock()
+	defer s.netns.Unlock()
+	if err := s.table.Do(func(tx *nstable.Tx) error { return tx.AddNamespace(name) }); err != nil {
+		return err
+	}
+	err := s.options.Hosts.Add(name)
+	if err != nil {
+		err = errors.Join(err, s.table.DeleteNamespace(name))
+	}
+	return err
+}
+
+func (s *Server) deleteNamespace(name string) error {
+	s.netns.Lock()
+	defer s.netns.Unlock()
+	if err := s.table.DeleteNamespace(name); err != nil {
+		return err
+	}
+	return s.options.Hosts.Delete(name)
 }
 
 // done is a step that removes nothing.

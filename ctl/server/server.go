@@ -5,11 +5,13 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log"
 	"net/http"
 	"strings"
+	"sync"
 
 	"connectrpc.com/connect"
 
@@ -25,6 +27,8 @@ type Options struct {
 	Hosts HostNamespaces
 	// Queues reads the kernel's statistics of a device's queues; nil: there are none.
 	Queues func(nstable.DeviceID) []*v1.QueueStats
+	// Frames counts the packet frames; nil: there are none.
+	Frames func() *v1.GetFramesResponse
 	// Log hears of faults that no client can be told; nil: nobody does.
 	Log func(msg string)
 }
@@ -34,6 +38,7 @@ type Server struct {
 	nsrouterv1connect.UnimplementedRouterServiceHandler
 	table   *nstable.Table
 	options Options
+	netns   sync.Mutex // one namespace is made or deleted at a time, here and in Linux
 }
 
 // New makes a server of a table.
@@ -42,6 +47,14 @@ func New(o Options) *Server {
 		o.Hosts = noHosts{}
 	}
 	return &Server{table: o.Table, options: o}
+}
+
+// GetFrames counts where the packet frames are.
+func (s *Server) GetFrames(context.Context, *v1.GetFramesRequest) (*v1.GetFramesResponse, error) {
+	if s.options.Frames == nil {
+		return nil, apiError(&nstable.Error{Kind: nstable.Refused, Msg: "there is no data plane"})
+	}
+	return s.options.Frames(), nil
 }
 
 // maxMessage bounds a request in bytes: a batch of many thousands of changes.

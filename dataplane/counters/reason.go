@@ -28,6 +28,7 @@ const (
 	RouteProhibit
 	LinkLayerBroadcast
 	NoListener
+	UnknownProtocol
 	LocalFragment
 	BadICMP
 	TooBig
@@ -70,6 +71,7 @@ var reasons = [NumReasons]struct{ name, help string }{
 	RouteProhibit:      {"route-prohibit", "the route says prohibit"},
 	LinkLayerBroadcast: {"link-layer-broadcast", "unicast packet in a link-layer broadcast or multicast (RFC 1812 5.3.4)"},
 	NoListener:         {"no-listener", "for the router itself, where nothing listens"},
+	UnknownProtocol:    {"unknown-protocol", "for the router itself, by a protocol that it does not speak"},
 	LocalFragment:      {"local-fragment", "a fragment for the router itself, which does not reassemble"},
 	BadICMP:            {"bad-icmp", "malformed ICMP, ICMPv6 or neighbour discovery"},
 	TooBig:             {"too-big", "larger than the MTU of the device it would leave by"},

@@ -39,3 +39,9 @@ func PseudoSum6(p IPv6, protocol byte, length int) uint64 {
 func UpdateSum16(hc, old, new uint16) uint16 {
 	return ^Fold(uint64(^hc) + uint64(^old) + uint64(new))
 }
+
+// UDPLen is the length of a UDP header in bytes.
+const UDPLen = 8
+
+// UDPChecksum is the checksum field of a UDP header (RFC 768); zero where the sender made none.
+func UDPChecksum(b []byte) uint16 { return be.Uint16(b[6:8]) }

@@ -10,6 +10,7 @@ const (
 	ProtoTCP    = 6
 	ProtoUDP    = 17
 	ProtoICMPv6 = 58
+	ProtoNone   = 59 // IPv6: no next header
 )
 
 // IPv4 is a header and what follows it (RFC 791 3.1).

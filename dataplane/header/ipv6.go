@@ -3,6 +3,9 @@ package header
 // IPv6HeaderLen is the length of the fixed header in bytes.
 const IPv6HeaderLen = 40
 
+// IPv6NextHeaderOffset is where the fixed header tells the next one's type.
+const IPv6NextHeaderOffset = 6
+
 // IPv6MinMTU is the least MTU of a link (RFC 8200 5), in bytes.
 const IPv6MinMTU = 1280
 

@@ -2039,6 +2039,131 @@ func (x *ListPidsResponse) GetPids() []uint32 {
 	return nil
 }
 
+type GetFramesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetFramesRequest) Reset() {
+	*x = GetFramesRequest{}
+	mi := &file_nsrouter_v1_router_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetFramesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetFramesRequest) ProtoMessage() {}
+
+func (x *GetFramesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsrouter_v1_router_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetFramesRequest.ProtoReflect.Descriptor instead.
+func (*GetFramesRequest) Descriptor() ([]byte, []int) {
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{30}
+}
+
+// GetFramesResponse says where the frames of the daemon's area are: total = free + held + pipeline + queues.
+type GetFramesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Total uint32                 `protobuf:"varint,1,opt,name=total,proto3" json:"total,omitempty"`
+	Free  uint32                 `protobuf:"varint,2,opt,name=free,proto3" json:"free,omitempty"`
+	// Packets that wait for a neighbour.
+	Held uint32 `protobuf:"varint,3,opt,name=held,proto3" json:"held,omitempty"`
+	// Packets between workers, behind veth pairs, or queued for transmission.
+	Pipeline uint32 `protobuf:"varint,4,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
+	// Lent to the kernel: fill, receive, transmit and completion rings.
+	Queues uint32 `protobuf:"varint,5,opt,name=queues,proto3" json:"queues,omitempty"`
+	// Frames that are in use and in none of these places: a defect if it is not zero.
+	Lost          int32 `protobuf:"varint,6,opt,name=lost,proto3" json:"lost,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetFramesResponse) Reset() {
+	*x = GetFramesResponse{}
+	mi := &file_nsrouter_v1_router_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetFramesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetFramesResponse) ProtoMessage() {}
+
+func (x *GetFramesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsrouter_v1_router_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetFramesResponse.ProtoReflect.Descriptor instead.
+func (*GetFramesResponse) Descriptor() ([]byte, []int) {
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *GetFramesResponse) GetTotal() uint32 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *GetFramesResponse) GetFree() uint32 {
+	if x != nil {
+		return x.Free
+	}
+	return 0
+}
+
+func (x *GetFramesResponse) GetHeld() uint32 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
+}
+
+func (x *GetFramesResponse) GetPipeline() uint32 {
+	if x != nil {
+		return x.Pipeline
+	}
+	return 0
+}
+
+func (x *GetFramesResponse) GetQueues() uint32 {
+	if x != nil {
+		return x.Queues
+	}
+	return 0
+}
+
+func (x *GetFramesResponse) GetLost() int32 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
+}
+
 var File_nsrouter_v1_router_proto protoreflect.FileDescriptor
 
 const file_nsrouter_v1_router_proto_rawDesc = "" +
@@ -2190,7 +2315,15 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x0fListPidsRequest\x12\x14\n" +
 	"\x05netns\x18\x01 \x01(\tR\x05netns\"&\n" +
 	"\x10ListPidsResponse\x12\x12\n" +
-	"\x04pids\x18\x01 \x03(\rR\x04pids2\xf8\x06\n" +
+	"\x04pids\x18\x01 \x03(\rR\x04pids\"\x12\n" +
+	"\x10GetFramesRequest\"\x99\x01\n" +
+	"\x11GetFramesResponse\x12\x14\n" +
+	"\x05total\x18\x01 \x01(\rR\x05total\x12\x12\n" +
+	"\x04free\x18\x02 \x01(\rR\x04free\x12\x12\n" +
+	"\x04held\x18\x03 \x01(\rR\x04held\x12\x1a\n" +
+	"\bpipeline\x18\x04 \x01(\rR\bpipeline\x12\x16\n" +
+	"\x06queues\x18\x05 \x01(\rR\x06queues\x12\x12\n" +
+	"\x04lost\x18\x06 \x01(\x05R\x04lost2\xc6\a\n" +
 	"\rRouterService\x12C\n" +
 	"\x06Change\x12\x1a.nsrouter.v1.ChangeRequest\x1a\x1b.nsrouter.v1.ChangeResponse\"\x00\x12B\n" +
 	"\x05Batch\x12\x19.nsrouter.v1.BatchRequest\x1a\x1a.nsrouter.v1.BatchResponse\"\x00(\x01\x12N\n" +
@@ -2203,7 +2336,8 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\aMonitor\x12\x1b.nsrouter.v1.MonitorRequest\x1a\x1c.nsrouter.v1.MonitorResponse\"\x000\x01\x12X\n" +
 	"\rIdentifyNetns\x12!.nsrouter.v1.IdentifyNetnsRequest\x1a\".nsrouter.v1.IdentifyNetnsResponse\"\x00\x12U\n" +
 	"\fGetNetnsPath\x12 .nsrouter.v1.GetNetnsPathRequest\x1a!.nsrouter.v1.GetNetnsPathResponse\"\x00\x12I\n" +
-	"\bListPids\x12\x1c.nsrouter.v1.ListPidsRequest\x1a\x1d.nsrouter.v1.ListPidsResponse\"\x00B)Z'nsrouter/ctl/api/nsrouter/v1;nsrouterv1b\x06proto3"
+	"\bListPids\x12\x1c.nsrouter.v1.ListPidsRequest\x1a\x1d.nsrouter.v1.ListPidsResponse\"\x00\x12L\n" +
+	"\tGetFrames\x12\x1d.nsrouter.v1.GetFramesRequest\x1a\x1e.nsrouter.v1.GetFramesResponse\"\x00B)Z'nsrouter/ctl/api/nsrouter/v1;nsrouterv1b\x06proto3"
 
 var (
 	file_nsrouter_v1_router_proto_rawDescOnce sync.Once
@@ -2217,7 +2351,7 @@ func file_nsrouter_v1_router_proto_rawDescGZIP() []byte {
 	return file_nsrouter_v1_router_proto_rawDescData
 }
 
-var file_nsrouter_v1_router_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_nsrouter_v1_router_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_nsrouter_v1_router_proto_goTypes = []any{
 	(*ListNetnsRequest)(nil),      // 0: nsrouter.v1.ListNetnsRequest
 	(*ListNetnsResponse)(nil),     // 1: nsrouter.v1.ListNetnsResponse
@@ -2249,15 +2383,17 @@ var file_nsrouter_v1_router_proto_goTypes = []any{
 	(*GetNetnsPathResponse)(nil),  // 27: nsrouter.v1.GetNetnsPathResponse
 	(*ListPidsRequest)(nil),       // 28: nsrouter.v1.ListPidsRequest
 	(*ListPidsResponse)(nil),      // 29: nsrouter.v1.ListPidsResponse
-	(XdpMode)(0),                  // 30: nsrouter.v1.XdpMode
-	(*RouteFilter)(nil),           // 31: nsrouter.v1.RouteFilter
-	(RouteType)(0),                // 32: nsrouter.v1.RouteType
-	(Family)(0),                   // 33: nsrouter.v1.Family
-	(NeighborState)(0),            // 34: nsrouter.v1.NeighborState
-	(*ChangeRequest)(nil),         // 35: nsrouter.v1.ChangeRequest
-	(*BatchRequest)(nil),          // 36: nsrouter.v1.BatchRequest
-	(*ChangeResponse)(nil),        // 37: nsrouter.v1.ChangeResponse
-	(*BatchResponse)(nil),         // 38: nsrouter.v1.BatchResponse
+	(*GetFramesRequest)(nil),      // 30: nsrouter.v1.GetFramesRequest
+	(*GetFramesResponse)(nil),     // 31: nsrouter.v1.GetFramesResponse
+	(XdpMode)(0),                  // 32: nsrouter.v1.XdpMode
+	(*RouteFilter)(nil),           // 33: nsrouter.v1.RouteFilter
+	(RouteType)(0),                // 34: nsrouter.v1.RouteType
+	(Family)(0),                   // 35: nsrouter.v1.Family
+	(NeighborState)(0),            // 36: nsrouter.v1.NeighborState
+	(*ChangeRequest)(nil),         // 37: nsrouter.v1.ChangeRequest
+	(*BatchRequest)(nil),          // 38: nsrouter.v1.BatchRequest
+	(*ChangeResponse)(nil),        // 39: nsrouter.v1.ChangeResponse
+	(*BatchResponse)(nil),         // 40: nsrouter.v1.BatchResponse
 }
 var file_nsrouter_v1_router_proto_depIdxs = []int32{
 	2,  // 0: nsrouter.v1.ListNetnsResponse.netns:type_name -> nsrouter.v1.Netns
@@ -2266,18 +2402,18 @@ var file_nsrouter_v1_router_proto_depIdxs = []int32{
 	7,  // 3: nsrouter.v1.Link.xdp:type_name -> nsrouter.v1.XdpState
 	8,  // 4: nsrouter.v1.Link.addresses:type_name -> nsrouter.v1.Address
 	9,  // 5: nsrouter.v1.Link.stats:type_name -> nsrouter.v1.LinkStats
-	30, // 6: nsrouter.v1.XdpState.mode_asked:type_name -> nsrouter.v1.XdpMode
-	30, // 7: nsrouter.v1.XdpState.mode_obtained:type_name -> nsrouter.v1.XdpMode
+	32, // 6: nsrouter.v1.XdpState.mode_asked:type_name -> nsrouter.v1.XdpMode
+	32, // 7: nsrouter.v1.XdpState.mode_obtained:type_name -> nsrouter.v1.XdpMode
 	10, // 8: nsrouter.v1.LinkStats.drops:type_name -> nsrouter.v1.Drop
 	11, // 9: nsrouter.v1.LinkStats.queues:type_name -> nsrouter.v1.QueueStats
-	31, // 10: nsrouter.v1.ListRoutesRequest.filter:type_name -> nsrouter.v1.RouteFilter
+	33, // 10: nsrouter.v1.ListRoutesRequest.filter:type_name -> nsrouter.v1.RouteFilter
 	14, // 11: nsrouter.v1.ListRoutesResponse.routes:type_name -> nsrouter.v1.Route
-	32, // 12: nsrouter.v1.Route.type:type_name -> nsrouter.v1.RouteType
+	34, // 12: nsrouter.v1.Route.type:type_name -> nsrouter.v1.RouteType
 	14, // 13: nsrouter.v1.GetRouteResponse.route:type_name -> nsrouter.v1.Route
-	33, // 14: nsrouter.v1.ListNeighborsRequest.family:type_name -> nsrouter.v1.Family
-	34, // 15: nsrouter.v1.ListNeighborsRequest.state:type_name -> nsrouter.v1.NeighborState
+	35, // 14: nsrouter.v1.ListNeighborsRequest.family:type_name -> nsrouter.v1.Family
+	36, // 15: nsrouter.v1.ListNeighborsRequest.state:type_name -> nsrouter.v1.NeighborState
 	19, // 16: nsrouter.v1.ListNeighborsResponse.neighbors:type_name -> nsrouter.v1.Neighbor
-	34, // 17: nsrouter.v1.Neighbor.state:type_name -> nsrouter.v1.NeighborState
+	36, // 17: nsrouter.v1.Neighbor.state:type_name -> nsrouter.v1.NeighborState
 	22, // 18: nsrouter.v1.MonitorResponse.events:type_name -> nsrouter.v1.Event
 	2,  // 19: nsrouter.v1.Event.netns:type_name -> nsrouter.v1.Netns
 	5,  // 20: nsrouter.v1.Event.link:type_name -> nsrouter.v1.Link
@@ -2285,8 +2421,8 @@ var file_nsrouter_v1_router_proto_depIdxs = []int32{
 	14, // 22: nsrouter.v1.Event.route:type_name -> nsrouter.v1.Route
 	19, // 23: nsrouter.v1.Event.neighbor:type_name -> nsrouter.v1.Neighbor
 	8,  // 24: nsrouter.v1.AddressEvent.address:type_name -> nsrouter.v1.Address
-	35, // 25: nsrouter.v1.RouterService.Change:input_type -> nsrouter.v1.ChangeRequest
-	36, // 26: nsrouter.v1.RouterService.Batch:input_type -> nsrouter.v1.BatchRequest
+	37, // 25: nsrouter.v1.RouterService.Change:input_type -> nsrouter.v1.ChangeRequest
+	38, // 26: nsrouter.v1.RouterService.Batch:input_type -> nsrouter.v1.BatchRequest
 	0,  // 27: nsrouter.v1.RouterService.ListNetns:input_type -> nsrouter.v1.ListNetnsRequest
 	3,  // 28: nsrouter.v1.RouterService.ListLinks:input_type -> nsrouter.v1.ListLinksRequest
 	12, // 29: nsrouter.v1.RouterService.ListRoutes:input_type -> nsrouter.v1.ListRoutesRequest
@@ -2296,19 +2432,21 @@ var file_nsrouter_v1_router_proto_depIdxs = []int32{
 	24, // 33: nsrouter.v1.RouterService.IdentifyNetns:input_type -> nsrouter.v1.IdentifyNetnsRequest
 	26, // 34: nsrouter.v1.RouterService.GetNetnsPath:input_type -> nsrouter.v1.GetNetnsPathRequest
 	28, // 35: nsrouter.v1.RouterService.ListPids:input_type -> nsrouter.v1.ListPidsRequest
-	37, // 36: nsrouter.v1.RouterService.Change:output_type -> nsrouter.v1.ChangeResponse
-	38, // 37: nsrouter.v1.RouterService.Batch:output_type -> nsrouter.v1.BatchResponse
-	1,  // 38: nsrouter.v1.RouterService.ListNetns:output_type -> nsrouter.v1.ListNetnsResponse
-	4,  // 39: nsrouter.v1.RouterService.ListLinks:output_type -> nsrouter.v1.ListLinksResponse
-	13, // 40: nsrouter.v1.RouterService.ListRoutes:output_type -> nsrouter.v1.ListRoutesResponse
-	18, // 41: nsrouter.v1.RouterService.ListNeighbors:output_type -> nsrouter.v1.ListNeighborsResponse
-	16, // 42: nsrouter.v1.RouterService.GetRoute:output_type -> nsrouter.v1.GetRouteResponse
-	21, // 43: nsrouter.v1.RouterService.Monitor:output_type -> nsrouter.v1.MonitorResponse
-	25, // 44: nsrouter.v1.RouterService.IdentifyNetns:output_type -> nsrouter.v1.IdentifyNetnsResponse
-	27, // 45: nsrouter.v1.RouterService.GetNetnsPath:output_type -> nsrouter.v1.GetNetnsPathResponse
-	29, // 46: nsrouter.v1.RouterService.ListPids:output_type -> nsrouter.v1.ListPidsResponse
-	36, // [36:47] is the sub-list for method output_type
-	25, // [25:36] is the sub-list for method input_type
+	30, // 36: nsrouter.v1.RouterService.GetFrames:input_type -> nsrouter.v1.GetFramesRequest
+	39, // 37: nsrouter.v1.RouterService.Change:output_type -> nsrouter.v1.ChangeResponse
+	40, // 38: nsrouter.v1.RouterService.Batch:output_type -> nsrouter.v1.BatchResponse
+	1,  // 39: nsrouter.v1.RouterService.ListNetns:output_type -> nsrouter.v1.ListNetnsResponse
+	4,  // 40: nsrouter.v1.RouterService.ListLinks:output_type -> nsrouter.v1.ListLinksResponse
+	13, // 41: nsrouter.v1.RouterService.ListRoutes:output_type -> nsrouter.v1.ListRoutesResponse
+	18, // 42: nsrouter.v1.RouterService.ListNeighbors:output_type -> nsrouter.v1.ListNeighborsResponse
+	16, // 43: nsrouter.v1.RouterService.GetRoute:output_type -> nsrouter.v1.GetRouteResponse
+	21, // 44: nsrouter.v1.RouterService.Monitor:output_type -> nsrouter.v1.MonitorResponse
+	25, // 45: nsrouter.v1.RouterService.IdentifyNetns:output_type -> nsrouter.v1.IdentifyNetnsResponse
+	27, // 46: nsrouter.v1.RouterService.GetNetnsPath:output_type -> nsrouter.v1.GetNetnsPathResponse
+	29, // 47: nsrouter.v1.RouterService.ListPids:output_type -> nsrouter.v1.ListPidsResponse
+	31, // 48: nsrouter.v1.RouterService.GetFrames:output_type -> nsrouter.v1.GetFramesResponse
+	37, // [37:49] is the sub-list for method output_type
+	25, // [25:37] is the sub-list for method input_type
 	25, // [25:25] is the sub-list for extension type_name
 	25, // [25:25] is the sub-list for extension extendee
 	0,  // [0:25] is the sub-list for field type_name
@@ -2334,7 +2472,7 @@ func file_nsrouter_v1_router_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsrouter_v1_router_proto_rawDesc), len(file_nsrouter_v1_router_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   30,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

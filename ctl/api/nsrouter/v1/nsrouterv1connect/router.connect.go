@@ -59,6 +59,8 @@ const (
 	RouterServiceGetNetnsPathProcedure = "/nsrouter.v1.RouterService/GetNetnsPath"
 	// RouterServiceListPidsProcedure is the fully-qualified name of the RouterService's ListPids RPC.
 	RouterServiceListPidsProcedure = "/nsrouter.v1.RouterService/ListPids"
+	// RouterServiceGetFramesProcedure is the fully-qualified name of the RouterService's GetFrames RPC.
+	RouterServiceGetFramesProcedure = "/nsrouter.v1.RouterService/GetFrames"
 )
 
 // RouterServiceClient is a client for the nsrouter.v1.RouterService service.
@@ -82,6 +84,8 @@ type RouterServiceClient interface {
 	GetNetnsPath(context.Context, *v1.GetNetnsPathRequest) (*v1.GetNetnsPathResponse, error)
 	// ListPids tells the processes in a router namespace.
 	ListPids(context.Context, *v1.ListPidsRequest) (*v1.ListPidsResponse, error)
+	// GetFrames counts where the packet frames are. It stops all workers for that moment.
+	GetFrames(context.Context, *v1.GetFramesRequest) (*v1.GetFramesResponse, error)
 }
 
 // NewRouterServiceClient constructs a client for the nsrouter.v1.RouterService service. By default,
@@ -161,6 +165,12 @@ func NewRouterServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(routerServiceMethods.ByName("ListPids")),
 			connect.WithClientOptions(opts...),
 		),
+		getFrames: connect.NewClient[v1.GetFramesRequest, v1.GetFramesResponse](
+			httpClient,
+			baseURL+RouterServiceGetFramesProcedure,
+			connect.WithSchema(routerServiceMethods.ByName("GetFrames")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -177,6 +187,7 @@ type routerServiceClient struct {
 	identifyNetns *connect.Client[v1.IdentifyNetnsRequest, v1.IdentifyNetnsResponse]
 	getNetnsPath  *connect.Client[v1.GetNetnsPathRequest, v1.GetNetnsPathResponse]
 	listPids      *connect.Client[v1.ListPidsRequest, v1.ListPidsResponse]
+	getFrames     *connect.Client[v1.GetFramesRequest, v1.GetFramesResponse]
 }
 
 // Change calls nsrouter.v1.RouterService.Change.
@@ -254,6 +265,15 @@ func (c *routerServiceClient) ListPids(ctx context.Context, req *v1.ListPidsRequ
 	return nil, err
 }
 
+// GetFrames calls nsrouter.v1.RouterService.GetFrames.
+func (c *routerServiceClient) GetFrames(ctx context.Context, req *v1.GetFramesRequest) (*v1.GetFramesResponse, error) {
+	response, err := c.getFrames.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // RouterServiceHandler is an implementation of the nsrouter.v1.RouterService service.
 type RouterServiceHandler interface {
 	// Change makes one change; it is durable when the call returns.
@@ -275,6 +295,8 @@ type RouterServiceHandler interface {
 	GetNetnsPath(context.Context, *v1.GetNetnsPathRequest) (*v1.GetNetnsPathResponse, error)
 	// ListPids tells the processes in a router namespace.
 	ListPids(context.Context, *v1.ListPidsRequest) (*v1.ListPidsResponse, error)
+	// GetFrames counts where the packet frames are. It stops all workers for that moment.
+	GetFrames(context.Context, *v1.GetFramesRequest) (*v1.GetFramesResponse, error)
 }
 
 // NewRouterServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -350,6 +372,12 @@ func NewRouterServiceHandler(svc RouterServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(routerServiceMethods.ByName("ListPids")),
 		connect.WithHandlerOptions(opts...),
 	)
+	routerServiceGetFramesHandler := connect.NewUnaryHandlerSimple(
+		RouterServiceGetFramesProcedure,
+		svc.GetFrames,
+		connect.WithSchema(routerServiceMethods.ByName("GetFrames")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/nsrouter.v1.RouterService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case RouterServiceChangeProcedure:
@@ -374,6 +402,8 @@ func NewRouterServiceHandler(svc RouterServiceHandler, opts ...connect.HandlerOp
 			routerServiceGetNetnsPathHandler.ServeHTTP(w, r)
 		case RouterServiceListPidsProcedure:
 			routerServiceListPidsHandler.ServeHTTP(w, r)
+		case RouterServiceGetFramesProcedure:
+			routerServiceGetFramesHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -425,4 +455,8 @@ func (UnimplementedRouterServiceHandler) GetNetnsPath(context.Context, *v1.GetNe
 
 func (UnimplementedRouterServiceHandler) ListPids(context.Context, *v1.ListPidsRequest) (*v1.ListPidsResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("nsrouter.v1.RouterService.ListPids is not implemented"))
+}
+
+func (UnimplementedRouterServiceHandler) GetFrames(context.Context, *v1.GetFramesRequest) (*v1.GetFramesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("nsrouter.v1.RouterService.GetFrames is not implemented"))
 }
