@@ -1,36 +1,96 @@
 package main
 
 import (
-	"errors"
+	"os"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
-)
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/term"
 
-// runOptions are the daemon's.
-type runOptions struct {
-	socket, state, config, cpus, netnsPrefix string
-	workers, frames                          int
-}
+	"nsrouter/ctl/daemon"
+)
 
 // newRunCommand is "router run".
 func newRunCommand() *cobra.Command {
-	var o runOptions
+	var o daemon.Options
+	var config, cpus string
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the daemon in the foreground",
 		Args:  noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.socket, _ = cmd.Flags().GetString("socket")
-			return errors.New("the daemon is not built yet")
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if config != "" {
+				return usagef("--config %s: there is no configuration file format yet; use the control socket", config)
+			}
+			if cmd.Flags().Changed("workers") && o.Workers < 1 {
+				return usagef("--workers %d: at least 1", o.Workers)
+			}
+			if o.Frames < 0 {
+				return usagef("--frames %d: a positive number", o.Frames)
+			}
+			if o.CPUs, err = parseCPUs(cpus); err != nil {
+				return err
+			}
+			o.Socket, _ = cmd.Flags().GetString("socket")
+			o.Log = newLogger()
+			return daemon.Run(cmd.Context(), o)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.state, "state", "/var/lib/router", "directory of the durable state, or \"none\"")
-	f.StringVar(&o.config, "config", "", "configuration file (there is no format for it yet)")
-	f.IntVar(&o.workers, "workers", 0, "number of worker threads")
-	f.StringVar(&o.cpus, "cpus", "", "CPUs to pin workers to, such as 1,3-5")
-	f.StringVar(&o.netnsPrefix, "netns-prefix", "", "goes before the names in /run/netns")
-	f.IntVar(&o.frames, "frames", 0, "number of packet frames; 0 chooses")
+	f.StringVar(&o.State, "state", "/var/lib/router", "directory of the durable state, or \"none\"")
+	f.StringVar(&config, "config", "", "configuration file (there is no format for it yet)")
+	f.IntVar(&o.Workers, "workers", 1, "number of worker threads, each pinned to a CPU")
+	f.StringVar(&cpus, "cpus", "", "CPUs to pin a worker to each, such as 1,3-5")
+	f.StringVar(&o.NetnsPrefix, "netns-prefix", "", "goes before the names in /run/netns")
+	f.IntVar(&o.Frames, "frames", daemon.DefaultFrames, "number of packet frames, 2 KiB each")
 	cmd.MarkFlagsMutuallyExclusive("workers", "cpus")
 	return cmd
+}
+
+// newLogger logs to stderr: for people on a terminal, JSON otherwise.
+func newLogger() *zap.Logger {
+	config := zap.NewProductionConfig()
+	config.EncoderConfig.EncodeTime = zapcore.RFC3339TimeEncoder
+	if term.IsTerminal(int(os.Stderr.Fd())) {
+		config.Encoding = "console"
+		config.EncoderConfig = zap.NewDevelopmentEncoderConfig()
+		config.EncoderConfig.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
+		config.EncoderConfig.EncodeLevel = zapcore.CapitalColorLevelEncoder
+	}
+	config.DisableCaller, config.DisableStacktrace = true, true
+	log, err := config.Build()
+	if err != nil {
+		// Only a wrong configuration fails, and this one is constant.
+		panic(err)
+	}
+	return log
+}
+
+// maxCPU bounds a CPU number: a mask of the kernel's has room for that many.
+const maxCPU = 1023
+
+// parseCPUs reads a list such as "1,3-5".
+func parseCPUs(list string) ([]int, error) {
+	var cpus []int
+	for part := range strings.SplitSeq(list, ",") {
+		if list == "" {
+			break
+		}
+		from, to, isRange := strings.Cut(part, "-")
+		if !isRange {
+			to = from
+		}
+		a, errA := strconv.Atoi(from)
+		b, errB := strconv.Atoi(to)
+		if errA != nil || errB != nil || a < 0 || b < a || b > maxCPU {
+			return nil, usagef("--cpus %s: %q is no CPU or range of CPUs, such as 1,3-5", list, part)
+		}
+		for c := a; c <= b; c++ {
+			cpus = append(cpus, c)
+		}
+	}
+	return cpus, nil
 }

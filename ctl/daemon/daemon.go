@@ -1,0 +1,272 @@
+// Package daemon puts the router together: the frame area, the workers, the table of namespaces with its store, the host's interfaces, the
+// Linux namespaces, and the control socket. It is the only place that knows all of them.
+//
+//	                control socket
+//	                      |
+//	  hosts.go --- ctl/server ------- nstable ------- ctl/store
+//	(Linux namespaces)               |       |
+//	                          ports.go       view, FIB (read by workers)
+//	                           |     |       |
+//	                        afxdp    dataplane
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	v1 "nsrouter/ctl/api/nsrouter/v1"
+	"nsrouter/ctl/server"
+	"nsrouter/ctl/store"
+	"nsrouter/dataplane"
+	"nsrouter/dataplane/frame"
+	"nsrouter/nstable"
+)
+
+// DefaultFrames is how many packet frames there are unless told otherwise: 64 MiB. A sum, for four interfaces with two queues each:
+//
+//	8 queues x 1024 fill + 8 x 2048 in transmit and completion rings at most = 24,576
+//	2 workers x (256 cached + 1024 behind veths + 2 x 1024 handed over)     =  6,656
+//	neighbours' queues and the rest                                         =  1,536
+const DefaultFrames = 32768
+
+// Options of the daemon; the flags of "router run".
+type Options struct {
+	Socket string
+	// State is the directory of the durable state, or "none".
+	State string
+	// CPUs has a worker each. Empty: Workers workers, on the first CPUs that the process may use but for the very first, if there are enough.
+	CPUs    []int
+	Workers int // 0 is 1
+	Frames  int // 0 is DefaultFrames
+	// NetnsPrefix goes before the names of the Linux network namespaces.
+	NetnsPrefix string
+	Log         *zap.Logger
+}
+
+// Run is the daemon's life: it returns nil when ctx has ended it, and an error when it could not start or had to give up. All interfaces
+// are released then.
+func Run(ctx context.Context, o Options) (err error) {
+	if os.Geteuid() != 0 {
+		return errors.New("the daemon needs root: start it with sudo, or with CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_SYS_ADMIN and CAP_IPC_LOCK as uid 0")
+	}
+	raiseLimits()
+	cpus, err := workerCPUs(o.CPUs, o.Workers)
+	if err != nil {
+		return err
+	}
+	// Workers spin; the control side needs threads of its own beside them.
+	if n := len(cpus) + 2; runtime.GOMAXPROCS(0) < n {
+		runtime.GOMAXPROCS(n)
+	}
+	listener, err := server.Listen(o.Socket)
+	if err != nil {
+		return err
+	}
+	d := &daemon{o: o, cpus: cpus}
+	defer func() { err = errors.Join(err, d.close()) }()
+	if err := d.start(); err != nil {
+		_ = listener.Close()
+		return err
+	}
+	return d.serve(ctx, listener)
+}
+
+// daemon is what runs; fields are set by start in their order, and closed in reverse.
+type daemon struct {
+	o     Options
+	cpus  []int
+	store *store.Store
+	pool  *frame.Pool
+	plane *dataplane.Dataplane
+	ports *ports
+	table *nstable.Table
+	hosts *hosts
+}
+
+func (d *daemon) start() (err error) {
+	var stored nstable.Store
+	if d.o.State != "none" {
+		if d.store, err = store.Open(d.o.State); err != nil {
+			return err
+		}
+		stored = d.store
+	}
+	frames := d.o.Frames
+	if frames == 0 {
+		frames = DefaultFrames
+	}
+	if d.pool, err = frame.NewPool(frames); err != nil {
+		return fmt.Errorf("%w (--frames)", err)
+	}
+	// Workers run before there is a table: they are given an empty view until then.
+	var table atomic.Pointer[nstable.Table]
+	empty := new(nstable.View)
+	view := func() *nstable.View {
+		if t := table.Load(); t != nil {
+			return t.View()
+		}
+		return empty
+	}
+	if d.plane, err = dataplane.New(dataplane.Options{CPUs: d.cpus, Pool: d.pool, View: view}); err != nil {
+		return err
+	}
+	if d.ports, err = newPorts(d.pool, d.plane, d.o.Log); err != nil {
+		return err
+	}
+	d.table, err = nstable.Open(nstable.Options{
+		Store: stored, Workers: len(d.cpus), Datapath: d.plane, Ports: d.ports,
+		Log: func(msg string, err error) { d.o.Log.Warn(msg, zap.Error(err)) },
+	})
+	if err != nil {
+		return err
+	}
+	table.Store(d.table)
+	if d.hosts, err = newHosts(d.o.NetnsPrefix, d.o.Log); err != nil {
+		return err
+	}
+	for _, ns := range d.table.Namespaces() {
+		if err := d.hosts.Add(ns.Name); err != nil {
+			return err
+		}
+	}
+	d.ports.restore(d.table)
+	return nil
+}
+
+// serve answers on the control socket until ctx is done or the socket fails.
+func (d *daemon) serve(ctx context.Context, l net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	background := make(chan struct{})
+	go func() {
+		defer close(background)
+		d.ports.watch(ctx)
+	}()
+	s := server.New(server.Options{
+		Table: d.table, Hosts: d.hosts, Queues: d.ports.queueStats, Frames: d.frames,
+		Log: func(msg string) { d.o.Log.Warn(msg) },
+	})
+	d.o.Log.Info("ready", zap.String("socket", d.o.Socket), zap.String("state", d.o.State), zap.Ints("cpus", d.cpus),
+		zap.Int("frames", d.pool.Frames()), zap.Bool("huge pages", d.pool.Huge()))
+	notifySystemd("READY=1")
+	err := s.Serve(ctx, l)
+	notifySystemd("STOPPING=1")
+	cancel()
+	<-background
+	return err
+}
+
+// frames counts where the packet frames are.
+func (d *daemon) frames() *v1.GetFramesResponse {
+	f := d.plane.Census()
+	return &v1.GetFramesResponse{
+		Total: uint32(f.Total), Free: uint32(f.Free), Held: uint32(f.Held), Pipeline: uint32(f.Pipeline), Queues: uint32(f.Queues),
+		Lost: int32(f.Lost),
+	}
+}
+
+// close undoes what start has done, as far as it came.
+func (d *daemon) close() error {
+	var errs []error
+	if d.table != nil {
+		d.table.Close()
+	}
+	if d.ports != nil {
+		errs = append(errs, d.ports.close())
+	}
+	if d.plane != nil {
+		d.plane.Close()
+	}
+	if d.hosts != nil {
+		errs = append(errs, d.hosts.close(d.o.State == "none"))
+	}
+	if d.pool != nil {
+		errs = append(errs, d.pool.Close())
+	}
+	if d.store != nil {
+		errs = append(errs, d.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// raiseLimits asks for what many interfaces and clients need. Kernels since 5.11 count eBPF memory elsewhere, and root may lock memory without a
+// limit, so that a refusal matters only when something fails later.
+func raiseLimits() {
+	_ = unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
+	var files unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &files) == nil {
+		files.Cur = files.Max
+		_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &files)
+	}
+}
+
+// workerCPUs chooses and checks the CPUs of the workers.
+func workerCPUs(cpus []int, workers int) ([]int, error) {
+	var allowed unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
+		return nil, fmt.Errorf("ask for the CPUs that may be used: %w", err)
+	}
+	if len(cpus) > 0 {
+		for i, c := range cpus {
+			if c < 0 || !allowed.IsSet(c) {
+				return nil, fmt.Errorf("--cpus: CPU %d may not be used by this process: use some of %s", c, cpuList(&allowed))
+			}
+			for _, other := range cpus[:i] {
+				if other == c {
+					return nil, fmt.Errorf("--cpus: CPU %d is named twice", c)
+				}
+			}
+		}
+		return cpus, nil
+	}
+	workers = max(workers, 1)
+	all := cpuNumbers(&allowed)
+	if workers > len(all) {
+		return nil, fmt.Errorf("--workers %d: this process may use only %d CPUs (%s)", workers, len(all), cpuList(&allowed))
+	}
+	if workers < len(all) {
+		all = all[1:] // the first one usually has the interrupts and everybody else
+	}
+	return all[:workers], nil
+}
+
+func cpuNumbers(set *unix.CPUSet) []int {
+	var n []int
+	for c := range len(set) * 64 {
+		if set.IsSet(c) {
+			n = append(n, c)
+		}
+	}
+	return n
+}
+
+func cpuList(set *unix.CPUSet) string {
+	return strings.Trim(strings.Join(strings.Fields(fmt.Sprint(cpuNumbers(set))), ","), "[]")
+}
+
+// notifySystemd tells a service manager about the daemon's state, if one asked for that (sd_notify(3)).
+func notifySystemd(state string) {
+	path := os.Getenv("NOTIFY_SOCKET")
+	if path == "" {
+		return
+	}
+	if path[0] == '@' {
+		path = "\x00" + path[1:]
+	}
+	conn, err := net.DialTimeout("unixgram", path, time.Second)
+	if err != nil {
+		return
+	}
+	_, _ = conn.Write([]byte(state))
+	_ = conn.Close()
+}

@@ -1,0 +1,191 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/vishvananda/netlink"
+	"go.uber.org/zap"
+
+	"nsrouter/afxdp"
+	v1 "nsrouter/ctl/api/nsrouter/v1"
+	"nsrouter/dataplane"
+	"nsrouter/dataplane/frame"
+	"nsrouter/nstable"
+)
+
+// ports attaches host interfaces for the table ([nstable.Ports]), gives their queues to the workers, and follows what happens to them on
+// the host.
+type ports struct {
+	pool  *frame.Pool
+	plane *dataplane.Dataplane
+	log   *zap.Logger
+	table *nstable.Table // set by restore, before watch
+
+	mu        sync.Mutex
+	restoring bool
+	attached  map[nstable.DeviceID]*port
+	missing   map[nstable.DeviceID]nstable.XDPSpec // to be attached when the interface is there
+}
+
+// port is an attached interface.
+type port struct {
+	spec    nstable.XDPSpec
+	iface   *afxdp.Interface
+	carrier bool
+}
+
+func newPorts(pool *frame.Pool, plane *dataplane.Dataplane, log *zap.Logger) (*ports, error) {
+	return &ports{
+		pool: pool, plane: plane, log: log,
+		attached: make(map[nstable.DeviceID]*port), missing: make(map[nstable.DeviceID]nstable.XDPSpec),
+	}, nil
+}
+
+// restore has the table attach what it had. Interfaces that cannot be attached now are tried again as the host changes.
+func (p *ports) restore(t *nstable.Table) {
+	p.mu.Lock()
+	p.table, p.restoring = t, true
+	p.mu.Unlock()
+	if err := t.Start(); err != nil {
+		p.log.Warn("restore neighbours", zap.Error(err))
+	}
+	p.mu.Lock()
+	p.restoring = false
+	p.mu.Unlock()
+}
+
+// Attach implements [nstable.Ports].
+func (p *ports) Attach(id nstable.DeviceID, spec nstable.XDPSpec) (nstable.PortInfo, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	info, err := p.attach(id, spec)
+	if err != nil && p.restoring {
+		p.missing[id] = spec
+	}
+	return info, err
+}
+
+// attach opens the interface and gives its queues to the workers; under the lock.
+func (p *ports) attach(id nstable.DeviceID, spec nstable.XDPSpec) (info nstable.PortInfo, err error) {
+	mode, err := afxdp.ParseMode(spec.Mode.String())
+	if err != nil {
+		return info, err
+	}
+	iface, err := afxdp.Open(p.pool, afxdp.Options{Host: spec.Host, Mode: mode, Queues: spec.Queues, Force: spec.Force})
+	if err != nil {
+		return info, err
+	}
+	for _, n := range iface.Notes() {
+		p.log.Info(n, zap.String("interface", spec.Host))
+	}
+	queues := make([]dataplane.Port, len(iface.Queues()))
+	for i, q := range iface.Queues() {
+		queues[i] = q
+	}
+	if err := p.plane.AddPort(id, queues); err != nil {
+		return info, errors.Join(err, iface.Close())
+	}
+	_, got := iface.Mode()
+	gotMode, err := nstable.ParseMode(got.String())
+	if err != nil {
+		return info, err
+	}
+	a := &port{spec: spec, iface: iface, carrier: hasCarrier(spec.Host)}
+	p.attached[id] = a
+	delete(p.missing, id)
+	return nstable.PortInfo{
+		MAC: iface.MAC(), MTU: uint32(iface.MTU()), Mode: gotMode, Queues: len(queues), Carrier: a.carrier,
+	}, nil
+}
+
+// hasCarrier tells whether the host interface has a link. One that is down has none, until the device is set up.
+func hasCarrier(name string) bool {
+	l, err := netlink.LinkByName(name)
+	return err == nil && running(l)
+}
+
+// Detach implements [nstable.Ports].
+func (p *ports) Detach(id nstable.DeviceID) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.missing, id)
+	return p.detach(id)
+}
+
+func (p *ports) detach(id nstable.DeviceID) error {
+	a := p.attached[id]
+	if a == nil {
+		return nil
+	}
+	delete(p.attached, id)
+	a.iface.Detach()
+	return p.plane.RemovePort(id, a.iface.Close)
+}
+
+// Configure implements [nstable.Ports]: the host interface is raised with the device (and stays up), its MTU raised where needed, and it
+// hears all addresses while the device has another one than its own.
+func (p *ports) Configure(id nstable.DeviceID, c nstable.PortConfig) error {
+	if err := p.configure(id, c); err != nil {
+		return err
+	}
+	// What is raised has its carrier at once, where the other side is up.
+	p.look()
+	return nil
+}
+
+func (p *ports) configure(id nstable.DeviceID, c nstable.PortConfig) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a := p.attached[id]
+	if a == nil {
+		return nil // configured when it is back
+	}
+	if err := a.iface.RaiseMTU(int(c.MTU)); err != nil {
+		return err
+	}
+	if err := a.iface.SetPromisc(c.MAC != a.iface.MAC()); err != nil {
+		return err
+	}
+	if c.Up {
+		return a.iface.SetUp()
+	}
+	return nil
+}
+
+// close gives all interfaces back.
+func (p *ports) close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var errs []error
+	for id := range p.attached {
+		if err := p.detach(id); err != nil {
+			errs = append(errs, fmt.Errorf("release: %w", err))
+		}
+	}
+	clear(p.missing)
+	return errors.Join(errs...)
+}
+
+// queueStats reads the kernel's statistics of a device's queues.
+func (p *ports) queueStats(id nstable.DeviceID) []*v1.QueueStats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a := p.attached[id]
+	if a == nil {
+		return nil
+	}
+	var out []*v1.QueueStats
+	for _, q := range a.iface.Queues() {
+		s, err := q.Stats()
+		if err != nil {
+			continue // the interface has just vanished
+		}
+		out = append(out, &v1.QueueStats{
+			Queue: uint32(q.ID()), RxDropped: s.RxDropped, RxInvalidDescs: s.RxInvalidDescs, TxInvalidDescs: s.TxInvalidDescs,
+			RxRingFull: s.RxRingFull, RxFillRingEmptyDescs: s.RxFillEmpty, TxRingEmptyDescs: s.TxRingEmptyDesc,
+		})
+	}
+	return out
+}
