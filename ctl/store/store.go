@@ -135,8 +135,14 @@ func (s *Store) check(tx *bbolt.Tx) error {
 	}); err != nil {
 		return s.damaged(err)
 	}
-	for err := range tx.Check() {
-		return s.damaged(err)
+	var first error
+	for err := range tx.Check() { // to its end: the goroutine behind it waits for who reads
+		if first == nil {
+			first = err
+		}
+	}
+	if first != nil {
+		return s.damaged(first)
 	}
 	meta := tx.Bucket(metaBucket())
 	if meta == nil {
@@ -165,12 +171,12 @@ func (s *Store) damaged(err error) error {
 func (s *Store) guard(fn func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
-		if r := recover(); r != nil {
+		switch r := recover(); {
+		case r != nil:
+			// bbolt may hold its own locks now, so that Close would hang: the file stays open until the process ends, which is soon.
 			err = s.damaged(fmt.Errorf("%v", r))
-		}
-		if err != nil && s.db != nil {
-			// After a panic bbolt may hold its own locks; the process ends soon, and with it the file's.
-			go s.db.Close()
+		case err != nil && s.db != nil:
+			err = errors.Join(err, s.db.Close())
 		}
 	}()
 	return fn()

@@ -105,6 +105,8 @@ func TestDamaged(t *testing.T) {
 	}
 	// Pages that nothing refers to may be damaged without harm: then all must be there.
 	for name, bad := range cases {
+		dir := t.TempDir()
+		path := filepath.Join(dir, fileName)
 		if err := os.WriteFile(path, bad, 0o600); err != nil {
 			t.Fatal(err)
 		}

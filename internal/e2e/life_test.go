@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -47,9 +48,16 @@ func TestTCP(t *testing.T) {
 	w.conserved()
 }
 
-// flood sends numbered UDP packets from a host without pause until the test ends: what a namespace's other side hears is exact.
-func flood(h *lab.Host, to string) *lab.Process {
-	return h.Start("ping", "-f", "-q", "-s", "16", to)
+// flood sends echo requests from a host as fast as they are answered, until it is stopped or the test ends.
+func (w *world) flood(h *lab.Host, to string) (stop func()) {
+	p := h.Start("ping", "-f", "-q", "-s", "16", to)
+	return func() {
+		w.t.Helper()
+		p.Signal(syscall.SIGKILL)
+		if _, err := p.Wait(5 * time.Second); err != nil {
+			w.t.Fatal(err)
+		}
+	}
 }
 
 // TestMoveUnderLoad: a device moves between namespaces while packets flow. They stop before the command returns, start again when it comes back,
@@ -61,7 +69,7 @@ func TestMoveUnderLoad(t *testing.T) {
 	b := w.hostAs("b", "p2", 2, "red")
 	c := w.hostAs("c", "p3", 2, "blue") // the same network as b, in the other namespace
 	atB, atC := b.Sniff("eth0"), c.Sniff("eth0")
-	flood(a, "10.0.2.2")
+	stop := w.flood(a, "10.0.2.2")
 	arrives := func(s *lab.Sniffer) func() bool {
 		return func() bool { return len(s.Frames()) > 100 }
 	}
@@ -92,6 +100,7 @@ func TestMoveUnderLoad(t *testing.T) {
 			t.Errorf("move %d: %d frames in blue after the device left", i, n)
 		}
 	}
+	stop()
 	w.conserved()
 }
 
@@ -195,7 +204,7 @@ func TestKill(t *testing.T) {
 	}
 	w.r.Input(strings.ReplaceAll(routes.String(), "-n red route add", "route replace"), "-n", "red", "-batch", "-")
 	want := w.state()
-	flood(a, "10.0.2.2")
+	stop := w.flood(a, "10.0.2.2")
 	time.Sleep(200 * time.Millisecond)
 	w.r.Kill()
 	w.Eventually(2*time.Second, "programs gone", func() bool { return !w.attached("p1") && !w.attached("p2") })
@@ -204,6 +213,7 @@ func TestKill(t *testing.T) {
 		t.Errorf("after the restart:\n%s", diff(want, got))
 	}
 	w.ping(a, "10.0.2.2", 10)
+	stop()
 	w.conserved()
 	// An orderly stop releases the interfaces, and the state is back as well.
 	w.r.Stop()
@@ -243,7 +253,7 @@ func TestVanish(t *testing.T) {
 	a, b := w.host(1, "init"), w.host(2, "init")
 	c := w.host(3, "init")
 	w.r.Must("route add 198.51.100.0/24 via 10.0.2.2")
-	flood(a, "10.0.2.2")
+	stop := w.flood(a, "10.0.2.2")
 	time.Sleep(100 * time.Millisecond)
 	b.Interface("eth0").Delete()
 	w.Eventually(10*time.Second, "p2 without carrier", func() bool { return w.link("init", "p2").OperState == "DOWN" })
@@ -254,6 +264,7 @@ func TestVanish(t *testing.T) {
 	if out := w.r.Must("route show"); !strings.Contains(out, "198.51.100.0/24 via 10.0.2.2 dev p2") || !strings.Contains(out, "linkdown") {
 		t.Errorf("the routes should wait: %s", out)
 	}
+	stop()
 	w.conserved()
 	w.Link(b.End("eth0", "10.0.2.2/24", "2001:db8:2::2/64"), w.r.Host.End("p2"), lab.LinkOptions{})
 	b.Route("default", "10.0.2.1")
