@@ -122,8 +122,8 @@ func (i *Interface) load(mode Mode) error {
 	return &modeError{fmt.Errorf("attach the XDP program: %w", err)}
 }
 
-// release takes the program off and closes the sockets. The queues' frames are then theirs to reclaim: the kernel does not touch them any
-// more.
+// release takes the program off and closes the sockets. The queues' frames are then theirs to reclaim: the kernel
+// does not touch them any more.
 func (i *Interface) release() {
 	i.detach()
 	zeroCopy := i.got == ZeroCopy && !i.look()
@@ -139,8 +139,9 @@ func (i *Interface) release() {
 	}
 }
 
-// awaitRelease waits until the driver has let go of a queue's frames, which happens some time after the socket is closed, and until when
-// the hardware may write to them. The kernel gives no notice, but refuses another socket as long as that lasts.
+// awaitRelease waits until the driver has let go of a queue's frames, which happens some time after the socket is
+// closed, and until when the hardware may write to them. The kernel gives no notice, but refuses another socket as
+// long as that lasts.
 func awaitRelease(ifindex int, queue uint32) {
 	pool, err := frame.NewPool(1)
 	if err != nil {

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setQueues gives the interface n queues, or leaves it as it is where n is 0, and returns how many receive queues it has.
+// setQueues gives the interface n queues, or leaves it as it is where n is 0, and returns how many receive queues it
+// has.
 func (i *Interface) setQueues(n int, a *netlink.LinkAttrs) (int, error) {
 	was, err := i.eth.GetChannels(i.host)
 	if err != nil || was.RxCount+was.CombinedCount == 0 {

@@ -14,6 +14,9 @@ import (
 
 // check refuses an interface that cannot be taken over, or, unless forced, had better not be. It changes nothing.
 func (i *Interface) check(force bool) (*netlink.LinkAttrs, error) {
+	if i.host == "" {
+		return nil, errors.New("no interface is named: give its name")
+	}
 	device, err := i.nl.LinkByName(i.host)
 	if errors.As(err, new(netlink.LinkNotFoundError)) {
 		return nil, errors.New("no such interface in the daemon's Linux network namespace (ip link)")
@@ -22,11 +25,13 @@ func (i *Interface) check(force bool) (*netlink.LinkAttrs, error) {
 		return nil, fmt.Errorf("look the interface up: %w", err)
 	}
 	a := device.Attrs()
+	i.host = a.Name // it may have been found by an alternative name
 	switch {
 	case a.EncapType != "ether" || len(a.HardwareAddr) != 6:
 		return nil, fmt.Errorf("not an Ethernet interface but %s: choose another", a.EncapType)
 	case a.Xdp != nil && a.Xdp.Attached:
-		return nil, fmt.Errorf("it has an XDP program already, id %d: another program holds it (ip -d link show %s)", a.Xdp.ProgId, i.host)
+		return nil, fmt.Errorf("it has an XDP program already, id %d: another program holds it (ip -d link show %s)",
+			a.Xdp.ProgId, i.host)
 	case a.MTU > frame.MaxMTU:
 		return nil, tooLarge(a.MTU, fmt.Sprintf(": ip link set %s mtu %d", i.host, frame.MaxMTU))
 	}
@@ -51,7 +56,7 @@ func (i *Interface) checkUse(device netlink.Link) error {
 		return fmt.Errorf("look at the host's routes: %w", err)
 	}
 	if usesDefault {
-		return errors.New("it carries the host's default route: taking it could cut the host off: choose another, or add force")
+		return errors.New("it carries the host's default route, and the host could be cut off: choose another, or add force")
 	}
 	addresses, err := i.nl.AddrList(device, netlink.FAMILY_ALL)
 	if err != nil {
@@ -65,7 +70,8 @@ func (i *Interface) checkUse(device netlink.Link) error {
 		}
 	}
 	if len(own) > 0 {
-		return fmt.Errorf("it has addresses of the host (%s): ip addr flush dev %s, or add force", strings.Join(own, ", "), i.host)
+		return fmt.Errorf("it has addresses of the host (%s): ip addr flush dev %s, or add force",
+			strings.Join(own, ", "), i.host)
 	}
 	return nil
 }

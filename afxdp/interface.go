@@ -57,8 +57,8 @@ type undo struct {
 	do   func(host string) error
 }
 
-// Open takes over the interface o.Host of the thread's Linux network namespace: checks whether it may, prepares it, binds a socket to each of its
-// queues and attaches the program. After an error everything is as it was before.
+// Open takes over the interface o.Host of the thread's Linux network namespace: checks whether it may, prepares it,
+// binds a socket to each of its queues and attaches the program. After an error everything is as it was before.
 func Open(pool *frame.Pool, o Options) (*Interface, error) {
 	i := &Interface{host: o.Host, pool: pool, asked: o.Mode, packet: -1}
 	if err := i.open(o); err != nil {
@@ -138,7 +138,8 @@ func (i *Interface) MTU() int {
 	return i.mtu
 }
 
-// Gone looks whether the interface has vanished or left the namespace: its sockets are unbound then, and do not come back.
+// Gone looks whether the interface has vanished or left the namespace: its sockets are unbound then, and do not come
+// back.
 func (i *Interface) Gone() bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -159,8 +160,8 @@ func (i *Interface) look() bool {
 	return false
 }
 
-// Detach takes the program off, so that the kernel gets the interface's packets again. Sending still works. It is the first step of
-// closing; see the package's documentation.
+// Detach takes the program off, so that the kernel gets the interface's packets again. Sending still works. It is the
+// first step of closing; see the package's documentation.
 func (i *Interface) Detach() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -174,9 +175,9 @@ func (i *Interface) detach() {
 	}
 }
 
-// Close detaches if need be, closes the sockets and puts every changed setting back, in reverse order. No worker may be in a call of a queue,
-// and all that its worker calls later find it gone. It works as well when the interface has vanished. Frames are
-// freed by [Queue.Reclaim] afterwards.
+// Close detaches if need be, closes the sockets and puts every changed setting back, in reverse order. No worker may
+// be in a call of a queue, and all that its worker calls later find it gone. It works as well when the interface has
+// vanished. Frames are freed by [Queue.Reclaim] afterwards.
 func (i *Interface) Close() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -32,7 +32,9 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"missing", Options{Host: "nosuch"}, nil,
 			[]string{"attach nosuch: ", "no such interface in the daemon's Linux network namespace"}, false},
-		{"elsewhere", Options{Host: hostName}, moveAway, []string{"no such interface in the daemon's Linux network namespace"}, false},
+		{"no name", Options{}, nil, []string{"no interface is named"}, false},
+		{"elsewhere", Options{Host: hostName}, moveAway,
+			[]string{"no such interface in the daemon's Linux network namespace"}, false},
 		{"not ethernet", Options{Host: "lo"}, nil, []string{"not an Ethernet interface"}, false},
 		{"IPv4 address", Options{Host: hostName}, func(t *testing.T) {
 			must(t, netlink.AddrAdd(device(t, hostName), address(t, "192.0.2.1/24")))
@@ -47,13 +49,15 @@ func TestRefusals(t *testing.T) {
 			must(t, netlink.LinkSetMaster(device(t, hostName), bridge))
 		}, []string{"master br0", "force"}, false}, // a bridge takes all packets: force gets past the check, see TestForce
 		{"default route", Options{Host: hostName}, func(t *testing.T) {
-			index := device(t, hostName).Attrs().Index
-			must(t, netlink.RouteAdd(&netlink.Route{LinkIndex: index, Dst: address(t, "0.0.0.0/0").IPNet, Scope: netlink.SCOPE_LINK}))
+			must(t, netlink.RouteAdd(&netlink.Route{
+				LinkIndex: device(t, hostName).Attrs().Index, Dst: address(t, "0.0.0.0/0").IPNet, Scope: netlink.SCOPE_LINK,
+			}))
 		}, []string{"default route", "force"}, true},
 		{"MTU", Options{Host: hostName}, func(t *testing.T) {
 			must(t, netlink.LinkSetMTU(device(t, hostName), 3000))
 		}, []string{"MTU 3000", "at most 1770"}, false},
-		{"zero-copy", Options{Host: hostName, Mode: ZeroCopy}, nil, []string{"mode zerocopy cannot be had", "queue 0"}, false},
+		{"zero-copy", Options{Host: hostName, Mode: ZeroCopy}, nil,
+			[]string{"mode zerocopy cannot be had", "queue 0"}, false},
 		{"queues", Options{Host: hostName, Queues: 7}, nil, []string{"queues 7", "1 to 1"}, false},
 		{"taken", Options{Host: hostName}, func(t *testing.T) {
 			openPort(t, newPool(t, 2048), Options{Host: hostName})
@@ -205,6 +209,23 @@ func TestRestore(t *testing.T) {
 	}
 }
 
+// TestLinkLocal checks that the kernel's own IPv6 address is gone while the interface is ours, and back afterwards.
+func TestLinkLocal(t *testing.T) {
+	newLab(t, 1)
+	addresses := func() int {
+		all, err := netlink.AddrList(device(t, hostName), netlink.FAMILY_V6)
+		must(t, err)
+		return len(all)
+	}
+	eventually(t, "the kernel makes an address", func() bool { return addresses() == 1 })
+	p := openPort(t, newPool(t, 4096), Options{Host: hostName})
+	if addresses() != 0 {
+		t.Error("an IPv6 address of the kernel's while attached")
+	}
+	p.shut()
+	eventually(t, "the kernel makes an address again", func() bool { return addresses() == 1 })
+}
+
 func TestMTU(t *testing.T) {
 	newLab(t, 1)
 	p := openPort(t, newPool(t, 4096), Options{Host: hostName})
@@ -292,7 +313,8 @@ func TestVanish(t *testing.T) {
 	}
 }
 
-// TestMoved moves the interface to another Linux network namespace, which unbinds it too; there, its settings are not ours to change.
+// TestMoved moves the interface to another Linux network namespace, which unbinds it too; there, its settings are not
+// ours to change.
 func TestMoved(t *testing.T) {
 	newLab(t, 1)
 	p := openPort(t, newPool(t, 4096), Options{Host: hostName})
@@ -302,7 +324,8 @@ func TestMoved(t *testing.T) {
 	checkCensus(t, p.pool, p.Queues(), 0)
 }
 
-// TestQueuesOption checks that the number of queues is set, and put back although the kernel still holds the queue that goes.
+// TestQueuesOption checks that the number of queues is set, and put back although the kernel still holds the queue
+// that goes.
 func TestQueuesOption(t *testing.T) {
 	newLab(t, 2)
 	set := func(n uint32) {
@@ -332,7 +355,8 @@ func TestQueuesOption(t *testing.T) {
 	}
 	// With one receive queue against the peer's two transmit queues, a veth runs no program natively.
 	set(1)
-	if _, err := Open(pool, Options{Host: hostName, Mode: Copy}); err == nil || !strings.Contains(err.Error(), "transmit queues") {
+	_, err := Open(pool, Options{Host: hostName, Mode: Copy})
+	if err == nil || !strings.Contains(err.Error(), "transmit queues") {
 		t.Errorf("error %v, want one that tells about the peer's transmit queues", err)
 	}
 	p := openPort(t, pool, Options{Host: hostName})
@@ -353,7 +377,8 @@ func TestReopen(t *testing.T) {
 	}
 }
 
-// TestAwaitRelease checks what zero-copy closing relies on: a queue cannot be bound while its old socket is, and can soon after.
+// TestAwaitRelease checks what zero-copy closing relies on: a queue cannot be bound while its old socket is, and can
+// soon after.
 func TestAwaitRelease(t *testing.T) {
 	newLab(t, 1)
 	index := device(t, hostName).Attrs().Index

@@ -17,7 +17,8 @@ import (
 	"nsrouter/dataplane/frame"
 )
 
-// childVariable makes this test binary a process that opens the lab's interface and holds it, with the number of frames that it says.
+// childVariable makes this test binary a process that opens the lab's interface and holds it, with the number of
+// frames that it says.
 const childVariable = "NSROUTER_AFXDP_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -35,8 +36,8 @@ const (
 	testType = 0x88b5
 )
 
-// newLab gives the test a thread and a Linux network namespace of its own, with a veth pair that has the given number of queues, both
-// ends up. The thread is never unlocked, so it ends with the test, and the namespace with it.
+// newLab gives the test a thread and a Linux network namespace of its own, with a veth pair that has the given number
+// of queues, both ends up. The thread is never unlocked, so it ends with the test, and the namespace with it.
 func newLab(t *testing.T, queues int) {
 	t.Helper()
 	newNamespace(t)
@@ -221,7 +222,8 @@ func (s *tap) receive() []byte {
 	}
 }
 
-// checkCensus fails unless exactly the given numbers of frames are with the two sides of the queues, and all others free.
+// checkCensus fails unless exactly the given numbers of frames are with the two sides of the queues, and all others
+// free.
 func checkCensus(t *testing.T, pool *frame.Pool, queues []*Queue, receiveSide int) {
 	t.Helper()
 	census := pool.Census()

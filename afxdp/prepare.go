@@ -14,7 +14,8 @@ import (
 	"nsrouter/dataplane/frame"
 )
 
-// prepare sets the interface up for a router that sees every packet as it was on the wire, and silences the host's own stack on it.
+// prepare sets the interface up for a router that sees every packet as it was on the wire, and silences the host's
+// own stack on it.
 func (i *Interface) prepare() error {
 	// Neighbour discovery and routing protocols use multicast groups that the host has not joined.
 	if err := i.membership(unix.PACKET_ADD_MEMBERSHIP, unix.PACKET_MR_ALLMULTI); err != nil {
@@ -39,11 +40,12 @@ func (i *Interface) prepare() error {
 
 // membership adds or drops a kind of reception. The kernel counts it off by itself when the daemon ends.
 func (i *Interface) membership(option int, kind uint16) error {
-	return unix.SetsockoptPacketMreq(i.packet, unix.SOL_PACKET, option, &unix.PacketMreq{Ifindex: int32(i.index), Type: kind})
+	request := unix.PacketMreq{Ifindex: int32(i.index), Type: kind}
+	return unix.SetsockoptPacketMreq(i.packet, unix.SOL_PACKET, option, &request)
 }
 
-// sysctl sets one of the interface's settings under /proc/sys/net; pattern has %s for its name. One that the kernel has not is
-// skipped.
+// sysctl sets one of the interface's settings under /proc/sys/net; pattern has %s for its name. One that the kernel
+// has not is skipped.
 func (i *Interface) sysctl(pattern, value string) error {
 	path := func(host string) string { return filepath.Join("/proc/sys/net", fmt.Sprintf(pattern, host)) }
 	was, err := os.ReadFile(path(i.host))
@@ -95,7 +97,8 @@ func (i *Interface) RaiseMTU(n int) error {
 		was := device.Attrs().MTU
 		if was < n {
 			if err := i.nl.LinkSetMTU(device, n); err != nil {
-				return fmt.Errorf("set MTU %d of %s: %w: the driver's limit may be smaller (ip -d link show %s)", n, i.host, err, i.host)
+				return fmt.Errorf("set MTU %d of %s: %w: the driver's limit may be smaller (ip -d link show %s)",
+					n, i.host, err, i.host)
 			}
 			i.undo = append(i.undo, undo{"MTU", func(string) error { return i.nl.LinkSetMTU(device, was) }})
 		}

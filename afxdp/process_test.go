@@ -16,8 +16,8 @@ import (
 	"nsrouter/dataplane/frame"
 )
 
-// startChild starts a process in the thread's network namespace that opens the lab's interface and holds it, and returns the first line that
-// it says: "open", or an error.
+// startChild starts a process in the thread's network namespace that opens the lab's interface and holds it, and
+// returns the first line that it says: "open", or an error.
 func startChild(t *testing.T, frames int, attributes *syscall.SysProcAttr) (*exec.Cmd, string) {
 	t.Helper()
 	child := exec.Command("/proc/self/exe")
@@ -69,8 +69,8 @@ func TestKilled(t *testing.T) {
 	openPort(t, newPool(t, 2048), Options{Host: hostName}).shut()
 }
 
-// TestPrivilege opens an interface as a user without privilege: with nothing, with the capabilities that the error names, and with too little
-// locked memory.
+// TestPrivilege opens an interface as a user without privilege: with nothing, with the capabilities that the error
+// names, and with too little locked memory.
 func TestPrivilege(t *testing.T) {
 	const nobody = 65534
 	user := func(capabilities ...uintptr) *syscall.SysProcAttr {

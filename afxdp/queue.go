@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// FillTarget is how many frames the receive side of a queue has at most (in the fill ring, with the driver, in the receive ring)
-	// where the kernel copies packets. Few frames in circulation stay in the CPU's cache.
+	// FillTarget is how many frames the receive side of a queue has at most (in the fill ring, with the driver, in the
+	// receive ring) where the kernel copies packets. Few frames in circulation stay in the CPU's cache.
 	FillTarget = 1024
 	// FillTargetZeroCopy is the same where the hardware takes frames for its own ring, of up to 1024 entries by default.
 	FillTargetZeroCopy = ringEntries
@@ -29,8 +29,8 @@ type Statistics struct {
 	TxRingEmptyDesc uint64 // times the driver found nothing to send; no fault
 }
 
-// Queue is one receive queue of an interface and the transmit queue of the same number. Only its worker may call it, unless a method says
-// otherwise.
+// Queue is one receive queue of an interface and the transmit queue of the same number. Only its worker may call it,
+// unless a method says otherwise.
 type Queue struct {
 	parent *Interface
 	pool   *frame.Pool
@@ -54,8 +54,8 @@ type Queue struct {
 // ID is the queue's number at its interface, from 0. Any goroutine may ask.
 func (q *Queue) ID() int { return int(q.id) }
 
-// Gone tells whether the socket has lost its interface, as far as has been noticed ([Interface.Gone] looks), or is closed. Any goroutine
-// may ask.
+// Gone tells whether the socket has lost its interface, as far as has been noticed ([Interface.Gone] looks), or is
+// closed. Any goroutine may ask.
 func (q *Queue) Gone() bool { return q.gone.Load() }
 
 // Receive moves up to len(d) received packets into d and returns how many.
@@ -68,8 +68,9 @@ func (q *Queue) Receive(d []frame.Desc) int {
 	return n
 }
 
-// Transmit queues the first n packets of d and returns n; the others remain the caller's. It stops where the ring is full, and before a
-// packet that is empty or leaves its frame, which the kernel would refuse. Zero-copy drivers may send before Flush.
+// Transmit queues the first n packets of d and returns n; the others remain the caller's. It stops where the ring is
+// full, and before a packet that is empty or leaves its frame, which the kernel would refuse. Zero-copy drivers may
+// send before Flush.
 func (q *Queue) Transmit(d []frame.Desc) int {
 	if q.gone.Load() {
 		return 0
@@ -92,8 +93,8 @@ func (q *Queue) Complete(c *frame.Cache) int {
 	return n
 }
 
-// Refill lends free frames of c to the receive side up to its target, wakes the driver where it asks for that, and returns how many
-// frames the receive side still lacks.
+// Refill lends free frames of c to the receive side up to its target, wakes the driver where it asks for that, and
+// returns how many frames the receive side still lacks.
 func (q *Queue) Refill(c *frame.Cache) int {
 	if q.gone.Load() {
 		return 0
@@ -101,14 +102,16 @@ func (q *Queue) Refill(c *frame.Cache) int {
 	if lacks := q.target - q.held; lacks > 0 {
 		q.held += q.fill.lend(q.pool, c, q.rxOwner, lacks)
 	}
-	// Not only after a refill: the driver may have asked just after it found the ring empty and just before the last refill.
+	// Not only after a refill: the driver may have asked just after it found the ring empty and just before the last
+	// refill.
 	if q.fill.needWakeup() && q.fill.waiting() > 0 {
 		q.heed(kickReceive(q.fd))
 	}
 	return q.target - q.held
 }
 
-// Flush makes the kernel send what is queued, with a bounded number of system calls; what is left then waits for the next call.
+// Flush makes the kernel send what is queued, with a bounded number of system calls; what is left then waits for the
+// next call.
 func (q *Queue) Flush() {
 	if q.gone.Load() {
 		return
@@ -121,8 +124,8 @@ func (q *Queue) Flush() {
 		switch errno := kickTransmit(q.fd); errno {
 		case unix.EINTR:
 		case unix.EAGAIN, unix.EBUSY, unix.ENOBUFS:
-			// The kernel's budget for one call is used up, a packet was dropped, or memory or completions are short: go on as long as
-			// that helps.
+			// The kernel's budget for one call is used up, a packet was dropped, or memory or completions are short: go on as
+			// long as that helps.
 			if q.tx.waiting() == waiting {
 				return
 			}
@@ -133,8 +136,8 @@ func (q *Queue) Flush() {
 	}
 }
 
-// heed acts on what a wake-up call says of the interface. ENXIO is a socket unbound for good; an interface that is down (ENETDOWN) may
-// come up again, and costs a call a round until then.
+// heed acts on what a wake-up call says of the interface. ENXIO is a socket unbound for good; an interface that is
+// down (ENETDOWN) may come up again, and costs a call a round until then.
 func (q *Queue) heed(errno unix.Errno) {
 	if errno == unix.ENXIO {
 		q.gone.Store(true)
@@ -156,7 +159,8 @@ func (q *Queue) Reclaim(c *frame.Cache) int {
 	return n
 }
 
-// FillLevel is how many frames lie in the fill ring. A queue whose level stays 0 while RxFillEmpty rises is starved. Any goroutine may ask.
+// FillLevel is how many frames lie in the fill ring. A queue whose level stays 0 while RxFillEmpty rises is starved.
+// Any goroutine may ask.
 func (q *Queue) FillLevel() int {
 	q.parent.mu.Lock()
 	defer q.parent.mu.Unlock()

@@ -5,13 +5,15 @@ import "sync/atomic"
 // ringEntries is the size of each of a queue's four rings. A power of two, as the kernel wants.
 const ringEntries = 2048
 
-// ring is what all four rings have in common: a circular array shared with the kernel, an index for each side, and flags. Indices
-// run freely through 32 bits; an entry's place is its index modulo ringEntries. Each ring has one producer and one consumer: on fill
-// and transmit rings we produce and the kernel consumes, on receive and completion rings the other way round.
+// ring is what all four rings have in common: a circular array shared with the kernel, an index for each side, and
+// flags. Indices run freely through 32 bits; an entry's place is its index modulo ringEntries. Each ring has one
+// producer and one consumer: on fill and transmit rings we produce and the kernel consumes, on receive and completion
+// rings the other way round.
 //
-// The kernel pairs a release store of an index with an acquire load at the other side (Documentation/networking/af_xdp.rst,
-// net/xdp/xsk_queue.h), and sync/atomic gives no less. What an index covers is thus written before the index is seen to move.
-// The other side's index lies in a cache line that the other side writes to, so it is read only when its copy here does not do.
+// The kernel pairs a release store of an index with an acquire load at the other side
+// (Documentation/networking/af_xdp.rst, net/xdp/xsk_queue.h), and sync/atomic gives no less. What an index covers is
+// thus written before the index is seen to move. The other side's index lies in a cache line that the other side
+// writes to, so it is read only when its copy here does not do.
 type ring[E any] struct {
 	producer *atomic.Uint32 // written by us on fill and transmit rings, by the kernel on the others
 	consumer *atomic.Uint32 // written by the kernel on fill and transmit rings, by us on the others

@@ -20,7 +20,8 @@ func memoryRing[E any](start uint32) ring[E] {
 	return r
 }
 
-// TestProduce checks the side that produces (fill, transmit) against a queue in a slice, across the wrap of the indices.
+// TestProduce checks the side that produces (fill, transmit) against a queue in a slice, across the wrap of the
+// indices.
 func TestProduce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := memoryRing[uint64](-uint32(rapid.IntRange(0, 3*ringEntries).Draw(t, "before the wrap")))
@@ -86,8 +87,8 @@ func TestConsume(t *testing.T) {
 	})
 }
 
-// BenchmarkRound is a worker's round of 64 packets on the four rings, with the kernel's part done in plain memory: what this package
-// itself costs, in nanoseconds a packet.
+// BenchmarkRound is a worker's round of 64 packets on the four rings, with the kernel's part done in plain memory:
+// what this package itself costs, in nanoseconds a packet.
 func BenchmarkRound(b *testing.B) {
 	pool, err := frame.NewPool(4096)
 	if err != nil {

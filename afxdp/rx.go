@@ -5,7 +5,8 @@ import "nsrouter/dataplane/frame"
 // rxRing brings received packets. The kernel produces.
 type rxRing struct{ ring[frame.Desc] }
 
-// receive moves up to len(d) packets into d, takes their frames back from the receive side that owner names, and returns how many.
+// receive moves up to len(d) packets into d, takes their frames back from the receive side that owner names, and
+// returns how many.
 func (r *rxRing) receive(pool *frame.Pool, d []frame.Desc, owner frame.Owner) int {
 	n := min(uint32(len(d)), r.ready(uint32(len(d))))
 	for i := range n {

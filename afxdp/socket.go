@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	// sendBuffer is the socket's send buffer in bytes: what a full transmit ring weighs where the kernel copies, so that the ring and not the
-	// buffer is the limit.
+	// sendBuffer is the socket's send buffer in bytes: what a full transmit ring weighs where the kernel copies, so that
+	// the ring and not the buffer is the limit.
 	sendBuffer = ringEntries * 2048
-	// sendBudget is how many packets one system call sends at most where the kernel lets us choose (6.18 and later; else 32). At 0.7 us
-	// each it bounds the time that the call keeps the Go scheduler waiting.
+	// sendBudget is how many packets one system call sends at most where the kernel lets us choose (6.18 and later; else
+	// 32). At 0.7 us each it bounds the time that the call keeps the Go scheduler waiting.
 	sendBudget = 256
 )
 
@@ -65,8 +65,8 @@ func register(fd int, pool *frame.Pool) error {
 	return nil
 }
 
-// open makes the queue's socket and rings, lends frames to it and binds it. shared is the first queue's socket, or -1 for the first
-// queue itself. What it made is undone by close, also after an error.
+// open makes the queue's socket and rings, lends frames to it and binds it. shared is the first queue's socket, or -1
+// for the first queue itself. What it made is undone by close, also after an error.
 func (q *Queue) open(ifindex int, mode Mode, shared int, c *frame.Cache) error {
 	var err error
 	if q.fd, err = newSocket(); err != nil {
@@ -80,7 +80,8 @@ func (q *Queue) open(ifindex int, mode Mode, shared int, c *frame.Cache) error {
 	if err := q.mapRings(); err != nil {
 		return err
 	}
-	// Some drivers leak or stall when there is nothing in the fill ring at bind. What zero-copy wants beyond that comes by Refill.
+	// Some drivers leak or stall when there is nothing in the fill ring at bind. What zero-copy wants beyond that comes
+	// by Refill.
 	first := min(q.target, FillTarget)
 	if q.held = q.fill.lend(q.pool, c, q.rxOwner, first); q.held < first {
 		return missing(first, first-q.held)
@@ -138,7 +139,8 @@ func bind(fd int, address *unix.SockaddrXDP) error {
 	return nil
 }
 
-// patience is how long a queue that seems to be in use is tried: the kernel frees that of a closed socket only some time later.
+// patience is how long a queue that seems to be in use is tried: the kernel frees that of a closed socket only some
+// time later.
 const patience = 3 * time.Second
 
 // patiently tries until it does not fail with the error given, or patience ends.

@@ -42,8 +42,8 @@ func errnoError(errno unix.Errno) error {
 	return nil
 }
 
-// kickTransmit makes the kernel send from the transmit ring. It does not block, so the Go scheduler need not hear of it: a raw system call,
-// bounded by the kernel's budget of packets per call.
+// kickTransmit makes the kernel send from the transmit ring. It does not block, so the Go scheduler need not hear of
+// it: a raw system call, bounded by the kernel's budget of packets per call.
 func kickTransmit(fd int) unix.Errno {
 	_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
 	return errno

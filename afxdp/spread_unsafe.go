@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// flowHash is the head of struct ethtool_rxnfc (linux/ethtool.h), all that the two commands here use; the rest pads it to what kernels may copy.
+// flowHash is the head of struct ethtool_rxnfc (linux/ethtool.h), all that the two commands here use; the rest pads
+// it to what kernels may copy.
 type flowHash struct {
 	command uint32
 	flow    uint32
@@ -15,10 +16,12 @@ type flowHash struct {
 	_       [192]byte
 }
 
-// hashFields is what packets are spread over queues by: both addresses and both ports (RXH_IP_SRC, RXH_IP_DST, RXH_L4_B_0_1, RXH_L4_B_2_3).
+// hashFields is what packets are spread over queues by: both addresses and both ports (RXH_IP_SRC, RXH_IP_DST,
+// RXH_L4_B_0_1, RXH_L4_B_2_3).
 const hashFields = 1<<4 | 1<<5 | 1<<6 | 1<<7
 
-// spread makes the hardware choose the receive queue by addresses and ports, where it does not and the driver allows it.
+// spread makes the hardware choose the receive queue by addresses and ports, where it does not and the driver allows
+// it.
 func (i *Interface) spread() {
 	flows := map[uint32]string{1: "TCP over IPv4", 2: "UDP over IPv4", 5: "TCP over IPv6", 6: "UDP over IPv6"}
 	for flow, name := range flows {

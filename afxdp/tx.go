@@ -5,7 +5,8 @@ import "nsrouter/dataplane/frame"
 // txRing carries packets to send. We produce.
 type txRing struct{ ring[frame.Desc] }
 
-// send gives the first packets of d to the transmit side that owner names, as many as there is room for, and returns how many.
+// send gives the first packets of d to the transmit side that owner names, as many as there is room for, and returns
+// how many.
 //
 // It stops at a packet that is empty or does not lie within its frame: the kernel would skip it without a completion
 // (xskq_cons_read_desc in net/xdp/xsk_queue.h), and its frame would be lost.
