@@ -27,7 +27,7 @@ type queue struct {
 }
 
 // chunk is how many changes go into one message.
-const chunk = 1000
+const chunk = 4096
 
 // idle is how long the input may pause before the changes read so far are finished, so that a program that writes commands one by one
 // sees each of them done.
@@ -206,7 +206,7 @@ type batchLine struct {
 }
 
 // readAhead is how many commands are read before they are needed.
-const readAhead = 4 * chunk
+const readAhead = chunk
 
 // maxLine bounds a command in bytes.
 const maxLine = 1 << 20

@@ -27,21 +27,21 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// daemon is the API over a table in memory, with ports that pretend.
-type daemon struct {
+// testDaemon is the API over a table in memory, with ports that pretend.
+type testDaemon struct {
 	t      *testing.T
 	socket string
 	table  *nstable.Table
 	hosts  *hosts
 }
 
-func newDaemon(t *testing.T) *daemon {
+func newTestDaemon(t *testing.T) *testDaemon {
 	t.Helper()
 	table, err := nstable.Open(nstable.Options{Ports: ports{}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{t: t, socket: filepath.Join(t.TempDir(), "s"), table: table, hosts: &hosts{byName: map[string]*netns.Handle{}}}
+	d := &testDaemon{t: t, socket: filepath.Join(t.TempDir(), "s"), table: table, hosts: &hosts{byName: map[string]*netns.Handle{}}}
 	l, err := server.Listen(d.socket)
 	if err != nil {
 		t.Fatal(err)
@@ -69,9 +69,9 @@ type result struct {
 }
 
 // run runs the program with input on stdin. Words are split at blanks.
-func (d *daemon) run(line string) result { return d.runWith("", strings.Fields(line)...) }
+func (d *testDaemon) run(line string) result { return d.runWith("", strings.Fields(line)...) }
 
-func (d *daemon) runWith(input string, words ...string) result {
+func (d *testDaemon) runWith(input string, words ...string) result {
 	var out, errOut bytes.Buffer
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -80,7 +80,7 @@ func (d *daemon) runWith(input string, words ...string) result {
 }
 
 // must runs commands, a line each, that succeed, and returns what the last one printed.
-func (d *daemon) must(lines string) string {
+func (d *testDaemon) must(lines string) string {
 	d.t.Helper()
 	var r result
 	for line := range strings.Lines(lines) {
@@ -92,7 +92,7 @@ func (d *daemon) must(lines string) string {
 }
 
 // program prepares a run in a process of its own.
-func (d *daemon) program(words ...string) *exec.Cmd {
+func (d *testDaemon) program(words ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", words...)
 	cmd.Env = append(os.Environ(), asProgram+"=1", "ROUTER_SOCKET="+d.socket)
 	return cmd
@@ -112,6 +112,11 @@ func (ports) Configure(nstable.DeviceID, nstable.PortConfig) error { return nil 
 
 // hosts are Linux namespaces, made by tests before they are used.
 type hosts struct{ byName map[string]*netns.Handle }
+
+// Add and Delete leave it to the tests which namespaces have a Linux one.
+func (h *hosts) Add(string) error { return nil }
+
+func (h *hosts) Delete(string) error { return nil }
 
 func (h *hosts) Path(name string) (string, error) {
 	if ns := h.byName[name]; ns != nil {

@@ -9,7 +9,7 @@ import (
 
 // script runs lines against one daemon: "$ WORDS" is a command; what follows is its output, "! " before an error line, and
 // "? N" its status unless 0. A line that ends in "..." may go on otherwise.
-func script(t *testing.T, d *daemon, text string) {
+func script(t *testing.T, d *testDaemon, text string) {
 	t.Helper()
 	for _, step := range strings.Split(strings.TrimSpace(text), "$ ")[1:] {
 		line, want, _ := strings.Cut(step, "\n")
@@ -36,7 +36,7 @@ func alike(got, want string) bool {
 }
 
 func TestSession(t *testing.T) {
-	d := newDaemon(t)
+	d := newTestDaemon(t)
 	script(t, d, `
 $ netns list
 init
@@ -151,7 +151,7 @@ lo               UNKNOWN        00:00:00:00:00:00 <LOOPBACK,UP,LOWER_UP>
 }
 
 func TestStatsHaveDropsAndQueues(t *testing.T) {
-	d := newDaemon(t)
+	d := newTestDaemon(t)
 	d.must("link add p1 type xdp")
 	var links []struct {
 		Stats64 struct {
@@ -183,7 +183,7 @@ func TestStatsHaveDropsAndQueues(t *testing.T) {
 }
 
 func TestUnreachableDaemon(t *testing.T) {
-	d := &daemon{t: t, socket: "/nonexistent/s"}
+	d := &testDaemon{t: t, socket: "/nonexistent/s"}
 	r := d.run("link")
 	if r.status != 2 || !strings.HasPrefix(r.err, "Error: no router daemon listens at /nonexistent/s: ") || strings.Count(r.err, "\n") != 1 {
 		t.Errorf("status %d: %q", r.status, r.err)
