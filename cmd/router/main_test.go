@@ -48,7 +48,7 @@ func newTestDaemon(t *testing.T) *testDaemon {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s := server.New(server.Options{Table: table, Hosts: d.hosts, Queues: func(nstable.DeviceID) []*v1.QueueStats {
-		return []*v1.QueueStats{{Queue: 0, RxRingFull: 7}}
+		return []*v1.QueueStats{{Queue: 0, Worker: 1, RxPackets: 5, TxPackets: 6, RxRingFull: 7}}
 	}})
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx, l) }()

@@ -60,7 +60,7 @@ func (c *cli) netnsList(ctx context.Context, a *args) error {
 	if err := a.done(); err != nil {
 		return err
 	}
-	stream, err := c.client.ListNetns(ctx, &v1.ListNetnsRequest{})
+	stream, err := c.client.ListNetns(ctx, &v1.ListNetnsRequest{Stats: c.stats})
 	if err != nil {
 		return err
 	}
@@ -69,10 +69,45 @@ func (c *cli) netnsList(ctx context.Context, a *args) error {
 
 type netnsJSON struct {
 	Name string `json:"name"`
+	*netnsStatsJSON
+}
+
+// netnsStatsJSON accounts for all packets that came in by a device of the namespace.
+type netnsStatsJSON struct {
+	Forwarding struct {
+		Received  uint64 `json:"received"`
+		Forwarded uint64 `json:"forwarded"`
+		Delivered uint64 `json:"delivered"`
+		Held      uint64 `json:"held"`
+		Dropped   uint64 `json:"dropped"`
+	} `json:"forwarding"`
+	Drops map[string]uint64 `json:"drops"`
 }
 
 func netnsRow(n *v1.Netns) (record, bool) {
-	return record{json: netnsJSON{n.Name}, text: func() string { return n.Name + "\n" }}, true
+	o := netnsJSON{Name: n.Name}
+	if n.Stats != nil {
+		o.netnsStatsJSON = netnsStats(n.Stats)
+	}
+	return record{json: o, text: func() string {
+		if n.Stats == nil {
+			return n.Name + "\n"
+		}
+		f := &o.Forwarding
+		return fmt.Sprintf("%s\n    received %d forwarded %d delivered %d held %d dropped %d\n%s",
+			n.Name, f.Received, f.Forwarded, f.Delivered, f.Held, f.Dropped, dropsText(n.Stats.Drops))
+	}}, true
+}
+
+func netnsStats(s *v1.NetnsStats) *netnsStatsJSON {
+	o := &netnsStatsJSON{Drops: make(map[string]uint64)}
+	o.Forwarding.Received, o.Forwarding.Forwarded = s.Received, s.Forwarded
+	o.Forwarding.Delivered, o.Forwarding.Held = s.Delivered, s.Held
+	for _, d := range s.Drops {
+		o.Drops[d.Reason] = d.Packets
+		o.Forwarding.Dropped += d.Packets
+	}
+	return o
 }
 
 func (c *cli) netnsIdentify(ctx context.Context, a *args) error {
@@ -98,7 +133,7 @@ func (c *cli) netnsIdentify(ctx context.Context, a *args) error {
 	if err != nil {
 		return err
 	}
-	return c.print(record{json: netnsJSON{found.Netns}, text: func() string { return found.Netns + "\n" }})
+	return c.print(record{json: netnsJSON{Name: found.Netns}, text: func() string { return found.Netns + "\n" }})
 }
 
 type pidJSON struct {

@@ -161,20 +161,24 @@ func TestStatsHaveDropsAndQueues(t *testing.T) {
 		}
 		Drops map[string]uint64
 		XDP   []struct {
+			Worker     uint32
+			RxPackets  uint64 `json:"rx_packets"`
+			TxPackets  uint64 `json:"tx_packets"`
 			RxRingFull uint64 `json:"rx_ring_full"`
 		}
 	}
 	if err := json.Unmarshal([]byte(d.must("-s -j link show p1")), &links); err != nil {
 		t.Fatal(err)
 	}
-	if l := links[0]; l.Drops == nil || l.Stats64.Rx.OverErrors != 7 || len(l.XDP) != 1 || l.XDP[0].RxRingFull != 7 {
+	if l := links[0]; l.Drops == nil || l.Stats64.Rx.OverErrors != 7 || len(l.XDP) != 1 || l.XDP[0].RxRingFull != 7 ||
+		l.XDP[0].Worker != 1 || l.XDP[0].RxPackets != 5 || l.XDP[0].TxPackets != 6 {
 		t.Errorf("link -s: %+v", l)
 	}
 	text := d.must("-s link show p1")
 	for _, want := range []string{
 		"    RX:  bytes packets errors dropped  missed   mcast           \n             0       0      0       0       7       0 \n",
 		"    TX:  bytes packets errors dropped carrier collsns           \n             0       0      0       0       0       0 \n",
-		"    queue 0: rx_dropped 0", "rx_ring_full 7",
+		"    queue 0: worker 1 rx 5 tx 6 rx_dropped 0", "rx_ring_full 7",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("link -s has no %q:\n%s", want, text)

@@ -42,9 +42,12 @@ type txJSON struct {
 	Collisions    uint64 `json:"collisions"`
 }
 
-// queueJSON has the names of the kernel's struct xdp_statistics.
+// queueJSON has what the data plane moved, and then the names of the kernel's struct xdp_statistics.
 type queueJSON struct {
 	Queue           uint32 `json:"queue"`
+	Worker          uint32 `json:"worker"`
+	RxPackets       uint64 `json:"rx_packets"`
+	TxPackets       uint64 `json:"tx_packets"`
 	RxDropped       uint64 `json:"rx_dropped"`
 	RxInvalidDescs  uint64 `json:"rx_invalid_descs"`
 	TxInvalidDescs  uint64 `json:"tx_invalid_descs"`
@@ -67,7 +70,8 @@ func statsObject(s *v1.LinkStats) *statsJSON {
 	}
 	for _, q := range s.Queues {
 		o.XDP = append(o.XDP, queueJSON{
-			q.Queue, q.RxDropped, q.RxInvalidDescs, q.TxInvalidDescs, q.RxRingFull, q.RxFillRingEmptyDescs, q.TxRingEmptyDescs,
+			q.Queue, q.Worker, q.RxPackets, q.TxPackets,
+			q.RxDropped, q.RxInvalidDescs, q.TxInvalidDescs, q.RxRingFull, q.RxFillRingEmptyDescs, q.TxRingEmptyDescs,
 		})
 		o.Stats64.Rx.OverErrors += q.RxDropped + q.RxRingFull
 		o.Stats64.Rx.Errors += q.RxInvalidDescs
@@ -96,19 +100,25 @@ func statsText(s *v1.LinkStats) string {
 		fmt.Fprintf(&b, " partial-checksums %d (turn the sender's transmit checksum offload off)", s.PartialChecksums)
 	}
 	b.WriteString("\n")
-	if len(s.Drops) > 0 {
-		b.WriteString("    drops:")
-		for _, d := range s.Drops {
-			fmt.Fprintf(&b, " %s %d", d.Reason, d.Packets)
-		}
-		b.WriteString("\n")
-	}
+	b.WriteString(dropsText(s.Drops))
 	for _, q := range s.Queues {
-		fmt.Fprintf(&b, "    queue %d: rx_dropped %d rx_invalid_descs %d tx_invalid_descs %d rx_ring_full %d"+
-			" rx_fill_ring_empty_descs %d tx_ring_empty_descs %d\n", q.Queue, q.RxDropped, q.RxInvalidDescs, q.TxInvalidDescs,
-			q.RxRingFull, q.RxFillRingEmptyDescs, q.TxRingEmptyDescs)
+		fmt.Fprintf(&b, "    queue %d: worker %d rx %d tx %d rx_dropped %d rx_invalid_descs %d tx_invalid_descs %d rx_ring_full %d"+
+			" rx_fill_ring_empty_descs %d tx_ring_empty_descs %d\n", q.Queue, q.Worker, q.RxPackets, q.TxPackets, q.RxDropped,
+			q.RxInvalidDescs, q.TxInvalidDescs, q.RxRingFull, q.RxFillRingEmptyDescs, q.TxRingEmptyDescs)
 	}
 	return b.String()
+}
+
+// dropsText is a line with the reasons that there were, or nothing.
+func dropsText(drops []*v1.Drop) string {
+	if len(drops) == 0 {
+		return ""
+	}
+	s := "    drops:"
+	for _, d := range drops {
+		s += fmt.Sprintf(" %s %d", d.Reason, d.Packets)
+	}
+	return s + "\n"
 }
 
 func digits(n uint64) int { return len(strconv.FormatUint(n, 10)) }

@@ -168,7 +168,7 @@ func (p *ports) close() error {
 	return errors.Join(errs...)
 }
 
-// queueStats reads the kernel's statistics of a device's queues.
+// queueStats joins what the data plane and what the kernel counts for a device's queues.
 func (p *ports) queueStats(id nstable.DeviceID) []*v1.QueueStats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -176,14 +176,17 @@ func (p *ports) queueStats(id nstable.DeviceID) []*v1.QueueStats {
 	if a == nil {
 		return nil
 	}
+	moved := p.plane.Queues(id)
 	var out []*v1.QueueStats
-	for _, q := range a.iface.Queues() {
+	for i, q := range a.iface.Queues() {
 		s, err := q.Stats()
-		if err != nil {
+		if err != nil || i >= len(moved) {
 			continue // the interface has just vanished
 		}
+		m := moved[i]
 		out = append(out, &v1.QueueStats{
-			Queue: uint32(q.ID()), RxDropped: s.RxDropped, RxInvalidDescs: s.RxInvalidDescs, TxInvalidDescs: s.TxInvalidDescs,
+			Queue: uint32(q.ID()), Worker: uint32(m.Worker), RxPackets: m.RxPackets, TxPackets: m.TxPackets,
+			RxDropped: s.RxDropped, RxInvalidDescs: s.RxInvalidDescs, TxInvalidDescs: s.TxInvalidDescs,
 			RxRingFull: s.RxRingFull, RxFillRingEmptyDescs: s.RxFillEmpty, TxRingEmptyDescs: s.TxRingEmptyDesc,
 		})
 	}

@@ -12,15 +12,45 @@ import (
 
 // ListNetns sends all namespaces.
 func (s *Server) ListNetns(
-	_ context.Context, _ *v1.ListNetnsRequest, stream *connect.ServerStream[v1.ListNetnsResponse],
+	_ context.Context, req *v1.ListNetnsRequest, stream *connect.ServerStream[v1.ListNetnsResponse],
 ) error {
 	out := rows(func(r []*v1.Netns) error { return stream.Send(&v1.ListNetnsResponse{Netns: r}) })
 	for _, ns := range s.table.Namespaces() {
-		if err := out.add(&v1.Netns{Id: uint32(ns.ID), Name: ns.Name}); err != nil {
+		n := &v1.Netns{Id: uint32(ns.ID), Name: ns.Name}
+		if req.GetStats() {
+			n.Stats = s.netnsStats(ns.Name)
+		}
+		if err := out.add(n); err != nil {
 			return err
 		}
 	}
 	return out.end()
+}
+
+// netnsStats is nil for a namespace that has just gone.
+func (s *Server) netnsStats(name string) *v1.NetnsStats {
+	links, err := s.table.Links(name, "")
+	if err != nil {
+		return nil
+	}
+	var t counters.Totals
+	for i := range links {
+		links[i].Counters.Sum(&t)
+	}
+	return &v1.NetnsStats{
+		Received: t.RxPackets, Forwarded: t.Forwarded, Delivered: t.Delivered, Held: t.Held, Drops: apiDrops(&t),
+	}
+}
+
+// apiDrops lists the reasons that there were.
+func apiDrops(t *counters.Totals) []*v1.Drop {
+	var out []*v1.Drop
+	for r, n := range t.Drops {
+		if n > 0 {
+			out = append(out, &v1.Drop{Reason: counters.Reason(r).String(), Packets: n})
+		}
+	}
+	return out
 }
 
 // ListLinks sends the links of a namespace with their addresses.
@@ -96,12 +126,7 @@ func (s *Server) linkStats(l *nstable.LinkInfo) *v1.LinkStats {
 	}
 	out := &v1.LinkStats{
 		RxPackets: t.RxPackets, RxBytes: t.RxBytes, TxPackets: t.TxPackets, TxBytes: t.TxBytes, RxMulticast: t.Multicast,
-		Forwarded: t.Forwarded, Delivered: t.Delivered, Held: t.Held, PartialChecksums: t.PartialSum,
-	}
-	for r, n := range t.Drops {
-		if n > 0 {
-			out.Drops = append(out.Drops, &v1.Drop{Reason: counters.Reason(r).String(), Packets: n})
-		}
+		Forwarded: t.Forwarded, Delivered: t.Delivered, Held: t.Held, PartialChecksums: t.PartialSum, Drops: apiDrops(&t),
 	}
 	if s.options.Queues != nil && l.Kind == nstable.XDP {
 		out.Queues = s.options.Queues(l.ID)

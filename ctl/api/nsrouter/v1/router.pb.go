@@ -22,7 +22,9 @@ const (
 )
 
 type ListNetnsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// stats adds counters.
+	Stats         bool `protobuf:"varint,1,opt,name=stats,proto3" json:"stats,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -55,6 +57,13 @@ func (x *ListNetnsRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use ListNetnsRequest.ProtoReflect.Descriptor instead.
 func (*ListNetnsRequest) Descriptor() ([]byte, []int) {
 	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ListNetnsRequest) GetStats() bool {
+	if x != nil {
+		return x.Stats
+	}
+	return false
 }
 
 type ListNetnsResponse struct {
@@ -102,9 +111,11 @@ func (x *ListNetnsResponse) GetNetns() []*Netns {
 }
 
 type Netns struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name  string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// stats are there if they were asked for.
+	Stats         *NetnsStats `protobuf:"bytes,3,opt,name=stats,proto3" json:"stats,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -153,6 +164,91 @@ func (x *Netns) GetName() string {
 	return ""
 }
 
+func (x *Netns) GetStats() *NetnsStats {
+	if x != nil {
+		return x.Stats
+	}
+	return nil
+}
+
+// NetnsStats are about all packets that came in by any device of a namespace, also one that has left since:
+// received = forwarded + delivered + held + drops, once no packet is under way.
+type NetnsStats struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Received      uint64                 `protobuf:"varint,1,opt,name=received,proto3" json:"received,omitempty"`
+	Forwarded     uint64                 `protobuf:"varint,2,opt,name=forwarded,proto3" json:"forwarded,omitempty"`
+	Delivered     uint64                 `protobuf:"varint,3,opt,name=delivered,proto3" json:"delivered,omitempty"`
+	Held          uint64                 `protobuf:"varint,4,opt,name=held,proto3" json:"held,omitempty"`
+	Drops         []*Drop                `protobuf:"bytes,5,rep,name=drops,proto3" json:"drops,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NetnsStats) Reset() {
+	*x = NetnsStats{}
+	mi := &file_nsrouter_v1_router_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetnsStats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetnsStats) ProtoMessage() {}
+
+func (x *NetnsStats) ProtoReflect() protoreflect.Message {
+	mi := &file_nsrouter_v1_router_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetnsStats.ProtoReflect.Descriptor instead.
+func (*NetnsStats) Descriptor() ([]byte, []int) {
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *NetnsStats) GetReceived() uint64 {
+	if x != nil {
+		return x.Received
+	}
+	return 0
+}
+
+func (x *NetnsStats) GetForwarded() uint64 {
+	if x != nil {
+		return x.Forwarded
+	}
+	return 0
+}
+
+func (x *NetnsStats) GetDelivered() uint64 {
+	if x != nil {
+		return x.Delivered
+	}
+	return 0
+}
+
+func (x *NetnsStats) GetHeld() uint64 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
+}
+
+func (x *NetnsStats) GetDrops() []*Drop {
+	if x != nil {
+		return x.Drops
+	}
+	return nil
+}
+
 type ListLinksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Netns string                 `protobuf:"bytes,1,opt,name=netns,proto3" json:"netns,omitempty"`
@@ -167,7 +263,7 @@ type ListLinksRequest struct {
 
 func (x *ListLinksRequest) Reset() {
 	*x = ListLinksRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[3]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -179,7 +275,7 @@ func (x *ListLinksRequest) String() string {
 func (*ListLinksRequest) ProtoMessage() {}
 
 func (x *ListLinksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[3]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -192,7 +288,7 @@ func (x *ListLinksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLinksRequest.ProtoReflect.Descriptor instead.
 func (*ListLinksRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{3}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListLinksRequest) GetNetns() string {
@@ -232,7 +328,7 @@ type ListLinksResponse struct {
 
 func (x *ListLinksResponse) Reset() {
 	*x = ListLinksResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[4]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -244,7 +340,7 @@ func (x *ListLinksResponse) String() string {
 func (*ListLinksResponse) ProtoMessage() {}
 
 func (x *ListLinksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[4]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -257,7 +353,7 @@ func (x *ListLinksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLinksResponse.ProtoReflect.Descriptor instead.
 func (*ListLinksResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{4}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListLinksResponse) GetLinks() []*Link {
@@ -292,7 +388,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[5]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -304,7 +400,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[5]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -317,7 +413,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{5}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Link) GetIndex() uint32 {
@@ -415,7 +511,7 @@ type LinkPeer struct {
 
 func (x *LinkPeer) Reset() {
 	*x = LinkPeer{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[6]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -427,7 +523,7 @@ func (x *LinkPeer) String() string {
 func (*LinkPeer) ProtoMessage() {}
 
 func (x *LinkPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[6]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -440,7 +536,7 @@ func (x *LinkPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkPeer.ProtoReflect.Descriptor instead.
 func (*LinkPeer) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{6}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *LinkPeer) GetIndex() uint32 {
@@ -481,7 +577,7 @@ type XdpState struct {
 
 func (x *XdpState) Reset() {
 	*x = XdpState{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[7]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -493,7 +589,7 @@ func (x *XdpState) String() string {
 func (*XdpState) ProtoMessage() {}
 
 func (x *XdpState) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[7]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -506,7 +602,7 @@ func (x *XdpState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use XdpState.ProtoReflect.Descriptor instead.
 func (*XdpState) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{7}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *XdpState) GetHost() string {
@@ -566,7 +662,7 @@ type Address struct {
 
 func (x *Address) Reset() {
 	*x = Address{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[8]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -578,7 +674,7 @@ func (x *Address) String() string {
 func (*Address) ProtoMessage() {}
 
 func (x *Address) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[8]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -591,7 +687,7 @@ func (x *Address) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Address.ProtoReflect.Descriptor instead.
 func (*Address) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{8}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Address) GetCidr() string {
@@ -643,7 +739,7 @@ type LinkStats struct {
 
 func (x *LinkStats) Reset() {
 	*x = LinkStats{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[9]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -655,7 +751,7 @@ func (x *LinkStats) String() string {
 func (*LinkStats) ProtoMessage() {}
 
 func (x *LinkStats) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[9]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -668,7 +764,7 @@ func (x *LinkStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkStats.ProtoReflect.Descriptor instead.
 func (*LinkStats) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{9}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *LinkStats) GetRxPackets() uint64 {
@@ -758,7 +854,7 @@ type Drop struct {
 
 func (x *Drop) Reset() {
 	*x = Drop{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[10]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -770,7 +866,7 @@ func (x *Drop) String() string {
 func (*Drop) ProtoMessage() {}
 
 func (x *Drop) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[10]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -783,7 +879,7 @@ func (x *Drop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drop.ProtoReflect.Descriptor instead.
 func (*Drop) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{10}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Drop) GetReason() string {
@@ -800,7 +896,7 @@ func (x *Drop) GetPackets() uint64 {
 	return 0
 }
 
-// QueueStats are the kernel's XDP_STATISTICS of a queue.
+// QueueStats are what the data plane moved by a queue, and the kernel's XDP_STATISTICS of it.
 type QueueStats struct {
 	state                protoimpl.MessageState `protogen:"open.v1"`
 	Queue                uint32                 `protobuf:"varint,1,opt,name=queue,proto3" json:"queue,omitempty"`
@@ -810,13 +906,17 @@ type QueueStats struct {
 	RxRingFull           uint64                 `protobuf:"varint,5,opt,name=rx_ring_full,json=rxRingFull,proto3" json:"rx_ring_full,omitempty"`
 	RxFillRingEmptyDescs uint64                 `protobuf:"varint,6,opt,name=rx_fill_ring_empty_descs,json=rxFillRingEmptyDescs,proto3" json:"rx_fill_ring_empty_descs,omitempty"`
 	TxRingEmptyDescs     uint64                 `protobuf:"varint,7,opt,name=tx_ring_empty_descs,json=txRingEmptyDescs,proto3" json:"tx_ring_empty_descs,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// worker is the one that serves the queue, from 0.
+	Worker        uint32 `protobuf:"varint,8,opt,name=worker,proto3" json:"worker,omitempty"`
+	RxPackets     uint64 `protobuf:"varint,9,opt,name=rx_packets,json=rxPackets,proto3" json:"rx_packets,omitempty"`
+	TxPackets     uint64 `protobuf:"varint,10,opt,name=tx_packets,json=txPackets,proto3" json:"tx_packets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *QueueStats) Reset() {
 	*x = QueueStats{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[11]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -828,7 +928,7 @@ func (x *QueueStats) String() string {
 func (*QueueStats) ProtoMessage() {}
 
 func (x *QueueStats) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[11]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -841,7 +941,7 @@ func (x *QueueStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueStats.ProtoReflect.Descriptor instead.
 func (*QueueStats) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{11}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *QueueStats) GetQueue() uint32 {
@@ -893,6 +993,27 @@ func (x *QueueStats) GetTxRingEmptyDescs() uint64 {
 	return 0
 }
 
+func (x *QueueStats) GetWorker() uint32 {
+	if x != nil {
+		return x.Worker
+	}
+	return 0
+}
+
+func (x *QueueStats) GetRxPackets() uint64 {
+	if x != nil {
+		return x.RxPackets
+	}
+	return 0
+}
+
+func (x *QueueStats) GetTxPackets() uint64 {
+	if x != nil {
+		return x.TxPackets
+	}
+	return 0
+}
+
 type ListRoutesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Netns         string                 `protobuf:"bytes,1,opt,name=netns,proto3" json:"netns,omitempty"`
@@ -903,7 +1024,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[12]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -915,7 +1036,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[12]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -928,7 +1049,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{12}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListRoutesRequest) GetNetns() string {
@@ -954,7 +1075,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[13]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -966,7 +1087,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[13]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -979,7 +1100,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{13}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*Route {
@@ -1010,7 +1131,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[14]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1022,7 +1143,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[14]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1035,7 +1156,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{14}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Route) GetType() RouteType {
@@ -1127,7 +1248,7 @@ type GetRouteRequest struct {
 
 func (x *GetRouteRequest) Reset() {
 	*x = GetRouteRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[15]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1139,7 +1260,7 @@ func (x *GetRouteRequest) String() string {
 func (*GetRouteRequest) ProtoMessage() {}
 
 func (x *GetRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[15]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1152,7 +1273,7 @@ func (x *GetRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRouteRequest.ProtoReflect.Descriptor instead.
 func (*GetRouteRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{15}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetRouteRequest) GetNetns() string {
@@ -1193,7 +1314,7 @@ type GetRouteResponse struct {
 
 func (x *GetRouteResponse) Reset() {
 	*x = GetRouteResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[16]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1205,7 +1326,7 @@ func (x *GetRouteResponse) String() string {
 func (*GetRouteResponse) ProtoMessage() {}
 
 func (x *GetRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[16]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1218,7 +1339,7 @@ func (x *GetRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRouteResponse.ProtoReflect.Descriptor instead.
 func (*GetRouteResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{16}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetRouteResponse) GetRoute() *Route {
@@ -1242,7 +1363,7 @@ type ListNeighborsRequest struct {
 
 func (x *ListNeighborsRequest) Reset() {
 	*x = ListNeighborsRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[17]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1254,7 +1375,7 @@ func (x *ListNeighborsRequest) String() string {
 func (*ListNeighborsRequest) ProtoMessage() {}
 
 func (x *ListNeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[17]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1267,7 +1388,7 @@ func (x *ListNeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNeighborsRequest.ProtoReflect.Descriptor instead.
 func (*ListNeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{17}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListNeighborsRequest) GetNetns() string {
@@ -1314,7 +1435,7 @@ type ListNeighborsResponse struct {
 
 func (x *ListNeighborsResponse) Reset() {
 	*x = ListNeighborsResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[18]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1326,7 +1447,7 @@ func (x *ListNeighborsResponse) String() string {
 func (*ListNeighborsResponse) ProtoMessage() {}
 
 func (x *ListNeighborsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[18]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1339,7 +1460,7 @@ func (x *ListNeighborsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNeighborsResponse.ProtoReflect.Descriptor instead.
 func (*ListNeighborsResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{18}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListNeighborsResponse) GetNeighbors() []*Neighbor {
@@ -1365,7 +1486,7 @@ type Neighbor struct {
 
 func (x *Neighbor) Reset() {
 	*x = Neighbor{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[19]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1377,7 +1498,7 @@ func (x *Neighbor) String() string {
 func (*Neighbor) ProtoMessage() {}
 
 func (x *Neighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[19]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1390,7 +1511,7 @@ func (x *Neighbor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbor.ProtoReflect.Descriptor instead.
 func (*Neighbor) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{19}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Neighbor) GetAddress() string {
@@ -1447,7 +1568,7 @@ type MonitorRequest struct {
 
 func (x *MonitorRequest) Reset() {
 	*x = MonitorRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[20]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1459,7 +1580,7 @@ func (x *MonitorRequest) String() string {
 func (*MonitorRequest) ProtoMessage() {}
 
 func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[20]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1472,7 +1593,7 @@ func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorRequest.ProtoReflect.Descriptor instead.
 func (*MonitorRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{20}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *MonitorRequest) GetNetns() string {
@@ -1505,7 +1626,7 @@ type MonitorResponse struct {
 
 func (x *MonitorResponse) Reset() {
 	*x = MonitorResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[21]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1517,7 +1638,7 @@ func (x *MonitorResponse) String() string {
 func (*MonitorResponse) ProtoMessage() {}
 
 func (x *MonitorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[21]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1530,7 +1651,7 @@ func (x *MonitorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorResponse.ProtoReflect.Descriptor instead.
 func (*MonitorResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{21}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *MonitorResponse) GetEvents() []*Event {
@@ -1560,7 +1681,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[22]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1572,7 +1693,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[22]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1585,7 +1706,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{22}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Event) GetNetnsName() string {
@@ -1715,7 +1836,7 @@ type AddressEvent struct {
 
 func (x *AddressEvent) Reset() {
 	*x = AddressEvent{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[23]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1727,7 +1848,7 @@ func (x *AddressEvent) String() string {
 func (*AddressEvent) ProtoMessage() {}
 
 func (x *AddressEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[23]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1740,7 +1861,7 @@ func (x *AddressEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressEvent.ProtoReflect.Descriptor instead.
 func (*AddressEvent) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{23}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *AddressEvent) GetAddress() *Address {
@@ -1774,7 +1895,7 @@ type IdentifyNetnsRequest struct {
 
 func (x *IdentifyNetnsRequest) Reset() {
 	*x = IdentifyNetnsRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[24]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1786,7 +1907,7 @@ func (x *IdentifyNetnsRequest) String() string {
 func (*IdentifyNetnsRequest) ProtoMessage() {}
 
 func (x *IdentifyNetnsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[24]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1799,7 +1920,7 @@ func (x *IdentifyNetnsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdentifyNetnsRequest.ProtoReflect.Descriptor instead.
 func (*IdentifyNetnsRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{24}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *IdentifyNetnsRequest) GetPid() uint32 {
@@ -1818,7 +1939,7 @@ type IdentifyNetnsResponse struct {
 
 func (x *IdentifyNetnsResponse) Reset() {
 	*x = IdentifyNetnsResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[25]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1830,7 +1951,7 @@ func (x *IdentifyNetnsResponse) String() string {
 func (*IdentifyNetnsResponse) ProtoMessage() {}
 
 func (x *IdentifyNetnsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[25]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1843,7 +1964,7 @@ func (x *IdentifyNetnsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdentifyNetnsResponse.ProtoReflect.Descriptor instead.
 func (*IdentifyNetnsResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{25}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *IdentifyNetnsResponse) GetNetns() string {
@@ -1862,7 +1983,7 @@ type GetNetnsPathRequest struct {
 
 func (x *GetNetnsPathRequest) Reset() {
 	*x = GetNetnsPathRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[26]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1874,7 +1995,7 @@ func (x *GetNetnsPathRequest) String() string {
 func (*GetNetnsPathRequest) ProtoMessage() {}
 
 func (x *GetNetnsPathRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[26]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1887,7 +2008,7 @@ func (x *GetNetnsPathRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNetnsPathRequest.ProtoReflect.Descriptor instead.
 func (*GetNetnsPathRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{26}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetNetnsPathRequest) GetNetns() string {
@@ -1909,7 +2030,7 @@ type GetNetnsPathResponse struct {
 
 func (x *GetNetnsPathResponse) Reset() {
 	*x = GetNetnsPathResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[27]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1921,7 +2042,7 @@ func (x *GetNetnsPathResponse) String() string {
 func (*GetNetnsPathResponse) ProtoMessage() {}
 
 func (x *GetNetnsPathResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[27]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1934,7 +2055,7 @@ func (x *GetNetnsPathResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNetnsPathResponse.ProtoReflect.Descriptor instead.
 func (*GetNetnsPathResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{27}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetNetnsPathResponse) GetNetns() string {
@@ -1960,7 +2081,7 @@ type ListPidsRequest struct {
 
 func (x *ListPidsRequest) Reset() {
 	*x = ListPidsRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[28]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1972,7 +2093,7 @@ func (x *ListPidsRequest) String() string {
 func (*ListPidsRequest) ProtoMessage() {}
 
 func (x *ListPidsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[28]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1985,7 +2106,7 @@ func (x *ListPidsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPidsRequest.ProtoReflect.Descriptor instead.
 func (*ListPidsRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{28}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListPidsRequest) GetNetns() string {
@@ -2004,7 +2125,7 @@ type ListPidsResponse struct {
 
 func (x *ListPidsResponse) Reset() {
 	*x = ListPidsResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[29]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2016,7 +2137,7 @@ func (x *ListPidsResponse) String() string {
 func (*ListPidsResponse) ProtoMessage() {}
 
 func (x *ListPidsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[29]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2029,7 +2150,7 @@ func (x *ListPidsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPidsResponse.ProtoReflect.Descriptor instead.
 func (*ListPidsResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{29}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListPidsResponse) GetPids() []uint32 {
@@ -2047,7 +2168,7 @@ type GetFramesRequest struct {
 
 func (x *GetFramesRequest) Reset() {
 	*x = GetFramesRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[30]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2059,7 +2180,7 @@ func (x *GetFramesRequest) String() string {
 func (*GetFramesRequest) ProtoMessage() {}
 
 func (x *GetFramesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[30]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2072,7 +2193,7 @@ func (x *GetFramesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFramesRequest.ProtoReflect.Descriptor instead.
 func (*GetFramesRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{30}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{31}
 }
 
 // GetFramesResponse says where the frames of the daemon's area are: total = free + held + pipeline + queues.
@@ -2094,7 +2215,7 @@ type GetFramesResponse struct {
 
 func (x *GetFramesResponse) Reset() {
 	*x = GetFramesResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[31]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2106,7 +2227,7 @@ func (x *GetFramesResponse) String() string {
 func (*GetFramesResponse) ProtoMessage() {}
 
 func (x *GetFramesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[31]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2119,7 +2240,7 @@ func (x *GetFramesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFramesResponse.ProtoReflect.Descriptor instead.
 func (*GetFramesResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{31}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetFramesResponse) GetTotal() uint32 {
@@ -2168,13 +2289,22 @@ var File_nsrouter_v1_router_proto protoreflect.FileDescriptor
 
 const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\n" +
-	"\x18nsrouter/v1/router.proto\x12\vnsrouter.v1\x1a\x18nsrouter/v1/change.proto\"\x12\n" +
-	"\x10ListNetnsRequest\"=\n" +
+	"\x18nsrouter/v1/router.proto\x12\vnsrouter.v1\x1a\x18nsrouter/v1/change.proto\"(\n" +
+	"\x10ListNetnsRequest\x12\x14\n" +
+	"\x05stats\x18\x01 \x01(\bR\x05stats\"=\n" +
 	"\x11ListNetnsResponse\x12(\n" +
-	"\x05netns\x18\x01 \x03(\v2\x12.nsrouter.v1.NetnsR\x05netns\"+\n" +
+	"\x05netns\x18\x01 \x03(\v2\x12.nsrouter.v1.NetnsR\x05netns\"Z\n" +
 	"\x05Netns\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"d\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12-\n" +
+	"\x05stats\x18\x03 \x01(\v2\x17.nsrouter.v1.NetnsStatsR\x05stats\"\xa1\x01\n" +
+	"\n" +
+	"NetnsStats\x12\x1a\n" +
+	"\breceived\x18\x01 \x01(\x04R\breceived\x12\x1c\n" +
+	"\tforwarded\x18\x02 \x01(\x04R\tforwarded\x12\x1c\n" +
+	"\tdelivered\x18\x03 \x01(\x04R\tdelivered\x12\x12\n" +
+	"\x04held\x18\x04 \x01(\x04R\x04held\x12'\n" +
+	"\x05drops\x18\x05 \x03(\v2\x11.nsrouter.v1.DropR\x05drops\"d\n" +
 	"\x10ListLinksRequest\x12\x14\n" +
 	"\x05netns\x18\x01 \x01(\tR\x05netns\x12\x10\n" +
 	"\x03dev\x18\x02 \x01(\tR\x03dev\x12\x12\n" +
@@ -2230,7 +2360,7 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x06queues\x18\v \x03(\v2\x17.nsrouter.v1.QueueStatsR\x06queues\"8\n" +
 	"\x04Drop\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
-	"\apackets\x18\x02 \x01(\x04R\apackets\"\x9e\x02\n" +
+	"\apackets\x18\x02 \x01(\x04R\apackets\"\xf4\x02\n" +
 	"\n" +
 	"QueueStats\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\rR\x05queue\x12\x1d\n" +
@@ -2241,7 +2371,13 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\frx_ring_full\x18\x05 \x01(\x04R\n" +
 	"rxRingFull\x126\n" +
 	"\x18rx_fill_ring_empty_descs\x18\x06 \x01(\x04R\x14rxFillRingEmptyDescs\x12-\n" +
-	"\x13tx_ring_empty_descs\x18\a \x01(\x04R\x10txRingEmptyDescs\"[\n" +
+	"\x13tx_ring_empty_descs\x18\a \x01(\x04R\x10txRingEmptyDescs\x12\x16\n" +
+	"\x06worker\x18\b \x01(\rR\x06worker\x12\x1d\n" +
+	"\n" +
+	"rx_packets\x18\t \x01(\x04R\trxPackets\x12\x1d\n" +
+	"\n" +
+	"tx_packets\x18\n" +
+	" \x01(\x04R\ttxPackets\"[\n" +
 	"\x11ListRoutesRequest\x12\x14\n" +
 	"\x05netns\x18\x01 \x01(\tR\x05netns\x120\n" +
 	"\x06filter\x18\x02 \x01(\v2\x18.nsrouter.v1.RouteFilterR\x06filter\"@\n" +
@@ -2351,105 +2487,108 @@ func file_nsrouter_v1_router_proto_rawDescGZIP() []byte {
 	return file_nsrouter_v1_router_proto_rawDescData
 }
 
-var file_nsrouter_v1_router_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_nsrouter_v1_router_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_nsrouter_v1_router_proto_goTypes = []any{
 	(*ListNetnsRequest)(nil),      // 0: nsrouter.v1.ListNetnsRequest
 	(*ListNetnsResponse)(nil),     // 1: nsrouter.v1.ListNetnsResponse
 	(*Netns)(nil),                 // 2: nsrouter.v1.Netns
-	(*ListLinksRequest)(nil),      // 3: nsrouter.v1.ListLinksRequest
-	(*ListLinksResponse)(nil),     // 4: nsrouter.v1.ListLinksResponse
-	(*Link)(nil),                  // 5: nsrouter.v1.Link
-	(*LinkPeer)(nil),              // 6: nsrouter.v1.LinkPeer
-	(*XdpState)(nil),              // 7: nsrouter.v1.XdpState
-	(*Address)(nil),               // 8: nsrouter.v1.Address
-	(*LinkStats)(nil),             // 9: nsrouter.v1.LinkStats
-	(*Drop)(nil),                  // 10: nsrouter.v1.Drop
-	(*QueueStats)(nil),            // 11: nsrouter.v1.QueueStats
-	(*ListRoutesRequest)(nil),     // 12: nsrouter.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),    // 13: nsrouter.v1.ListRoutesResponse
-	(*Route)(nil),                 // 14: nsrouter.v1.Route
-	(*GetRouteRequest)(nil),       // 15: nsrouter.v1.GetRouteRequest
-	(*GetRouteResponse)(nil),      // 16: nsrouter.v1.GetRouteResponse
-	(*ListNeighborsRequest)(nil),  // 17: nsrouter.v1.ListNeighborsRequest
-	(*ListNeighborsResponse)(nil), // 18: nsrouter.v1.ListNeighborsResponse
-	(*Neighbor)(nil),              // 19: nsrouter.v1.Neighbor
-	(*MonitorRequest)(nil),        // 20: nsrouter.v1.MonitorRequest
-	(*MonitorResponse)(nil),       // 21: nsrouter.v1.MonitorResponse
-	(*Event)(nil),                 // 22: nsrouter.v1.Event
-	(*AddressEvent)(nil),          // 23: nsrouter.v1.AddressEvent
-	(*IdentifyNetnsRequest)(nil),  // 24: nsrouter.v1.IdentifyNetnsRequest
-	(*IdentifyNetnsResponse)(nil), // 25: nsrouter.v1.IdentifyNetnsResponse
-	(*GetNetnsPathRequest)(nil),   // 26: nsrouter.v1.GetNetnsPathRequest
-	(*GetNetnsPathResponse)(nil),  // 27: nsrouter.v1.GetNetnsPathResponse
-	(*ListPidsRequest)(nil),       // 28: nsrouter.v1.ListPidsRequest
-	(*ListPidsResponse)(nil),      // 29: nsrouter.v1.ListPidsResponse
-	(*GetFramesRequest)(nil),      // 30: nsrouter.v1.GetFramesRequest
-	(*GetFramesResponse)(nil),     // 31: nsrouter.v1.GetFramesResponse
-	(XdpMode)(0),                  // 32: nsrouter.v1.XdpMode
-	(*RouteFilter)(nil),           // 33: nsrouter.v1.RouteFilter
-	(RouteType)(0),                // 34: nsrouter.v1.RouteType
-	(Family)(0),                   // 35: nsrouter.v1.Family
-	(NeighborState)(0),            // 36: nsrouter.v1.NeighborState
-	(*ChangeRequest)(nil),         // 37: nsrouter.v1.ChangeRequest
-	(*BatchRequest)(nil),          // 38: nsrouter.v1.BatchRequest
-	(*ChangeResponse)(nil),        // 39: nsrouter.v1.ChangeResponse
-	(*BatchResponse)(nil),         // 40: nsrouter.v1.BatchResponse
+	(*NetnsStats)(nil),            // 3: nsrouter.v1.NetnsStats
+	(*ListLinksRequest)(nil),      // 4: nsrouter.v1.ListLinksRequest
+	(*ListLinksResponse)(nil),     // 5: nsrouter.v1.ListLinksResponse
+	(*Link)(nil),                  // 6: nsrouter.v1.Link
+	(*LinkPeer)(nil),              // 7: nsrouter.v1.LinkPeer
+	(*XdpState)(nil),              // 8: nsrouter.v1.XdpState
+	(*Address)(nil),               // 9: nsrouter.v1.Address
+	(*LinkStats)(nil),             // 10: nsrouter.v1.LinkStats
+	(*Drop)(nil),                  // 11: nsrouter.v1.Drop
+	(*QueueStats)(nil),            // 12: nsrouter.v1.QueueStats
+	(*ListRoutesRequest)(nil),     // 13: nsrouter.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),    // 14: nsrouter.v1.ListRoutesResponse
+	(*Route)(nil),                 // 15: nsrouter.v1.Route
+	(*GetRouteRequest)(nil),       // 16: nsrouter.v1.GetRouteRequest
+	(*GetRouteResponse)(nil),      // 17: nsrouter.v1.GetRouteResponse
+	(*ListNeighborsRequest)(nil),  // 18: nsrouter.v1.ListNeighborsRequest
+	(*ListNeighborsResponse)(nil), // 19: nsrouter.v1.ListNeighborsResponse
+	(*Neighbor)(nil),              // 20: nsrouter.v1.Neighbor
+	(*MonitorRequest)(nil),        // 21: nsrouter.v1.MonitorRequest
+	(*MonitorResponse)(nil),       // 22: nsrouter.v1.MonitorResponse
+	(*Event)(nil),                 // 23: nsrouter.v1.Event
+	(*AddressEvent)(nil),          // 24: nsrouter.v1.AddressEvent
+	(*IdentifyNetnsRequest)(nil),  // 25: nsrouter.v1.IdentifyNetnsRequest
+	(*IdentifyNetnsResponse)(nil), // 26: nsrouter.v1.IdentifyNetnsResponse
+	(*GetNetnsPathRequest)(nil),   // 27: nsrouter.v1.GetNetnsPathRequest
+	(*GetNetnsPathResponse)(nil),  // 28: nsrouter.v1.GetNetnsPathResponse
+	(*ListPidsRequest)(nil),       // 29: nsrouter.v1.ListPidsRequest
+	(*ListPidsResponse)(nil),      // 30: nsrouter.v1.ListPidsResponse
+	(*GetFramesRequest)(nil),      // 31: nsrouter.v1.GetFramesRequest
+	(*GetFramesResponse)(nil),     // 32: nsrouter.v1.GetFramesResponse
+	(XdpMode)(0),                  // 33: nsrouter.v1.XdpMode
+	(*RouteFilter)(nil),           // 34: nsrouter.v1.RouteFilter
+	(RouteType)(0),                // 35: nsrouter.v1.RouteType
+	(Family)(0),                   // 36: nsrouter.v1.Family
+	(NeighborState)(0),            // 37: nsrouter.v1.NeighborState
+	(*ChangeRequest)(nil),         // 38: nsrouter.v1.ChangeRequest
+	(*BatchRequest)(nil),          // 39: nsrouter.v1.BatchRequest
+	(*ChangeResponse)(nil),        // 40: nsrouter.v1.ChangeResponse
+	(*BatchResponse)(nil),         // 41: nsrouter.v1.BatchResponse
 }
 var file_nsrouter_v1_router_proto_depIdxs = []int32{
 	2,  // 0: nsrouter.v1.ListNetnsResponse.netns:type_name -> nsrouter.v1.Netns
-	5,  // 1: nsrouter.v1.ListLinksResponse.links:type_name -> nsrouter.v1.Link
-	6,  // 2: nsrouter.v1.Link.peer:type_name -> nsrouter.v1.LinkPeer
-	7,  // 3: nsrouter.v1.Link.xdp:type_name -> nsrouter.v1.XdpState
-	8,  // 4: nsrouter.v1.Link.addresses:type_name -> nsrouter.v1.Address
-	9,  // 5: nsrouter.v1.Link.stats:type_name -> nsrouter.v1.LinkStats
-	32, // 6: nsrouter.v1.XdpState.mode_asked:type_name -> nsrouter.v1.XdpMode
-	32, // 7: nsrouter.v1.XdpState.mode_obtained:type_name -> nsrouter.v1.XdpMode
-	10, // 8: nsrouter.v1.LinkStats.drops:type_name -> nsrouter.v1.Drop
-	11, // 9: nsrouter.v1.LinkStats.queues:type_name -> nsrouter.v1.QueueStats
-	33, // 10: nsrouter.v1.ListRoutesRequest.filter:type_name -> nsrouter.v1.RouteFilter
-	14, // 11: nsrouter.v1.ListRoutesResponse.routes:type_name -> nsrouter.v1.Route
-	34, // 12: nsrouter.v1.Route.type:type_name -> nsrouter.v1.RouteType
-	14, // 13: nsrouter.v1.GetRouteResponse.route:type_name -> nsrouter.v1.Route
-	35, // 14: nsrouter.v1.ListNeighborsRequest.family:type_name -> nsrouter.v1.Family
-	36, // 15: nsrouter.v1.ListNeighborsRequest.state:type_name -> nsrouter.v1.NeighborState
-	19, // 16: nsrouter.v1.ListNeighborsResponse.neighbors:type_name -> nsrouter.v1.Neighbor
-	36, // 17: nsrouter.v1.Neighbor.state:type_name -> nsrouter.v1.NeighborState
-	22, // 18: nsrouter.v1.MonitorResponse.events:type_name -> nsrouter.v1.Event
-	2,  // 19: nsrouter.v1.Event.netns:type_name -> nsrouter.v1.Netns
-	5,  // 20: nsrouter.v1.Event.link:type_name -> nsrouter.v1.Link
-	23, // 21: nsrouter.v1.Event.address:type_name -> nsrouter.v1.AddressEvent
-	14, // 22: nsrouter.v1.Event.route:type_name -> nsrouter.v1.Route
-	19, // 23: nsrouter.v1.Event.neighbor:type_name -> nsrouter.v1.Neighbor
-	8,  // 24: nsrouter.v1.AddressEvent.address:type_name -> nsrouter.v1.Address
-	37, // 25: nsrouter.v1.RouterService.Change:input_type -> nsrouter.v1.ChangeRequest
-	38, // 26: nsrouter.v1.RouterService.Batch:input_type -> nsrouter.v1.BatchRequest
-	0,  // 27: nsrouter.v1.RouterService.ListNetns:input_type -> nsrouter.v1.ListNetnsRequest
-	3,  // 28: nsrouter.v1.RouterService.ListLinks:input_type -> nsrouter.v1.ListLinksRequest
-	12, // 29: nsrouter.v1.RouterService.ListRoutes:input_type -> nsrouter.v1.ListRoutesRequest
-	17, // 30: nsrouter.v1.RouterService.ListNeighbors:input_type -> nsrouter.v1.ListNeighborsRequest
-	15, // 31: nsrouter.v1.RouterService.GetRoute:input_type -> nsrouter.v1.GetRouteRequest
-	20, // 32: nsrouter.v1.RouterService.Monitor:input_type -> nsrouter.v1.MonitorRequest
-	24, // 33: nsrouter.v1.RouterService.IdentifyNetns:input_type -> nsrouter.v1.IdentifyNetnsRequest
-	26, // 34: nsrouter.v1.RouterService.GetNetnsPath:input_type -> nsrouter.v1.GetNetnsPathRequest
-	28, // 35: nsrouter.v1.RouterService.ListPids:input_type -> nsrouter.v1.ListPidsRequest
-	30, // 36: nsrouter.v1.RouterService.GetFrames:input_type -> nsrouter.v1.GetFramesRequest
-	39, // 37: nsrouter.v1.RouterService.Change:output_type -> nsrouter.v1.ChangeResponse
-	40, // 38: nsrouter.v1.RouterService.Batch:output_type -> nsrouter.v1.BatchResponse
-	1,  // 39: nsrouter.v1.RouterService.ListNetns:output_type -> nsrouter.v1.ListNetnsResponse
-	4,  // 40: nsrouter.v1.RouterService.ListLinks:output_type -> nsrouter.v1.ListLinksResponse
-	13, // 41: nsrouter.v1.RouterService.ListRoutes:output_type -> nsrouter.v1.ListRoutesResponse
-	18, // 42: nsrouter.v1.RouterService.ListNeighbors:output_type -> nsrouter.v1.ListNeighborsResponse
-	16, // 43: nsrouter.v1.RouterService.GetRoute:output_type -> nsrouter.v1.GetRouteResponse
-	21, // 44: nsrouter.v1.RouterService.Monitor:output_type -> nsrouter.v1.MonitorResponse
-	25, // 45: nsrouter.v1.RouterService.IdentifyNetns:output_type -> nsrouter.v1.IdentifyNetnsResponse
-	27, // 46: nsrouter.v1.RouterService.GetNetnsPath:output_type -> nsrouter.v1.GetNetnsPathResponse
-	29, // 47: nsrouter.v1.RouterService.ListPids:output_type -> nsrouter.v1.ListPidsResponse
-	31, // 48: nsrouter.v1.RouterService.GetFrames:output_type -> nsrouter.v1.GetFramesResponse
-	37, // [37:49] is the sub-list for method output_type
-	25, // [25:37] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	3,  // 1: nsrouter.v1.Netns.stats:type_name -> nsrouter.v1.NetnsStats
+	11, // 2: nsrouter.v1.NetnsStats.drops:type_name -> nsrouter.v1.Drop
+	6,  // 3: nsrouter.v1.ListLinksResponse.links:type_name -> nsrouter.v1.Link
+	7,  // 4: nsrouter.v1.Link.peer:type_name -> nsrouter.v1.LinkPeer
+	8,  // 5: nsrouter.v1.Link.xdp:type_name -> nsrouter.v1.XdpState
+	9,  // 6: nsrouter.v1.Link.addresses:type_name -> nsrouter.v1.Address
+	10, // 7: nsrouter.v1.Link.stats:type_name -> nsrouter.v1.LinkStats
+	33, // 8: nsrouter.v1.XdpState.mode_asked:type_name -> nsrouter.v1.XdpMode
+	33, // 9: nsrouter.v1.XdpState.mode_obtained:type_name -> nsrouter.v1.XdpMode
+	11, // 10: nsrouter.v1.LinkStats.drops:type_name -> nsrouter.v1.Drop
+	12, // 11: nsrouter.v1.LinkStats.queues:type_name -> nsrouter.v1.QueueStats
+	34, // 12: nsrouter.v1.ListRoutesRequest.filter:type_name -> nsrouter.v1.RouteFilter
+	15, // 13: nsrouter.v1.ListRoutesResponse.routes:type_name -> nsrouter.v1.Route
+	35, // 14: nsrouter.v1.Route.type:type_name -> nsrouter.v1.RouteType
+	15, // 15: nsrouter.v1.GetRouteResponse.route:type_name -> nsrouter.v1.Route
+	36, // 16: nsrouter.v1.ListNeighborsRequest.family:type_name -> nsrouter.v1.Family
+	37, // 17: nsrouter.v1.ListNeighborsRequest.state:type_name -> nsrouter.v1.NeighborState
+	20, // 18: nsrouter.v1.ListNeighborsResponse.neighbors:type_name -> nsrouter.v1.Neighbor
+	37, // 19: nsrouter.v1.Neighbor.state:type_name -> nsrouter.v1.NeighborState
+	23, // 20: nsrouter.v1.MonitorResponse.events:type_name -> nsrouter.v1.Event
+	2,  // 21: nsrouter.v1.Event.netns:type_name -> nsrouter.v1.Netns
+	6,  // 22: nsrouter.v1.Event.link:type_name -> nsrouter.v1.Link
+	24, // 23: nsrouter.v1.Event.address:type_name -> nsrouter.v1.AddressEvent
+	15, // 24: nsrouter.v1.Event.route:type_name -> nsrouter.v1.Route
+	20, // 25: nsrouter.v1.Event.neighbor:type_name -> nsrouter.v1.Neighbor
+	9,  // 26: nsrouter.v1.AddressEvent.address:type_name -> nsrouter.v1.Address
+	38, // 27: nsrouter.v1.RouterService.Change:input_type -> nsrouter.v1.ChangeRequest
+	39, // 28: nsrouter.v1.RouterService.Batch:input_type -> nsrouter.v1.BatchRequest
+	0,  // 29: nsrouter.v1.RouterService.ListNetns:input_type -> nsrouter.v1.ListNetnsRequest
+	4,  // 30: nsrouter.v1.RouterService.ListLinks:input_type -> nsrouter.v1.ListLinksRequest
+	13, // 31: nsrouter.v1.RouterService.ListRoutes:input_type -> nsrouter.v1.ListRoutesRequest
+	18, // 32: nsrouter.v1.RouterService.ListNeighbors:input_type -> nsrouter.v1.ListNeighborsRequest
+	16, // 33: nsrouter.v1.RouterService.GetRoute:input_type -> nsrouter.v1.GetRouteRequest
+	21, // 34: nsrouter.v1.RouterService.Monitor:input_type -> nsrouter.v1.MonitorRequest
+	25, // 35: nsrouter.v1.RouterService.IdentifyNetns:input_type -> nsrouter.v1.IdentifyNetnsRequest
+	27, // 36: nsrouter.v1.RouterService.GetNetnsPath:input_type -> nsrouter.v1.GetNetnsPathRequest
+	29, // 37: nsrouter.v1.RouterService.ListPids:input_type -> nsrouter.v1.ListPidsRequest
+	31, // 38: nsrouter.v1.RouterService.GetFrames:input_type -> nsrouter.v1.GetFramesRequest
+	40, // 39: nsrouter.v1.RouterService.Change:output_type -> nsrouter.v1.ChangeResponse
+	41, // 40: nsrouter.v1.RouterService.Batch:output_type -> nsrouter.v1.BatchResponse
+	1,  // 41: nsrouter.v1.RouterService.ListNetns:output_type -> nsrouter.v1.ListNetnsResponse
+	5,  // 42: nsrouter.v1.RouterService.ListLinks:output_type -> nsrouter.v1.ListLinksResponse
+	14, // 43: nsrouter.v1.RouterService.ListRoutes:output_type -> nsrouter.v1.ListRoutesResponse
+	19, // 44: nsrouter.v1.RouterService.ListNeighbors:output_type -> nsrouter.v1.ListNeighborsResponse
+	17, // 45: nsrouter.v1.RouterService.GetRoute:output_type -> nsrouter.v1.GetRouteResponse
+	22, // 46: nsrouter.v1.RouterService.Monitor:output_type -> nsrouter.v1.MonitorResponse
+	26, // 47: nsrouter.v1.RouterService.IdentifyNetns:output_type -> nsrouter.v1.IdentifyNetnsResponse
+	28, // 48: nsrouter.v1.RouterService.GetNetnsPath:output_type -> nsrouter.v1.GetNetnsPathResponse
+	30, // 49: nsrouter.v1.RouterService.ListPids:output_type -> nsrouter.v1.ListPidsResponse
+	32, // 50: nsrouter.v1.RouterService.GetFrames:output_type -> nsrouter.v1.GetFramesResponse
+	39, // [39:51] is the sub-list for method output_type
+	27, // [27:39] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_nsrouter_v1_router_proto_init() }
@@ -2458,7 +2597,7 @@ func file_nsrouter_v1_router_proto_init() {
 		return
 	}
 	file_nsrouter_v1_change_proto_init()
-	file_nsrouter_v1_router_proto_msgTypes[22].OneofWrappers = []any{
+	file_nsrouter_v1_router_proto_msgTypes[23].OneofWrappers = []any{
 		(*Event_Netns)(nil),
 		(*Event_Link)(nil),
 		(*Event_Address)(nil),
@@ -2472,7 +2611,7 @@ func file_nsrouter_v1_router_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsrouter_v1_router_proto_rawDesc), len(file_nsrouter_v1_router_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   32,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
