@@ -111,15 +111,15 @@ func (c *cli) addrShow(ctx context.Context, a *args) error {
 	filter := addrFilter{family: c.family}
 	upOnly := false
 	for a.more() {
-		switch w := a.next(); {
-		case w == "up":
+		switch w := a.next(); w {
+		case "up":
 			upOnly = true
-		case w == "type":
+		case "type":
 			req.Type = a.value("type")
-		case w == "to":
+		case "to":
 			filter.to, _ = netip.ParsePrefix(a.toPrefix(a.value("to"), c.family))
 			filter.to = filter.to.Masked()
-		case w == "scope":
+		case "scope":
 			filter.scope = scopeName(a.scope())
 		default:
 			req.Dev = a.bareDevice(w)

@@ -185,8 +185,8 @@ func unsupportedLinkWord(w string) bool {
 func linkDelete(_ *cli, a *args) *v1.ChangeRequest {
 	del := &v1.LinkDelete{}
 	for a.more() {
-		switch w := a.next(); {
-		case w == "type":
+		switch w := a.next(); w {
+		case "type":
 			a.value("type")
 		default:
 			del.Name = a.bareDevice(w)
@@ -212,10 +212,10 @@ func (c *cli) linkShow(ctx context.Context, a *args) error {
 	req := &v1.ListLinksRequest{Netns: c.netns, Stats: c.stats}
 	upOnly := false
 	for a.more() {
-		switch w := a.next(); {
-		case w == "up":
+		switch w := a.next(); w {
+		case "up":
 			upOnly = true
-		case w == "type":
+		case "type":
 			req.Type = a.value("type")
 		default:
 			req.Dev = a.bareDevice(w)

@@ -31,14 +31,14 @@ func neighChange(verb v1.Verb) func(*cli, *args) *v1.ChangeRequest {
 	return func(c *cli, a *args) *v1.ChangeRequest {
 		n := &v1.NeighborChange{Verb: verb}
 		for a.more() {
-			switch w := a.next(); {
-			case w == "lladdr":
+			switch w := a.next(); w {
+			case "lladdr":
 				n.Mac = a.mac("lladdr")
-			case w == "nud":
+			case "nud":
 				n.State = a.neighState()
-			case w == "dev":
+			case "dev":
 				n.Dev = a.device("dev")
-			case w == "proxy", w == "router", w == "use", w == "managed", w == "extern_learn", w == "protocol":
+			case "proxy", "router", "use", "managed", "extern_learn", "protocol":
 				a.fail("%q is not supported yet", w)
 			default:
 				if w == "to" {

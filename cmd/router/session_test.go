@@ -189,7 +189,8 @@ func TestStatsHaveDropsAndQueues(t *testing.T) {
 func TestUnreachableDaemon(t *testing.T) {
 	d := &testDaemon{t: t, socket: "/nonexistent/s"}
 	r := d.run("link")
-	if r.status != 2 || !strings.HasPrefix(r.err, "Error: no router daemon listens at /nonexistent/s: ") || strings.Count(r.err, "\n") != 1 {
+	if r.status != 2 || !strings.HasPrefix(r.err, "Error: no router daemon listens at /nonexistent/s: ") ||
+		strings.Count(r.err, "\n") != 1 {
 		t.Errorf("status %d: %q", r.status, r.err)
 	}
 }

@@ -93,8 +93,8 @@ const (
 	shutdownTimeout = 3 * time.Second  // for requests that run when the daemon ends
 )
 
-// Serve answers on l until ctx is done, and closes it. Every connection has a goroutine of its own, so that those who keep theirs open,
-// or send junk, keep nobody out.
+// Serve answers on l until ctx is done, and closes it. Every connection has a goroutine of its own, so that those who keep theirs
+// open, or send junk, keep nobody out.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
@@ -124,6 +124,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	if server.Shutdown(end) != nil {
 		_ = server.Close()
 	}
-	<-done
+	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("control socket %s: %w", l.Addr(), err)
+	}
 	return nil
 }

@@ -78,15 +78,20 @@ func (f *routeFilter) wants(r nstable.RouteInfo) bool {
 		return false
 	case f.exact.IsValid() && f.exact != p:
 		return false
-	case f.match.IsValid() && !(p.Bits() <= f.match.Bits() && p.Contains(f.match.Addr())):
+	case f.match.IsValid() && !covers(p, f.match):
 		return false
-	case f.root.IsValid() && !(p.Bits() >= f.root.Bits() && f.root.Contains(p.Addr())):
+	case f.root.IsValid() && !covers(f.root, p):
 		return false
 	case f.gateway.IsValid() && f.gateway != r.Gateway:
 		return false
 	}
 	return (f.dev == "" || f.dev == r.DeviceName) && (f.protocol == 0 || f.protocol == r.Protocol) &&
 		(f.metric == nil || *f.metric == r.Metric)
+}
+
+// covers tells whether all addresses of inner are in outer.
+func covers(outer, inner netip.Prefix) bool {
+	return outer.Bits() <= inner.Bits() && outer.Contains(inner.Addr())
 }
 
 // ListRoutes sends the routes of a namespace that the filter chooses.
