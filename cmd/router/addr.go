@@ -91,16 +91,17 @@ func addrFlush(c *cli, a *args) *v1.ChangeRequest {
 	return &v1.ChangeRequest{Op: &v1.ChangeRequest_AddressFlush{AddressFlush: flush}}
 }
 
-// addrFilter chooses addresses to show. With one, links without such an address are left out, and so is what is of layer 2.
+// addrFilter chooses addresses to show. With one, links without such an address are left out.
 type addrFilter struct {
 	family v1.Family
 	to     netip.Prefix
 	scope  string
 }
 
-func (f *addrFilter) set() bool {
-	return f.family != v1.Family_FAMILY_UNSPECIFIED || f.to.IsValid() || f.scope != ""
-}
+func (f *addrFilter) set() bool { return f.layer3() || f.scope != "" }
+
+// layer3 tells whether the link's own address is left out too.
+func (f *addrFilter) layer3() bool { return f.family != v1.Family_FAMILY_UNSPECIFIED || f.to.IsValid() }
 
 func (f *addrFilter) wants(p netip.Prefix, scope string) bool {
 	return fits(f.family, p.Addr()) && (!f.to.IsValid() || f.to.Contains(p.Addr())) && (f.scope == "" || f.scope == scope)
@@ -134,12 +135,15 @@ func (c *cli) addrShow(ctx context.Context, a *args) error {
 	}
 	return show(c, stream, (*v1.ListLinksResponse).GetLinks, func(l *v1.Link) (record, bool) {
 		addrs := addrObjects(l.Name, l.Addresses, &filter)
-		return c.addrRecord(l, addrs, filter.set()), (l.Up || !upOnly) && (len(addrs) > 0 || !filter.set())
+		bare := !filter.set() && (!c.oneline || c.brief) // a link without addresses is shown too
+		return c.addrRecord(l, addrs, filter.layer3()), (l.Up || !upOnly) && (len(addrs) > 0 || bare)
 	})
 }
 
-// addrJSON is an address as "ip -j addr show" has it.
+// addrJSON is an address as "ip -j addr show" has it; with its link, where that is left out (-o).
 type addrJSON struct {
+	Index     uint32 `json:"index,omitempty"`
+	Dev       string `json:"dev,omitempty"`
 	Family    string `json:"family"`
 	Local     string `json:"local"`
 	PrefixLen int    `json:"prefixlen"`
@@ -191,13 +195,16 @@ func addrObjects(dev string, addrs []*v1.Address, filter *addrFilter) []addrJSON
 	return all
 }
 
-func (c *cli) addrRecord(l *v1.Link, addrs []addrJSON, filtered bool) record {
+func (c *cli) addrRecord(l *v1.Link, addrs []addrJSON, layer3 bool) record {
 	o := linkObject(l)
 	o.LinkMode = ""
-	if c.brief {
+	switch {
+	case c.brief:
 		return briefAddrs(&o, addrs)
+	case c.oneline:
+		return addrLines(&o, addrs)
 	}
-	if filtered {
+	if layer3 {
 		o.LinkType, o.Address, o.Broadcast = "", "", ""
 	}
 	o.AddrInfo = &addrs
@@ -207,13 +214,30 @@ func (c *cli) addrRecord(l *v1.Link, addrs []addrJSON, filtered bool) record {
 	return record{json: o, text: func() string {
 		var b strings.Builder
 		b.WriteString(linkHead(&o))
-		if !filtered {
+		if !layer3 {
 			b.WriteString(linkAddress(&o))
 		}
 		for _, a := range addrs {
 			fmt.Fprintf(&b, "    %s\n       valid_lft forever preferred_lft forever\n", addrText(&a))
 		}
 		b.WriteString(statsText(l.Stats))
+		return b.String()
+	}}
+}
+
+// addrLines has a line for each address, and none for the link.
+func addrLines(o *linkJSON, addrs []addrJSON) record {
+	list := struct {
+		AddrInfo []addrJSON `json:"addr_info"`
+	}{addrs}
+	for i := range addrs {
+		addrs[i].Index, addrs[i].Dev = o.IfIndex, o.IfName
+	}
+	return record{json: list, lines: true, text: func() string {
+		var b strings.Builder
+		for _, a := range addrs {
+			fmt.Fprintf(&b, "%d: %s    %s\\       valid_lft forever preferred_lft forever\n", o.IfIndex, o.IfName, addrText(&a))
+		}
 		return b.String()
 	}}
 }

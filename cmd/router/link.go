@@ -30,7 +30,9 @@ func linkAdd(_ *cli, a *args) *v1.ChangeRequest {
 	add := &v1.LinkAdd{}
 	for a.more() && add.Kind == nil {
 		switch w := a.next(); {
-		case w == "link", w == "netns", w == "index", matches(w, "txqueuelen"), matches(w, "broadcast"):
+		case w == "link":
+			a.fail("\"link\" is not supported yet: there are no VLAN links")
+		case w == "netns", w == "index", matches(w, "txqueuelen"), matches(w, "broadcast"):
 			a.fail("%q is not supported yet", w)
 		case w == "mtu":
 			add.Mtu = new(a.number("mtu"))

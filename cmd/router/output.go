@@ -10,6 +10,8 @@ import (
 type record struct {
 	json any
 	text func() string
+	// lines tells that the text stays as it is with -o.
+	lines bool
 }
 
 // receiver is a stream of messages, each with some rows.
@@ -63,7 +65,7 @@ func (p *printer) add(r record) error {
 	out := p.c.out
 	if !p.c.json {
 		text := r.text()
-		if p.c.oneline {
+		if p.c.oneline && !r.lines {
 			text = strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\\") + "\n"
 		}
 		_, err := out.WriteString(text)

@@ -103,6 +103,9 @@ func routeTarget(a *args, w, dst string, r *v1.RouteChange) string {
 		w = a.value("to")
 	}
 	if dst != "" {
+		if _, err := parsePrefix(dst); err != nil && !isDefault(dst) {
+			a.fail("any valid prefix, or a type of route, is expected rather than %q", dst)
+		}
 		a.garbage(w, "to")
 	}
 	return w

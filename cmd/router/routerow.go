@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"os"
@@ -12,22 +11,23 @@ import (
 
 // routeJSON is a route as "ip -j route show" has it, and with the last fields as "ip -j route get" has it.
 type routeJSON struct {
-	Type     string          `json:"type,omitempty"`
-	Dst      string          `json:"dst"`
-	From     string          `json:"from,omitempty"`
-	Gateway  string          `json:"gateway,omitempty"`
-	Via      *viaJSON        `json:"via,omitempty"`
-	Dev      string          `json:"dev,omitempty"`
-	Protocol string          `json:"protocol,omitempty"`
-	Scope    string          `json:"scope,omitempty"`
-	PrefSrc  string          `json:"prefsrc,omitempty"`
-	Metric   uint32          `json:"metric,omitempty"`
-	Flags    []string        `json:"flags"`
-	Metrics  []metricsJSON   `json:"metrics,omitempty"`
-	Pref     string          `json:"pref,omitempty"`
-	UID      *int            `json:"uid,omitempty"`
-	Cache    *[]string       `json:"cache,omitempty"`
-	IIF      json.RawMessage `json:"iif,omitempty"`
+	Type     string        `json:"type,omitempty"`
+	Dst      string        `json:"dst"`
+	From     string        `json:"from,omitempty"`
+	Gateway  string        `json:"gateway,omitempty"`
+	Via      *viaJSON      `json:"via,omitempty"`
+	Dev      string        `json:"dev,omitempty"`
+	Table    string        `json:"table,omitempty"`
+	Protocol string        `json:"protocol,omitempty"`
+	Scope    string        `json:"scope,omitempty"`
+	PrefSrc  string        `json:"prefsrc,omitempty"`
+	Metric   *uint32       `json:"metric,omitempty"`
+	Flags    []string      `json:"flags"`
+	Metrics  []metricsJSON `json:"metrics,omitempty"`
+	Pref     string        `json:"pref,omitempty"`
+	UID      *int          `json:"uid,omitempty"`
+	Cache    *[]string     `json:"cache,omitempty"`
+	IIF      string        `json:"iif,omitempty"`
 }
 
 // viaJSON is a gateway of the other family.
@@ -45,7 +45,10 @@ func routeObject(r *v1.Route) (o routeJSON, v6 bool) {
 	p, _ := netip.ParsePrefix(r.Prefix)
 	v6 = p.Addr().Is6()
 	o = routeJSON{
-		Dst: p.String(), Dev: r.Dev, PrefSrc: r.Src, Metric: r.Metric, Flags: make([]string, 0, 2),
+		Dst: p.String(), Dev: r.Dev, PrefSrc: r.Src, Flags: make([]string, 0, 2),
+	}
+	if r.Metric != 0 {
+		o.Metric = &r.Metric
 	}
 	switch {
 	case p.Bits() == 0:
@@ -95,11 +98,11 @@ func (c *cli) routeRecord(r *v1.Route, filter *v1.RouteFilter) record {
 	if filter.GetProtocol() != 0 {
 		o.Protocol = ""
 	}
-	if filter.GetType() != 0 {
-		o.Type = ""
+	if filter.GetGateway() != "" {
+		o.Gateway = ""
 	}
 	if filter.GetMetric() != 0 {
-		o.Metric = 0
+		o.Metric = nil
 	}
 	return record{json: o, text: func() string { return routeText(&o) + "\n" }}
 }
@@ -120,17 +123,18 @@ func routeText(o *routeJSON) string {
 		word("via "+o.Via.Family+" ", o.Via.Host)
 	}
 	word("dev ", o.Dev)
+	word("table ", o.Table)
 	word("proto ", o.Protocol)
 	word("scope ", o.Scope)
 	word("src ", o.PrefSrc)
-	if o.Metric != 0 {
-		fmt.Fprintf(&b, "metric %d ", o.Metric)
+	if o.Metric != nil {
+		fmt.Fprintf(&b, "metric %d ", *o.Metric)
 	}
 	word("", strings.Join(o.Flags, " "))
 	if o.UID != nil {
 		fmt.Fprintf(&b, "uid %d ", *o.UID)
 	}
-	if len(o.Metrics) > 0 {
+	if o.Cache == nil && len(o.Metrics) > 0 {
 		fmt.Fprintf(&b, "mtu %d ", o.Metrics[0].MTU)
 	}
 	if o.Pref != "" {
@@ -145,27 +149,49 @@ func routeGetRecord(r *v1.Route, req *v1.GetRouteRequest) record {
 	o.Dst = req.Address // never "default"
 	o.From = req.From
 	if v6 {
-		if o.From == "" {
-			o.From = "::"
-		}
-		if r.Protocol != 3 {
-			o.Protocol = protocolName(r.Protocol)
-		}
-		return record{json: o, text: func() string { return routeText(&o) + "\n" }}
+		return routeGet6(r, &o)
 	}
-	cache := []string{}
-	mark := ""
-	if r.Type == v1.RouteType_ROUTE_TYPE_LOCAL {
-		cache, mark = append(cache, "local"), "<local> "
-	}
-	o.UID, o.Metric, o.Cache = new(os.Getuid()), 0, &cache
+	o.Metric, o.Cache = nil, new(cacheFlags(r.Type))
 	if req.From != "" {
 		o.PrefSrc = ""
 	}
-	iif := ""
-	if req.Iif != "" {
-		o.IIF, _ = json.Marshal(req.Iif)
-		iif = "iif " + req.Iif + " "
+	cache := "cache "
+	if len(*o.Cache) > 0 {
+		cache += "<" + strings.Join(*o.Cache, ",") + "> "
 	}
-	return record{json: o, text: func() string { return routeText(&o) + "\n    cache " + mark + iif + "\n" }}
+	if r.Mtu != 0 {
+		cache += fmt.Sprintf("mtu %d ", r.Mtu)
+	}
+	if req.Iif != "" {
+		o.IIF = req.Iif
+		cache += "iif " + req.Iif + " "
+	} else {
+		o.UID = new(os.Getuid())
+	}
+	return record{json: o, text: func() string { return routeText(&o) + "\n    " + cache + "\n" }}
+}
+
+func routeGet6(r *v1.Route, o *routeJSON) record {
+	if o.From == "" {
+		o.From = "::"
+	}
+	if r.Protocol != 3 {
+		o.Protocol = protocolName(r.Protocol)
+	}
+	if r.Type == v1.RouteType_ROUTE_TYPE_LOCAL || r.Type == v1.RouteType_ROUTE_TYPE_ANYCAST {
+		o.Table = "local"
+	}
+	o.Metric = &r.Metric
+	return record{json: o, text: func() string { return routeText(o) + "\n" }}
+}
+
+// cacheFlags are those of the kernel's answer for IPv4.
+func cacheFlags(t v1.RouteType) []string {
+	switch t {
+	case v1.RouteType_ROUTE_TYPE_LOCAL:
+		return []string{"local"}
+	case v1.RouteType_ROUTE_TYPE_BROADCAST:
+		return []string{"local", "brd"}
+	}
+	return []string{}
 }

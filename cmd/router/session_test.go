@@ -129,8 +129,7 @@ $ -n red -br link
 lo               UNKNOWN        00:00:00:00:00:00 <LOOPBACK,UP,LOWER_UP> 
 up0              DOWN           02:00:00:00:00:01 <BROADCAST,MULTICAST> 
 $ -n red -o -4 addr
-1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN group default qlen 1000\`+
-		`    inet 127.0.0.1/8 scope host lo\       valid_lft forever preferred_lft forever
+1: lo    inet 127.0.0.1/8 scope host lo\       valid_lft forever preferred_lft forever
 $ -n blue link
 ! Error: Cannot open network namespace "blue"...
 ? 2

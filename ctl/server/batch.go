@@ -26,11 +26,7 @@ func (s *Server) Batch(ctx context.Context, stream *connect.ClientStream[v1.Batc
 		if first {
 			b.force = part.GetForce()
 		}
-		goOn, err := b.part(part.GetChanges())
-		if err != nil {
-			return nil, apiError(err)
-		}
-		if !goOn {
+		if !b.part(part.GetChanges()) {
 			return b.answer, nil
 		}
 	}
@@ -38,7 +34,7 @@ func (s *Server) Batch(ctx context.Context, stream *connect.ClientStream[v1.Batc
 }
 
 // part makes the changes of one message. It returns false where the batch ends at a failure.
-func (b *batch) part(changes []*v1.ChangeRequest) (bool, error) {
+func (b *batch) part(changes []*v1.ChangeRequest) bool {
 	var quick []step
 	for _, req := range changes {
 		ns := req.GetNetns()
@@ -50,24 +46,24 @@ func (b *batch) part(changes []*v1.ChangeRequest) (bool, error) {
 			quick = append(quick, st)
 			continue
 		}
-		goOn, bulkErr := b.bulk(quick)
-		if quick = quick[:0]; bulkErr != nil || !goOn {
-			return false, bulkErr
+		if !b.bulk(quick) {
+			return false
 		}
+		quick = quick[:0]
 		if err == nil {
 			err = st.slow()
 		}
 		if !b.count(err) {
-			return false, nil
+			return false
 		}
 	}
 	return b.bulk(quick)
 }
 
-// bulk makes quick changes in one transaction, each of which succeeds or fails alone. An error is that of all: none was made.
-func (b *batch) bulk(steps []step) (bool, error) {
+// bulk makes quick changes in one transaction, each of which succeeds or fails alone. It returns false where the batch ends at a failure.
+func (b *batch) bulk(steps []step) bool {
 	if len(steps) == 0 {
-		return true, nil
+		return true
 	}
 	failed, err := b.server.table.Bulk(len(steps), b.force, func(tx *nstable.Tx, i int) error {
 		_, err := steps[i].quick(tx)
@@ -76,7 +72,7 @@ func (b *batch) bulk(steps []step) (bool, error) {
 	if err != nil {
 		b.fail(b.done, err) // such as a full disk: the first change of the transaction is as good as any
 		b.done += uint64(len(steps))
-		return b.force, nil
+		return b.force
 	}
 	for _, f := range failed {
 		b.fail(b.done+uint64(f.Index), f.Err)
@@ -84,10 +80,10 @@ func (b *batch) bulk(steps []step) (bool, error) {
 	b.answer.Applied += uint64(len(steps) - len(failed))
 	if len(failed) > 0 && !b.force {
 		b.answer.Applied -= uint64(len(steps) - 1 - failed[0].Index) // those after it were not tried
-		return false, nil
+		return false
 	}
 	b.done += uint64(len(steps))
-	return true, nil
+	return true
 }
 
 // count notes the result of a slow change and tells whether to go on.
