@@ -54,7 +54,7 @@ type Route struct {
 	Origin   Origin
 	// OnLink says that the gateway is on the link although no route says so.
 	OnLink bool
-	// Order sorts routes of one prefix, table and metric. Connected routes have small positive ones of their device; others come after.
+	// Order sorts routes of one prefix, table and metric; at most one of each Kind has the same. Connected routes have small positive ones of their device; others come after.
 	Order int64
 }
 
@@ -101,7 +101,8 @@ func compareRoutes(a, b *Route) int {
 	case a.Order > b.Order:
 		return 1
 	}
-	return 0
+	// Of the routes of one device in the local table, its own address comes before broadcast and anycast.
+	return int(a.Kind) - int(b.Kind)
 }
 
 // firstOrder is the least Order of a route that is not connected.

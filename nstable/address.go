@@ -37,8 +37,8 @@ func (tx *Tx) ReplaceAddress(namespace, dev string, p netip.Prefix) error {
 }
 
 // DeleteAddress removes an address. A secondary address with the same prefix takes the place of a primary one (as Linux does with
-// promote_secondaries, the default of systemd). Routes that prefer it as their source go with it, and with a device's last IPv4 address
-// its IPv4 routes.
+// promote_secondaries, the default of systemd). IPv4 routes that prefer it as their source go with it, IPv6 ones lose the preference, and
+// with a device's last IPv4 address go its IPv4 routes.
 func (tx *Tx) DeleteAddress(namespace, dev string, p netip.Prefix) error {
 	d, err := tx.t.device(namespace, dev)
 	if err != nil {
@@ -134,11 +134,35 @@ func (tx *Tx) dropAddress(d *device, i int) {
 	tx.connect(d)
 	addr := a.prefix.Addr()
 	if d.ns.rib.Prefers(addr) && !d.ns.hasAddress(addr) {
-		tx.deleteRoutes(d.ns, func(r *fib.Route) bool { return r.Source == addr && r.Origin != fib.Connected })
+		tx.forgetSource(d.ns, addr)
 	}
 	if addr.Is4() && !slices.ContainsFunc(d.addrs, func(a address) bool { return a.prefix.Addr().Is4() }) {
 		tx.flushDeviceRoutes(d, func(r *fib.Route) bool { return r.Prefix.Addr().Is4() })
 	}
+}
+
+// forgetSource removes the IPv4 routes that prefer a source address which is no more (fib_sync_down_addr of the kernel); IPv6 ones stay
+// and lose the preference (fib6_remove_prefsrc).
+func (tx *Tx) forgetSource(ns *namespace, addr netip.Addr) {
+	prefers := func(r *fib.Route) bool { return r.Source == addr && r.Origin != fib.Connected }
+	if addr.Is4() {
+		tx.deleteRoutes(ns, prefers)
+		return
+	}
+	tx.editRoutes(ns, func(list []*fib.Route) []*fib.Route {
+		if !slices.ContainsFunc(list, prefers) {
+			return list
+		}
+		next := slices.Clone(list)
+		for i, r := range list {
+			if prefers(r) {
+				other := *r
+				other.Source = netip.Addr{}
+				next[i] = &other
+			}
+		}
+		return next
+	})
 }
 
 // hasAddress tells whether some device of the namespace has an address.

@@ -42,7 +42,8 @@ type device struct {
 
 	neighbors *neigh.Table // of the data plane
 	counters  *counters.Device
-	public    *Device // as published last
+	base      counters.Totals // what it had counted when it came into its namespace
+	public    *Device         // as published last
 }
 
 // hostPort is the host's side of an XDP device.
@@ -136,6 +137,7 @@ func (tx *Tx) leave(d *device) {
 	delete(ns.byIndex, index)
 	tx.onUndo(func() { ns.byName[name], ns.byIndex[index] = d, d })
 	tx.viewChanged = true
+	tx.departures = append(tx.departures, departure{d, ns})
 	tx.announceLink(d, true)
 }
 

@@ -31,7 +31,7 @@ type Event struct {
 	Link     *LinkInfo
 	Address  *AddressInfo
 	Route    *RouteInfo
-	Neighbor *NeighborInfo // permanent ones only; what the data plane learns is not announced
+	Neighbor *NeighborInfo // permanent ones, and what the data plane announces with [Table.AnnounceNeighbor]
 	Missed   uint64
 }
 
@@ -57,6 +57,7 @@ func (t *Table) Subscribe(namespace string) *Subscription {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.subscribers[s] = struct{}{}
+	t.learned.listeners.Store(int32(len(t.subscribers)))
 	return s
 }
 
@@ -64,6 +65,7 @@ func (t *Table) Subscribe(namespace string) *Subscription {
 func (s *Subscription) Close() {
 	s.table.mu.Lock()
 	delete(s.table.subscribers, s)
+	s.table.learned.listeners.Store(int32(len(s.table.subscribers)))
 	s.table.mu.Unlock()
 	s.end()
 }
@@ -117,10 +119,12 @@ func (s *Subscription) take() (e Event, ok, closed bool) {
 	return Event{}, false, s.closed
 }
 
-// put queues events without ever waiting. Once some are missed, all further ones are until the subscriber has been told.
-func (s *Subscription) put(events []Event) {
+// put queues events without ever waiting; as many as missed are lost before them. Once some are missed, all further ones are until the
+// subscriber has been told.
+func (s *Subscription) put(missed uint64, events []Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.missed += missed
 	for i := range events {
 		e := &events[i]
 		if s.namespace != "" && s.namespace != e.Namespace {

@@ -114,16 +114,79 @@ func (p *fakePorts) Configure(id DeviceID, c PortConfig) error {
 	return nil
 }
 
+// fakeDatapath keeps neighbours as workers do, and notes the calls. It fails the test when it is called about a device other than the
+// published one.
+type fakeDatapath struct {
+	b     *bench
+	mu    sync.Mutex
+	calls []string
+}
+
+func (p *fakeDatapath) note(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.calls = append(p.calls, fmt.Sprintf(format, args...))
+}
+
+// take returns the calls since the last take.
+func (p *fakeDatapath) take() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	calls := p.calls
+	p.calls = nil
+	return calls
+}
+
+func (p *fakeDatapath) Quiesce() { p.note("quiesce") }
+
+func (p *fakeDatapath) SetNeighbor(d *Device, addr netip.Addr, mac [6]byte, state neigh.State) error {
+	p.note("set %s@%s %s %s", d.Name, d.Namespace.Name, addr, state)
+	if p.b.Table != nil && p.b.View().Device(d.ID) != d {
+		p.b.t.Errorf("neighbour %s of %s: the device is not published", addr, d.Name)
+	}
+	e := d.Neighbors.Lookup(fib.AddrOf(addr))
+	if e == nil {
+		e = d.Neighbors.Add(fib.AddrOf(addr), 0)
+	}
+	var word uint64
+	for _, b := range mac {
+		word = word<<8 | uint64(b)
+	}
+	e.Set(state, word, 0)
+	return nil
+}
+
+func (p *fakeDatapath) DeleteNeighbor(d *Device, addr netip.Addr) bool {
+	p.note("delete %s@%s %s", d.Name, d.Namespace.Name, addr)
+	e := d.Neighbors.Lookup(fib.AddrOf(addr))
+	if e != nil {
+		d.Neighbors.Delete(e)
+	}
+	return e != nil
+}
+
+func (p *fakeDatapath) FlushNeighbors(d *Device, keepPermanent bool) {
+	p.note("flush %s@%s %v", d.Name, d.Namespace.Name, keepPermanent)
+	d.Neighbors.All(func(e *neigh.Entry) bool {
+		if !keepPermanent || e.State() != neigh.Permanent {
+			d.Neighbors.Delete(e)
+		}
+		return true
+	})
+}
+
 // bench is a table under test with its surroundings.
 type bench struct {
 	*Table
-	t     testing.TB
-	store *memStore
-	ports *fakePorts
+	t        testing.TB
+	store    *memStore
+	ports    *fakePorts
+	datapath *fakeDatapath
 }
 
 func newBench(t testing.TB) *bench {
 	b := &bench{t: t, store: new(memStore), ports: &fakePorts{refuse: make(map[string]error)}}
+	b.datapath = &fakeDatapath{b: b}
 	b.open()
 	t.Cleanup(func() { b.Close() })
 	return b
@@ -131,14 +194,14 @@ func newBench(t testing.TB) *bench {
 
 func (b *bench) open() {
 	b.t.Helper()
-	table, err := Open(Options{Store: b.store, Workers: 2, Ports: b.ports})
+	table, err := Open(Options{Store: b.store, Workers: 2, Ports: b.ports, Datapath: b.datapath})
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	b.Table = table
 	if err := table.Start(); err != nil {
 		b.t.Fatal(err)
 	}
-	b.Table = table
 }
 
 // reopen ends the table and restores it from its store.
@@ -253,4 +316,125 @@ func routeLine(r RouteInfo) string {
 		r.Prefix, r.Kind, r.Gateway, r.DeviceName, r.Source, r.Metric, r.Protocol, r.Scope, r.MTU, r.Order, r.LinkDown)
 }
 
-var _ = neigh.Permanent
+// deviceID finds the id of a device.
+func (b *bench) deviceID(ns, dev string) DeviceID {
+	b.t.Helper()
+	links, err := b.Links(ns, dev)
+	b.ok(err)
+	return links[0].ID
+}
+
+// fibOf prints the forwarding table of a namespace less what its lo brings.
+func (b *bench) fibOf(ns string) string {
+	b.t.Helper()
+	public, err := b.Namespace(ns)
+	b.ok(err)
+	var lines []string
+	snapshot := public.FIB.Load()
+	for p, id := range snapshot.All() {
+		if hop := snapshot.NextHop(id); !p.Addr().IsLoopback() {
+			line := fmt.Sprintf("%s kind %d dev %s", p, hop.Kind, b.deviceName(hop.Device))
+			if hop.Gateway != (fib.Addr{}) {
+				line += " via " + hop.Gateway.Netip().String()
+			}
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (b *bench) deviceName(id DeviceID) string {
+	if d := b.View().Device(id); d != nil {
+		return d.Name
+	}
+	return fmt.Sprint(id)
+}
+
+// addrsOf prints the addresses of a device.
+func (b *bench) addrsOf(ns, dev string) string {
+	b.t.Helper()
+	addrs, err := b.Addresses(ns, dev)
+	b.ok(err)
+	var out []string
+	for _, a := range addrs {
+		s := a.Prefix.String()
+		if a.Secondary {
+			s += " secondary"
+		}
+		if a.Automatic {
+			s = "auto" // its bits are random for virtual devices
+		}
+		out = append(out, s)
+	}
+	return strings.Join(out, ", ")
+}
+
+// routesOf prints the routes of a namespace that an operator made.
+func (b *bench) routesOf(ns string) string {
+	b.t.Helper()
+	var out []string
+	b.ok(b.Routes(ns, netip.Prefix{}, func(r RouteInfo) error {
+		if r.Origin == fib.FromAPI {
+			out = append(out, fmt.Sprintf("%s metric %d dev %s", r.Prefix, r.Metric, r.DeviceName))
+		}
+		return nil
+	}))
+	return strings.Join(out, ", ")
+}
+
+// events takes what a subscription has got, one line an event.
+func (b *bench) events(s *Subscription) []string {
+	b.t.Helper()
+	var out []string
+	for {
+		e, ok, _ := s.take()
+		if !ok {
+			return out
+		}
+		out = append(out, eventLine(e))
+	}
+}
+
+func eventLine(e Event) string {
+	sign := "+"
+	if e.Deleted {
+		sign = "-"
+	}
+	line := fmt.Sprintf("%s %s", e.Namespace, sign)
+	switch e.Kind {
+	case NamespaceEvent:
+		return line + "netns"
+	case LinkEvent:
+		return fmt.Sprintf("%slink %s up=%v carrier=%v", line, e.Link.Name, e.Link.Up, e.Link.Carrier)
+	case AddressEvent:
+		return fmt.Sprintf("%saddr %s %s", line, e.Address.Device, e.Address.Prefix)
+	case RouteEvent:
+		return fmt.Sprintf("%sroute %s dev %s kind %d", line, e.Route.Prefix, e.Route.DeviceName, e.Route.Kind)
+	case NeighborEvent:
+		return fmt.Sprintf("%sneigh %s %s %s", line, e.Neighbor.Device, e.Neighbor.Addr, e.Neighbor.State)
+	}
+	return fmt.Sprintf("missed %d", e.Missed)
+}
+
+// want compares what was got with what was expected, as text.
+func (b *bench) want(got, expected string) {
+	b.t.Helper()
+	if got != expected {
+		b.t.Fatalf("got:\n%s\nwant:\n%s", got, expected)
+	}
+}
+
+const permanent = neigh.Permanent
+
+func addrOf(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+func linkNames(b *bench, ns string) string {
+	b.t.Helper()
+	links, err := b.Links(ns, "")
+	b.ok(err)
+	var names []string
+	for _, l := range links {
+		names = append(names, l.Name)
+	}
+	return strings.Join(names, " ")
+}

@@ -116,11 +116,13 @@ func (t *Table) DeleteLink(namespace, name string) error {
 	if err := t.options.Ports.Detach(host.id); err != nil {
 		t.log("host interface "+host.host.spec.Host+" could not be given back as it was", err)
 	}
-	return t.doVolatile(func(tx *Tx) error {
+	// Fails only when the table is closed meanwhile; the device is deleted all the same.
+	_ = t.doVolatile(func(*Tx) error {
 		delete(t.reserved, host.id)
 		t.devices[host.id] = nil
 		return nil
 	})
+	return nil
 }
 
 // SetLink changes a device. What its host interface may refuse is tried first; a move leaves sockets and interface alone.
@@ -231,6 +233,8 @@ func (tx *Tx) changeLink(d *device, c LinkChange) error {
 	if err != nil {
 		return err
 	}
+	// Moves, and what setUp does, are stored and announced as they happen.
+	edited := ns == d.ns && name != d.name || c.MTU != 0 && c.MTU != d.mtu || c.MAC != nil && *c.MAC != d.mac
 	switch {
 	case ns != d.ns:
 		tx.move(d, ns, name)
@@ -254,11 +258,13 @@ func (tx *Tx) changeLink(d *device, c LinkChange) error {
 			tx.addLinkLocal(d)
 		}
 	}
+	if edited {
+		tx.store(d)
+		tx.announceLink(d, false)
+	}
 	if c.Up != nil && *c.Up {
 		tx.setUp(d, true)
 	}
-	tx.store(d)
-	tx.announceLink(d, false)
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"nsrouter/dataplane/counters"
 	"nsrouter/fib"
 )
 
@@ -23,6 +24,7 @@ type namespace struct {
 	lastIndex int
 	rib       *fib.RIB
 	table     *Table
+	retired   counters.Totals // what devices counted here that are no longer here
 }
 
 // install brings the forwarding table up to date for the given prefixes.

@@ -31,6 +31,7 @@ func Open(o Options) (*Table, error) {
 		devices:     make([]*device, 1),
 		reserved:    make(map[DeviceID]*reservation),
 		subscribers: make(map[*Subscription]struct{}),
+		learned:     learnedQueue{wake: make(chan struct{}, 1)},
 	}
 	if o.Store != nil {
 		if err := t.restore(); err != nil {
@@ -106,6 +107,7 @@ func (t *Table) Close() {
 		s.end()
 	}
 	clear(t.subscribers)
+	t.learned.listeners.Store(0)
 }
 
 // restore rebuilds the state from the store, in memory and in the view.
@@ -119,12 +121,34 @@ func (t *Table) restore() error {
 	if len(t.byName) > 0 && (t.byName[InitName] == nil || t.byName[InitName].id != Init) {
 		return fail(Storage, "the stored state cannot be restored: it has no namespace %s", InitName)
 	}
+	if err := t.checkPairs(); err != nil {
+		return err
+	}
 	l.setRoutes()
 	for _, d := range l.up {
 		l.tx.setUp(d, true)
 	}
 	l.tx.ops, l.tx.events, l.tx.hooks = nil, nil, nil
 	l.tx.publish()
+	return nil
+}
+
+// checkPairs refuses a store in which a veth lacks its other end, or a namespace its lo.
+func (t *Table) checkPairs() error {
+	for _, d := range t.devices {
+		if d == nil {
+			continue
+		}
+		peer := t.deviceByID(d.peer)
+		if (d.kind == Veth) != (d.peer != 0) || d.peer != 0 && (peer == nil || peer.peer != d.id || peer == d) {
+			return fail(Storage, "the stored state cannot be restored: device %q in namespace %s lacks its peer", d.name, d.ns.name)
+		}
+	}
+	for name, ns := range t.byName {
+		if lo := ns.byName["lo"]; lo == nil || lo.kind != Loopback {
+			return fail(Storage, "the stored state cannot be restored: namespace %s has no lo", name)
+		}
+	}
 	return nil
 }
 

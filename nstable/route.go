@@ -222,24 +222,32 @@ func (tx *Tx) setRoutes(ns *namespace, p netip.Prefix, old, next []*fib.Route) {
 
 // deleteRoutes removes all routes that match and returns how many.
 func (tx *Tx) deleteRoutes(ns *namespace, match func(*fib.Route) bool) int {
+	n := ns.rib.Len()
+	tx.editRoutes(ns, func(list []*fib.Route) []*fib.Route {
+		if !slices.ContainsFunc(list, match) {
+			return list
+		}
+		return slices.DeleteFunc(slices.Clone(list), match)
+	})
+	return n - ns.rib.Len()
+}
+
+// editRoutes replaces the list of each prefix by what f makes of it: the same list, or a copy with either some routes less or some
+// replaced by others of the same rank and order.
+func (tx *Tx) editRoutes(ns *namespace, f func([]*fib.Route) []*fib.Route) {
 	type change struct {
 		prefix    netip.Prefix
 		old, next []*fib.Route
 	}
 	var changes []change
-	n := 0
 	for p, list := range ns.rib.From(netip.Prefix{}) {
-		if !slices.ContainsFunc(list, match) {
-			continue
+		if next := f(list); !slices.Equal(next, list) {
+			changes = append(changes, change{p, list, next})
 		}
-		next := slices.DeleteFunc(slices.Clone(list), match)
-		n += len(list) - len(next)
-		changes = append(changes, change{p, list, next})
 	}
 	for _, c := range changes {
 		tx.setRoutes(ns, c.prefix, c.old, c.next)
 	}
-	return n
 }
 
 // flushDeviceRoutes removes the routes through a device that match, but the connected ones.

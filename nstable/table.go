@@ -35,6 +35,7 @@ type Table struct {
 	done     chan struct{} // the committer has ended
 	closing  sync.Once
 	view     atomic.Pointer[View]
+	learned  learnedQueue
 
 	// host serialises commands that touch host interfaces, slow as they are. It is taken before mu, and never from Ports.
 	host sync.Mutex

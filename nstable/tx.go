@@ -37,6 +37,7 @@ type Tx struct {
 	rescan      map[*namespace]map[fib.DeviceID]struct{} // the same for all routes of a device
 	retired     []*device                                // their ids are free after the commit
 	retiredNS   []*namespace
+	departures  []departure // devices that left a namespace
 }
 
 // Do runs fn as a transaction: when it fails, or the state cannot be stored, nothing has changed; when Do returns nil, all of it is
@@ -86,12 +87,12 @@ func (t *Table) Bulk(n int, force bool, fn func(tx *Tx, i int) error) (failed []
 // Try runs fn as a part of the transaction: when it fails, what it did is undone, and the transaction may go on.
 func (tx *Tx) Try(fn func() error) error {
 	undo, ops, events, hooks := len(tx.undo), len(tx.ops), len(tx.events), len(tx.hooks)
-	retired, retiredNS := len(tx.retired), len(tx.retiredNS)
+	retired, retiredNS, departures := len(tx.retired), len(tx.retiredNS), len(tx.departures)
 	err := fn()
 	if err != nil {
 		tx.rollback(undo)
 		tx.ops, tx.events, tx.hooks = tx.ops[:ops], tx.events[:events], tx.hooks[:hooks]
-		tx.retired, tx.retiredNS = tx.retired[:retired], tx.retiredNS[:retiredNS]
+		tx.retired, tx.retiredNS, tx.departures = tx.retired[:retired], tx.retiredNS[:retiredNS], tx.departures[:departures]
 	}
 	return err
 }
@@ -146,6 +147,7 @@ func (t *Table) run() {
 			return
 		case r := <-t.requests:
 			group = append(group, r)
+		case <-t.learned.wake: // an empty group announces it
 		}
 	collect:
 		for len(group) < maxGroup {
@@ -207,7 +209,7 @@ func (tx *Tx) publish() {
 	}
 	tx.findTouched()
 	for ns, prefixes := range tx.touched {
-		if t.namespaces[ns.id] == ns {
+		if int(ns.id) < len(t.namespaces) && t.namespaces[ns.id] == ns { // else it was never there: undone
 			published = true
 			ns.install(prefixes)
 		}
@@ -218,6 +220,9 @@ func (tx *Tx) publish() {
 	for _, f := range tx.hooks {
 		f()
 	}
+	for _, l := range tx.departures {
+		l.settle()
+	}
 	for _, d := range tx.retired {
 		if t.reserved[d.id] == nil {
 			t.devices[d.id] = nil
@@ -226,13 +231,21 @@ func (tx *Tx) publish() {
 	for _, ns := range tx.retiredNS {
 		t.namespaces[ns.id] = nil
 	}
-	for i := range tx.events {
+	tx.deliver()
+}
+
+// deliver tells the subscribers what workers said meanwhile, and what the transaction changed.
+func (tx *Tx) deliver() {
+	t := tx.t
+	events, missed := tx.learnedEvents()
+	events = append(events, tx.events...)
+	for i := range events {
 		t.seq++
-		tx.events[i].Seq = t.seq
+		events[i].Seq = t.seq
 	}
-	if len(tx.events) > 0 {
+	if len(events) > 0 || missed > 0 {
 		for s := range t.subscribers {
-			s.put(tx.events)
+			s.put(missed, events)
 		}
 	}
 }

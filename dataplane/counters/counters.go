@@ -70,6 +70,28 @@ func (d *Device) Sum(t *Totals) {
 	}
 }
 
+// Add adds o to t.
+func (t *Totals) Add(o *Totals) { t.each(o, func(a *uint64, b uint64) { *a += b }) }
+
+// Sub takes o from t; Held may wrap round zero and back, as its two sides are counted apart.
+func (t *Totals) Sub(o *Totals) { t.each(o, func(a *uint64, b uint64) { *a -= b }) }
+
+// each calls f for each counter of t with that of o.
+func (t *Totals) each(o *Totals, f func(*uint64, uint64)) {
+	f(&t.RxPackets, o.RxPackets)
+	f(&t.RxBytes, o.RxBytes)
+	f(&t.TxPackets, o.TxPackets)
+	f(&t.TxBytes, o.TxBytes)
+	f(&t.Multicast, o.Multicast)
+	f(&t.Forwarded, o.Forwarded)
+	f(&t.Delivered, o.Delivered)
+	f(&t.Held, o.Held)
+	f(&t.PartialSum, o.PartialSum)
+	for r := range t.Drops {
+		f(&t.Drops[r], o.Drops[r])
+	}
+}
+
 // RxDropped is the sum of all drops of packets that came in.
 func (t *Totals) RxDropped() uint64 {
 	var n uint64

@@ -1,0 +1,83 @@
+package nstable
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"nsrouter/dataplane/neigh"
+)
+
+// learnedQueue takes what workers tell of neighbours to the committer, which announces it in the order of all events.
+type learnedQueue struct {
+	listeners atomic.Int32  // subscriptions: without any, nothing is queued
+	wake      chan struct{} // one token: there is something to take
+
+	mu     sync.Mutex // held for a few instructions only, as workers take it
+	queue  []learnedNeighbor
+	missed uint64 // how many found the queue full
+}
+
+// learnedNeighbor is a neighbour of a device as it was published when the data plane spoke of it.
+type learnedNeighbor struct {
+	device  *Device
+	info    NeighborInfo
+	deleted bool
+}
+
+// AnnounceNeighbor emits an event for a neighbour that the data plane has learned, changed or (deleted) forgotten. Nothing is stored, and
+// nothing waits: workers may call it, also while the table waits for them. mac counts with hasMAC only.
+func (t *Table) AnnounceNeighbor(id DeviceID, addr netip.Addr, mac [6]byte, hasMAC bool, state neigh.State, deleted bool) {
+	q := &t.learned
+	if q.listeners.Load() == 0 {
+		return
+	}
+	d := t.View().Device(id)
+	if d == nil {
+		return
+	}
+	info := NeighborInfo{Device: d.Name, Index: d.Index, Addr: addr, MAC: mac, HasMAC: hasMAC, State: state}
+	q.mu.Lock()
+	if len(q.queue) < subscriptionBuffer {
+		q.queue = append(q.queue, learnedNeighbor{d, info, deleted})
+	} else {
+		q.missed++
+	}
+	q.mu.Unlock()
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (q *learnedQueue) take() (queue []learnedNeighbor, missed uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	queue, missed = q.queue, q.missed
+	q.queue, q.missed = nil, 0
+	return queue, missed
+}
+
+// learnedEvents returns what workers have told, and how much of it was lost. It comes after the calls of the data plane, so that what
+// those flush is in it.
+func (tx *Tx) learnedEvents() (events []Event, missed uint64) {
+	queue, missed := tx.t.learned.take()
+	for _, l := range queue {
+		if tx.mistaken(l.device) {
+			continue
+		}
+		events = append(events, Event{Namespace: l.device.Namespace.Name, Kind: NeighborEvent, Deleted: l.deleted, Neighbor: &l.info})
+	}
+	return events, missed
+}
+
+// mistaken tells a device that arrived in its namespace by this transaction. A worker that speaks of it before the transaction is
+// through may still mean the device where it was before: that must not be told in the new namespace.
+func (tx *Tx) mistaken(public *Device) bool {
+	for _, l := range tx.departures {
+		if l.device.id == public.ID && l.device.neighbors == public.Neighbors {
+			return true
+		}
+	}
+	return false
+}
