@@ -1,0 +1,126 @@
+package poptrie
+
+import (
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const hugePage = 2 << 20 // bytes
+
+// mapping is a range of addresses outside Go's heap. It is reserved whole, and usable as far as it was committed, so that it grows
+// without moving under its readers.
+type mapping struct {
+	mem       []byte // as mapped, for unmapping
+	base      unsafe.Pointer
+	reserved  int // bytes from base, a multiple of hugePage
+	committed int // bytes from base, a multiple of unit
+	unit      int // bytes to grow by
+}
+
+// reserve takes addresses for at least size bytes. huge asks for huge pages.
+func reserve(size int, huge bool) (*mapping, error) {
+	size = (size + hugePage - 1) &^ (hugePage - 1)
+	mem, err := unix.Mmap(-1, 0, size+hugePage, unix.PROT_NONE, unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_NORESERVE)
+	if err != nil {
+		return nil, fmt.Errorf("reserve %d MiB of addresses: %w (a limit of virtual memory, ulimit -v, must allow it)", size>>20, err)
+	}
+	skip := -uintptr(unsafe.Pointer(&mem[0])) & (hugePage - 1)
+	m := &mapping{mem: mem, base: unsafe.Pointer(&mem[skip]), reserved: size, unit: 64 << 10}
+	if huge {
+		m.unit = hugePage
+		// Without huge pages all works, slower.
+		_ = unix.Madvise(mem[skip:int(skip)+size], unix.MADV_HUGEPAGE)
+	}
+	return m, nil
+}
+
+// round is the committed size that size bytes need, at least an eighth more than now if it must grow.
+func (m *mapping) round(size int) int {
+	if size <= m.committed {
+		return m.committed
+	}
+	size = max(size, m.committed+m.committed/8)
+	return min((size+m.unit-1)&^(m.unit-1), m.reserved)
+}
+
+// commit makes the first size bytes usable.
+func (m *mapping) commit(size int) error {
+	if size <= m.committed {
+		return nil
+	}
+	more := unsafe.Slice((*byte)(unsafe.Add(m.base, m.committed)), size-m.committed)
+	if err := unix.Mprotect(more, unix.PROT_READ|unix.PROT_WRITE); err != nil {
+		return fmt.Errorf("commit %d KiB of memory: %w", len(more)>>10, err)
+	}
+	m.committed = size
+	return nil
+}
+
+func (m *mapping) release() {
+	if m != nil && m.mem != nil {
+		_ = unix.Munmap(m.mem) // fails only for a range that was not mapped
+		m.mem = nil
+	}
+}
+
+// slice is the reserved range as elements; those beyond the committed bytes must not be touched.
+func slice[T any](m *mapping) []T {
+	return unsafe.Slice((*T)(m.base), m.reserved/sizeOf[T]())
+}
+
+func sizeOf[T any]() int {
+	var t T
+	return int(unsafe.Sizeof(t))
+}
+
+// buffer is a growing slice of pointer-free elements for one user: on Go's heap while small, then outside of it. It may move when it
+// grows.
+type buffer[T any] struct {
+	mem []T
+	m   *mapping // nil: on the heap
+}
+
+const heapBuffer = 32 << 10 // bytes; above, a buffer is mapped
+
+// reserve makes sure that n elements can be appended.
+func (b *buffer[T]) reserve(n int) error {
+	need := len(b.mem) + n
+	if need <= cap(b.mem) {
+		return nil
+	}
+	size := sizeOf[T]()
+	if need*size <= heapBuffer {
+		mem := make([]T, len(b.mem), max(need, len(b.mem)+len(b.mem)/4))
+		copy(mem, b.mem)
+		b.mem = mem
+		return nil
+	}
+	if b.m == nil || need*size > b.m.reserved {
+		m, err := reserve(max(256<<20, 4*need*size), false)
+		if err != nil {
+			return err
+		}
+		if err := m.commit(m.round(need * size)); err != nil {
+			m.release()
+			return err
+		}
+		mem := slice[T](m)[:len(b.mem)]
+		copy(mem, b.mem)
+		b.m.release()
+		b.m, b.mem = m, mem
+	}
+	if err := b.m.commit(b.m.round(need * size)); err != nil {
+		return err
+	}
+	b.mem = slice[T](b.m)[: len(b.mem) : b.m.committed/size]
+	return nil
+}
+
+func (b *buffer[T]) bytes() int { return cap(b.mem) * sizeOf[T]() }
+
+func (b *buffer[T]) close() {
+	b.m.release()
+	*b = buffer[T]{}
+}

@@ -1,0 +1,163 @@
+package poptrie
+
+import (
+	"fmt"
+	"iter"
+	"net/netip"
+	"sync/atomic"
+)
+
+// apply brings the look-up structure in line with the trie after the change of one prefix; limit is in bytes.
+func (t *Table) apply(u subject, limit int) error {
+	t.budget = limit - t.held()
+	want := formFor(t.trie.size, t.form, t.form.wide || t.trie.wide > 0, t.fixed)
+	if want != t.form || t.store == nil {
+		want.wide = t.trie.wide > 0
+		return t.rebuild(want, limit)
+	}
+	s := t.store
+	if s.inPlace(u) {
+		return nil
+	}
+	s.stage(u)
+	if s.failed {
+		s.undo()
+		t.reclaim()
+		s.stage(u)
+	}
+	if s.failed {
+		s.undo()
+		if !s.worthRebuilding() {
+			return ErrMemory
+		}
+		return t.rebuild(t.form, limit)
+	}
+	t.publish()
+	if s.fragmented() {
+		// A failure leaves a table that is right, and larger than need be.
+		_ = t.rebuild(t.form, limit)
+	}
+	return nil
+}
+
+// worthRebuilding tells whether a store that has no room left would have some if built anew: its memory is of fixed size, or has
+// holes.
+func (s *store) worthRebuilding() bool {
+	if s.maps[0] == nil {
+		return true
+	}
+	const near = 2 * slots * 32 // what one path can take
+	nodes, leaves := &s.nodeSlab, &s.leafSlab
+	return int(nodes.used)+near > len(s.nodes) || int(leaves.used)+near > max(len(s.leaf16), len(s.leaf32)) ||
+		nodes.used-nodes.live > nodes.used/8 || leaves.used-leaves.live > leaves.used/8
+}
+
+// fragmented tells whether most of a large store is free blocks.
+func (s *store) fragmented() bool {
+	const large = 64 << 10
+	hollow := func(b *slab) bool { return b.used > large && b.live < b.used/2 }
+	return s.maps[0] != nil && (hollow(&s.nodeSlab) || hollow(&s.leafSlab))
+}
+
+// publish shows a staged change to the readers.
+func (t *Table) publish() {
+	s := t.store
+	for _, r := range s.change.roots {
+		atomic.StoreUint32(&s.root[r.index], r.entry)
+	}
+	if len(s.change.frees) > 0 {
+		t.retire()
+	}
+	s.clear()
+}
+
+// rebuild makes the look-up structure anew from the trie, in a given form, and swaps it in.
+func (t *Table) rebuild(f form, limit int) error {
+	s, err := t.construct(t.trie, f, limit)
+	if err != nil {
+		return err
+	}
+	t.swap(s, f)
+	return nil
+}
+
+// construct builds a store from a trie.
+func (t *Table) construct(from *trie, f form, limit int) (*store, error) {
+	t.budget = limit - from.bytes()
+	s, err := newStore(f, from.size, &t.budget)
+	if err != nil {
+		return nil, err
+	}
+	s.buildAll(from)
+	if !s.failed {
+		s.seal(f.rootBits > smallBits)
+	}
+	if s.failed || s.maps[0] == nil && s.held() > t.budget {
+		s.close()
+		return nil, ErrMemory
+	}
+	return s, nil
+}
+
+// swap replaces the look-up structure. What is mapped of the old one is unmapped when the readers have left it.
+func (t *Table) swap(s *store, f form) {
+	old := t.store
+	t.form, t.store = f, s
+	t.current.Store(&s.space)
+	if f.rootBits == smallBits {
+		// Nothing is ever changed in it, so that all else of the store can go.
+		small := s.space
+		t.current.Store(&small)
+		t.store = nil
+	}
+	t.retired.forget()
+	if old != nil && old.maps[0] != nil {
+		t.retireStore(old)
+	}
+}
+
+// Load replaces all prefixes by those of a sequence, visible at once. A sequence in the order of [Table.All] is fastest; if a prefix
+// comes twice, the later one counts. If it fails, nothing is changed.
+func (t *Table) Load(seq iter.Seq2[netip.Prefix, ID]) error {
+	next := newTrie(t.family == IPv6)
+	fallback, err := t.collect(next, seq)
+	var s *store
+	f := formFor(next.size, form{}, next.wide > 0, t.fixed)
+	if err == nil {
+		s, err = t.construct(next, f, t.limit)
+	}
+	if err != nil {
+		next.close()
+		return err
+	}
+	t.trie.close()
+	t.trie = next
+	t.swap(s, f)
+	t.fallback.Store(fallback)
+	return nil
+}
+
+// collect fills an empty trie from a sequence, and returns the id of the default route in it.
+func (t *Table) collect(next *trie, seq iter.Seq2[netip.Prefix, ID]) (fallback ID, err error) {
+	a := appender{trie: next}
+	for p, id := range seq {
+		k, n, err := t.key(p)
+		switch {
+		case err != nil:
+			return 0, err
+		case id == 0 || id > maxID:
+			err = fmt.Errorf("id %d: %w", id, ErrID)
+		case n == 0:
+			fallback = id
+		default:
+			err = a.add(k, n, id)
+		}
+		if err == nil && next.bytes() > t.limit {
+			err = ErrMemory
+		}
+		if err != nil {
+			return 0, fmt.Errorf("%v: %w", p, err)
+		}
+	}
+	return fallback, nil
+}
