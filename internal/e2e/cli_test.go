@@ -271,6 +271,9 @@ func TestMonitor(t *testing.T) {
 	w.Eventually(3*time.Second, "events", func() bool {
 		return strings.Contains(m.Output(), "Deleted") && strings.Contains(m.Output(), "10.1.1.1")
 	})
+	a := w.host(1, "red")
+	w.ping(a, "10.0.1.1", 1)
+	w.Eventually(3*time.Second, "a neighbour that was learned", func() bool { return strings.Contains(m.Output(), "10.0.1.2 dev p1 lladdr") })
 	if strings.Contains(m.Output(), "d0") {
 		t.Errorf("init's event in red: %s", m.Output())
 	}
