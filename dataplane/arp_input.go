@@ -11,8 +11,8 @@ import (
 // minFrame is the shortest Ethernet frame without FCS (IEEE 802.3 4.2.3.3), bytes.
 const minFrame = 60
 
-// arpInput answers requests for the router's addresses and learns from what it hears (RFC 826; net/ipv4/arp.c, arp_process). The owner of
-// the device does that, since it writes the device's neighbours.
+// arpInput answers requests for the router's addresses and learns from what it hears (RFC 826; net/ipv4/arp.c,
+// arp_process). The owner of the device does that, since it writes the device's neighbours.
 //
 // Edges: drop.
 func (w *Worker) arpInput(v []uint16) {
@@ -54,8 +54,8 @@ func (w *Worker) arpInput(v []uint16) {
 	}
 }
 
-// learnARP updates a known neighbour from any ARP packet, gratuitous ones included, and makes one for who asks for us. Answers of unknown
-// stations, and senders that are not on this link, are not believed.
+// learnARP updates a known neighbour from any ARP packet, gratuitous ones included, and makes one for who asks for us.
+// Answers of unknown stations, and senders that are not on this link, are not believed.
 func (w *Worker) learnARP(a header.ARP, create, unicast bool) {
 	sender := fib.Addr4(a.SenderIP())
 	e := w.dev.Neighbors.Lookup(sender)
@@ -99,10 +99,7 @@ func (w *Worker) onLink(a fib.Addr) bool {
 }
 
 // consume ends packet i, which was for the router itself.
-func (w *Worker) consume(i uint16) {
-	w.slot.Delivered.Add(1)
-	w.cache.Put(w.packets[i].Addr)
-}
+func (w *Worker) consume(i uint16) { w.end(&w.packets[i]) }
 
 // sendARPRequest asks for target on a device: to everyone, or to the given MAC if it is not zero.
 func (w *Worker) sendARPRequest(out *nstable.Device, target uint32, to uint64) {

@@ -13,14 +13,14 @@ import (
 	"nsrouter/nstable"
 )
 
-// loopPort receives the same frames for ever, as fast as it is asked: what it transmits it receives again, with the header made new.
+// loopPort receives the same frames for ever, as fast as it is asked: what it transmits it receives again, with the
+// header made new.
 type loopPort struct {
 	template []byte
 	dsts     []uint32 // IPv4 destinations in turn; nil: IPv6, or the template's
 	next     int
 	free     []uint64
 	mem      []byte
-	fresh    []frame.Desc
 }
 
 func (l *loopPort) Receive(d []frame.Desc) int {
@@ -96,7 +96,8 @@ func benchmarkPipeline(b *testing.B, template []byte, dsts []uint32, prepare fun
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/packet")
 }
 
-// BenchmarkPipeline is the whole path of a packet without a kernel, on one core: receive, checks, look-up, rewrite, transmit. 64-byte frames.
+// BenchmarkPipeline is the whole path of a packet without a kernel, on one core: receive, checks, look-up, rewrite,
+// transmit. 64-byte frames.
 func BenchmarkPipeline(b *testing.B) {
 	b.Run("ip4/route=1", func(b *testing.B) {
 		benchmarkPipeline(b, udp4(b, p1, ip4("10.0.1.2", "10.0.2.2", 64), 22), nil, nil)

@@ -2,8 +2,8 @@ package dataplane
 
 import "time"
 
-// A namespace's budget for what the router sends of its own (RFC 1812 4.3.2.8, RFC 4443 2.4(f)): so many a second, and as many at once. Each
-// worker has its share of nothing but its own: the limit holds per worker.
+// A namespace's budget for what the router sends of its own (RFC 1812 4.3.2.8, RFC 4443 2.4(f)): so many a second, and
+// as many at once. Each worker has its share of nothing but its own: the limit holds per worker.
 const (
 	errorRate  = 1000
 	answerRate = 100_000
@@ -17,7 +17,10 @@ const (
 	purses
 )
 
-var purseRates = [purses]int64{errorPurse: errorRate, answerPurse: answerRate} //nolint:gochecknoglobals // a constant table
+var purseRates = [purses]int64{
+	errorPurse:  errorRate,
+	answerPurse: answerRate,
+} //nolint:gochecknoglobals // a constant table
 
 // budget is the token buckets of one namespace at one worker: the time up to which tokens are used (GCRA), nanoseconds.
 type budget [purses]int64

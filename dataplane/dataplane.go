@@ -23,8 +23,8 @@ type Options struct {
 	Pool *frame.Pool
 	// View returns the present view; asked once a round by each worker.
 	View func() *nstable.View
-	// NeighborChanged is told of every dynamic change of a neighbour, by the worker that made it: it must not block. gone says that the
-	// entry was removed. May be nil.
+	// NeighborChanged is told of every dynamic change of a neighbour, by the worker that made it: it must not block.
+	// gone says that the entry was removed. May be nil.
 	NeighborChanged func(dev nstable.DeviceID, e *neigh.Entry, gone bool)
 }
 
@@ -66,7 +66,12 @@ func New(o Options) (*Dataplane, error) {
 		if err := <-started; err != nil {
 			d.workers = d.workers[:i]
 			d.Close()
-			return nil, fmt.Errorf("worker %d: pin to CPU %d: %w (--cpus names CPUs that this process may use)", i, w.cpu, err)
+			return nil, fmt.Errorf(
+				"worker %d: pin to CPU %d: %w (--cpus names CPUs that this process may use)",
+				i,
+				w.cpu,
+				err,
+			)
 		}
 	}
 	return d, nil
@@ -99,8 +104,8 @@ func (d *Dataplane) Close() {
 // Workers is the number of workers.
 func (d *Dataplane) Workers() int { return len(d.workers) }
 
-// AddPort gives the queues of a device to the workers: queue q to worker (dev+q) mod workers, so that devices with a queue each spread. From
-// its return on, packets are received and transmitted.
+// AddPort gives the queues of a device to the workers: queue q to worker (dev+q) mod workers, so that devices with a
+// queue each spread. From its return on, packets are received and transmitted.
 func (d *Dataplane) AddPort(dev nstable.DeviceID, queues []Port) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -123,8 +128,8 @@ func (d *Dataplane) queueOwner(dev nstable.DeviceID, queue int) *Worker {
 	return d.workers[(int(dev)+queue)%len(d.workers)]
 }
 
-// RemovePort takes a device's queues from the workers, has closed close their sockets, and frees the frames that were left in them. When it
-// returns, no worker uses the queues.
+// RemovePort takes a device's queues from the workers, has closed close their sockets, and frees the frames that were
+// left in them. When it returns, no worker uses the queues.
 func (d *Dataplane) RemovePort(dev nstable.DeviceID, closed func() error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -133,7 +138,8 @@ func (d *Dataplane) RemovePort(dev nstable.DeviceID, closed func() error) error 
 	for _, w := range d.workers {
 		w.call(func(w *Worker) { w.removePort(dev) })
 	}
-	// Packets that were handed over before the last worker had let go have been met by now, or are in rings: one more round drops them.
+	// Packets that were handed over before the last worker had let go have been met by now, or are in rings: one more
+	// round drops them.
 	d.Quiesce()
 	err := closed()
 	for q, p := range bound {
@@ -195,7 +201,8 @@ func (w *Worker) release() {
 	w.cache.Publish()
 }
 
-// Quiesce returns when every worker has finished the round that it was in, and what was in flight between them at the call.
+// Quiesce returns when every worker has finished the round that it was in, and what was in flight between them at the
+// call.
 func (d *Dataplane) Quiesce() {
 	// A packet handed over by one worker in the first of these rounds is met by the other in the second.
 	for range 2 {

@@ -5,8 +5,8 @@ import (
 	"nsrouter/dataplane/header"
 )
 
-// ethernetInput counts what a device received and sorts it by EtherType. Frames for another station end here (a device in promiscuous
-// mode hears them), and so does all that comes in while the device is down.
+// ethernetInput counts what a device received and sorts it by EtherType. Frames for another station end here (a device
+// in promiscuous mode hears them), and so does all that comes in while the device is down.
 //
 // Edges: arp-input, ip4-input, ip6-input, drop.
 func (w *Worker) ethernetInput(v []uint16) {

@@ -36,7 +36,14 @@ func (r *rig) one(dev nstable.DeviceID) gopacket.Packet {
 	r.Helper()
 	sent := r.ports[dev].take()
 	if len(sent) != 1 {
-		r.Fatalf("device %d sent %d packets, want 1; drops p1 %v p2 %v p3 %v", dev, len(sent), r.drops(p1), r.drops(p2), r.drops(p3))
+		r.Fatalf(
+			"device %d sent %d packets, want 1; drops p1 %v p2 %v p3 %v",
+			dev,
+			len(sent),
+			r.drops(p1),
+			r.drops(p2),
+			r.drops(p3),
+		)
 	}
 	return decode(r, sent[0])
 }
@@ -241,7 +248,10 @@ func TestNoErrorAboutErrors(t *testing.T) {
 	ip := ip4("10.0.1.2", "203.0.113.1", 64)
 	ip.Protocol = layers.IPProtocolICMPv4
 	unreachable := &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(3, 1)}
-	r.inject(p1, packet(t, ethernetTo(p1, layers.EthernetTypeIPv4), ip, unreachable, gopacket.Payload(make([]byte, 28))))
+	r.inject(
+		p1,
+		packet(t, ethernetTo(p1, layers.EthernetTypeIPv4), ip, unreachable, gopacket.Payload(make([]byte, 28))),
+	)
 	later := ip4("10.0.1.2", "203.0.113.1", 64)
 	later.FragOffset = 8
 	r.inject(p1, udp4(t, p1, later, 64))
@@ -288,7 +298,8 @@ func TestEcho(t *testing.T) {
 		p := r.one(p1)
 		m := layer[*layers.ICMPv4](t, p, layers.LayerTypeICMPv4)
 		got := layer[*layers.IPv4](t, p, layers.LayerTypeIPv4)
-		if m.TypeCode != 0 || m.Id != 7 || m.Seq != 9 || string(m.Payload) != "nsrouter" || got.SrcIP.String() != dst || got.TTL != 64 {
+		if m.TypeCode != 0 || m.Id != 7 || m.Seq != 9 || string(m.Payload) != "nsrouter" || got.SrcIP.String() != dst ||
+			got.TTL != 64 {
 			t.Errorf("%v", p)
 		}
 		if header.Fold(header.Sum(0, p.Data()[34:])) != 0xffff || !header.IPv4(p.Data()[14:]).ChecksumOK() {
@@ -309,7 +320,13 @@ func TestEcho6(t *testing.T) {
 		ip.NextHeader = layers.IPProtocolICMPv6
 		echo := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(128, 0)}
 		_ = echo.SetNetworkLayerForChecksum(ip)
-		b := packet(t, ethernetTo(p1, layers.EthernetTypeIPv6), ip, echo, &layers.ICMPv6Echo{Identifier: 7, SeqNumber: 9})
+		b := packet(
+			t,
+			ethernetTo(p1, layers.EthernetTypeIPv6),
+			ip,
+			echo,
+			&layers.ICMPv6Echo{Identifier: 7, SeqNumber: 9},
+		)
 		if c[1] == "ff02::1" {
 			copy(b, []byte{0x33, 0x33, 0, 0, 0, 1})
 		}
@@ -342,7 +359,8 @@ func TestNamespaces(t *testing.T) {
 	r.conserved()
 }
 
-// TestVeth: a packet passes the pair into the other namespace with ARP on the way, and one that never gets anywhere is stopped.
+// TestVeth: a packet passes the pair into the other namespace with ARP on the way, and one that never gets anywhere is
+// stopped.
 func TestVeth(t *testing.T) {
 	r := newRig(t)
 	via := func(a string) fib.Addr { return fib.AddrOf(netip.MustParseAddr(a)) }

@@ -3,7 +3,8 @@ package dataplane
 // NodeID names a node of the graph.
 type NodeID uint8
 
-// Nodes, in the order in which a round visits them: every edge leads down this list, so that one pass empties the graph.
+// Nodes, in the order in which a round visits them: every edge leads down this list, so that one pass empties the
+// graph.
 const (
 	ethernetInput NodeID = iota
 	arpInput
@@ -26,7 +27,8 @@ const (
 	numNodes
 )
 
-// node is one step of the way of a packet: a function over a batch that puts each packet of it on exactly one edge, or ends it.
+// node is one step of the way of a packet: a function over a batch that puts each packet of it on exactly one edge, or
+// ends it.
 type node struct {
 	id    NodeID
 	name  string
@@ -58,8 +60,8 @@ type node struct {
 //	                     |
 //	                 transmit                       queue, hand-over to another worker, veth crossing
 //
-// and from everywhere: drop, which counts the reason at the device that the packet came in by. transmit and resolve count what they cannot
-// queue themselves, since packets reach them from outside the graph too.
+// and from everywhere: drop, which counts the reason at the device that the packet came in by. transmit and resolve
+// count what they cannot queue themselves, since packets reach them from outside the graph too.
 func newGraph() [numNodes]node {
 	return [numNodes]node{
 		{ethernetInput, "ethernet-input", (*Worker).ethernetInput, []NodeID{arpInput, ip4Input, ip6Input, drop}},
@@ -83,8 +85,8 @@ func newGraph() [numNodes]node {
 	}
 }
 
-// runGraph takes the packets of the entry node through the graph. The worker's context (device, namespace, snapshot) is that of the
-// device they came in by, and the vectors of all nodes are empty before and after.
+// runGraph takes the packets of the entry node through the graph. The worker's context (device, namespace, snapshot) is
+// that of the device they came in by, and the vectors of all nodes are empty before and after.
 func (w *Worker) runGraph() {
 	for id := range w.graph {
 		if v := &w.vectors[id]; v.n > 0 {

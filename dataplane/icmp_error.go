@@ -16,8 +16,8 @@ const (
 	precedence = 0xc0
 )
 
-// icmp4Error counts a packet as dropped and, where RFC 1812 4.3.2.7 allows it, turns it into the error about itself, in its own frame: the
-// quoted packet stays where it is, and new headers go in front.
+// icmp4Error counts a packet as dropped and, where RFC 1812 4.3.2.7 allows it, turns it into the error about itself, in
+// its own frame: the quoted packet stays where it is, and new headers go in front.
 //
 // Edges: ip4-output, drop.
 func (w *Worker) icmp4Error(v []uint16) {
@@ -61,8 +61,8 @@ func (w *Worker) icmp4Error(v []uint16) {
 	}
 }
 
-// mayError4 is RFC 1812 4.3.2.7: no error about an ICMP error, a later fragment, a broadcast or multicast on either layer, or a source
-// that is not one host. ip4-input has refused bad headers, sources and destinations already.
+// mayError4 is RFC 1812 4.3.2.7: no error about an ICMP error, a later fragment, a broadcast or multicast on either
+// layer, or a source that is not one host. ip4-input has refused bad headers, sources and destinations already.
 func mayError4(p *Packet, h header.IPv4) bool {
 	if p.Flags&(Own|Group) != 0 || h.FragmentOffset() != 0 {
 		return false
@@ -114,8 +114,8 @@ func (w *Worker) icmp6Error(v []uint16) {
 	}
 }
 
-// mayError6 is RFC 4443 2.4(e): no error about an ICMPv6 error or redirect, a multicast on either layer (but for "too big"), or a source that is
-// not one host.
+// mayError6 is RFC 4443 2.4(e): no error about an ICMPv6 error or redirect, a multicast on either layer (but for "too
+// big"), or a source that is not one host.
 func mayError6(p *Packet, h header.IPv6) bool {
 	src := addr6(h.Source())
 	if p.Flags&Own != 0 || src == (fib.Addr{}) || isMulticast6(src) {

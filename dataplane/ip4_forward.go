@@ -55,8 +55,9 @@ type adjacency struct {
 	reason reason
 }
 
-// egress makes adj the egress of hop: its device, if that may be used from this namespace, and the MTU. False, with adj.reason, if not.
-// The check of the namespace is what keeps a packet inside while a device moves: routes may be a moment older than the device.
+// egress makes adj the egress of hop: its device, if that may be used from this namespace, and the MTU. False, with
+// adj.reason, if not. The check of the namespace is what keeps a packet inside while a device moves: routes may be a
+// moment older than the device.
 func (w *Worker) egress(adj *adjacency, hop *fib.NextHop) bool {
 	if adj.hop == hop {
 		return adj.dev != nil
@@ -81,8 +82,8 @@ func (w *Worker) egress(adj *adjacency, hop *fib.NextHop) bool {
 	return false
 }
 
-// sendVia writes the link-layer addresses for the neighbour via on out and passes packet i on to transmit; to resolve where the
-// neighbour's address is not known.
+// sendVia writes the link-layer addresses for the neighbour via on out and passes packet i on to transmit; to resolve
+// where the neighbour's address is not known.
 func (w *Worker) sendVia(i uint16, p *Packet, out *nstable.Device, via fib.Addr) {
 	p.Out, p.Via = out.ID, via
 	if n := out.Neighbors.Lookup(via); n != nil {

@@ -43,7 +43,8 @@ func (w *Worker) ip4Input(v []uint16) {
 		dst := h.Destination()
 		switch {
 		case dst>>28 == 0xe, dst == 1<<32-1, dst>>24 == 127, dst == 0:
-			// Multicast, limited broadcast, loopback and "this host" stay on their link or host (RFC 1812 5.3.5, 5.3.7).
+			// Multicast, limited broadcast, loopback and "this host" stay on their link or host (RFC 1812 5.3.5,
+			// 5.3.7).
 			w.toDrop(i, counters.IP4Multicast)
 		case p.Flags&Group != 0:
 			w.toDrop(i, counters.LinkLayerBroadcast)
@@ -55,8 +56,8 @@ func (w *Worker) ip4Input(v []uint16) {
 	}
 }
 
-// bad4Source tells the source addresses that Linux refuses to forward (net/ipv4/route.c, ip_route_input_slow): multicast, limited broadcast,
-// loopback, and the unspecified address.
+// bad4Source tells the source addresses that Linux refuses to forward (net/ipv4/route.c, ip_route_input_slow):
+// multicast, limited broadcast, loopback, and the unspecified address.
 func bad4Source(a uint32) bool {
 	return a>>28 == 0xe || a == 1<<32-1 || a>>24 == 127 || a == 0
 }
@@ -81,8 +82,9 @@ func hasSourceRoute(o []byte) bool {
 	return false
 }
 
-// samplePartialSum4 looks at one TCP or UDP packet of the batch: is its checksum only the sum over the pseudo-header? Then the sender left
-// the rest to hardware that a veth does not have: "ping works and TCP does not" (DESIGN.md; ethtool -K PEER tx off).
+// samplePartialSum4 looks at one TCP or UDP packet of the batch: is its checksum only the sum over the pseudo-header?
+// Then the sender left the rest to hardware that a veth does not have: "ping works and TCP does not" (DESIGN.md;
+// ethtool -K PEER tx off).
 func (w *Worker) samplePartialSum4(i uint16) {
 	h := header.IPv4(w.network(&w.packets[i]))
 	if len(h) < header.IPv4MinLen+8 || h[0] != 0x45 || h.TotalLen() > len(h) || h.IsFragment() {

@@ -7,8 +7,8 @@ import (
 	"nsrouter/nstable"
 )
 
-// ip6Input checks the fixed header (RFC 8200 3), addresses that are never forwarded, and the scopes of RFC 4291: what is for this link alone
-// is for the router itself or for nobody.
+// ip6Input checks the fixed header (RFC 8200 3), addresses that are never forwarded, and the scopes of RFC 4291: what
+// is for this link alone is for the router itself or for nobody.
 //
 // Edges: ip6-lookup, ip6-local, icmp6-error, drop.
 func (w *Worker) ip6Input(v []uint16) {
@@ -74,8 +74,8 @@ func solicitedNode(a fib.Addr) fib.Addr {
 	return fib.Addr{Hi: solicited.Hi, Lo: solicited.Lo | a.Lo&0xffffff}
 }
 
-// listens6 tells whether the router is in a multicast group on the receiving device: all nodes, all routers, and the solicited-node groups of the
-// device's addresses.
+// listens6 tells whether the router is in a multicast group on the receiving device: all nodes, all routers, and the
+// solicited-node groups of the device's addresses.
 func (w *Worker) listens6(group fib.Addr) bool {
 	if group == allNodes || group == allRouter {
 		return true

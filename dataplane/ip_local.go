@@ -23,7 +23,13 @@ func (w *Worker) ip4Local(v []uint16) {
 		case header.ProtoICMP:
 			w.icmp4Local(i, p, h)
 		case header.ProtoUDP:
-			w.udpLocal(i, icmp4Error, header.ICMPPortUnreachable, h[h.HeaderLen():], header.PseudoSum4(h, h.TotalLen()-h.HeaderLen()))
+			w.udpLocal(
+				i,
+				icmp4Error,
+				header.ICMPPortUnreachable,
+				h[h.HeaderLen():],
+				header.PseudoSum4(h, h.TotalLen()-h.HeaderLen()),
+			)
 		case header.ProtoTCP:
 			w.toDrop(i, counters.NoListener)
 		default:
@@ -43,8 +49,8 @@ func (w *Worker) udpLocal(i uint16, next NodeID, code uint8, datagram []byte, ps
 	w.toError(next, i, counters.NoListener, code)
 }
 
-// icmp4Local turns an echo request into its reply, in place (RFC 792, RFC 1812 4.3.3.6), and takes in silence what else there is: nobody
-// waits for it.
+// icmp4Local turns an echo request into its reply, in place (RFC 792, RFC 1812 4.3.3.6), and takes in silence what else
+// there is: nobody waits for it.
 func (w *Worker) icmp4Local(i uint16, p *Packet, h header.IPv4) {
 	hl := h.HeaderLen()
 	m := header.ICMP(h[hl:])
@@ -66,7 +72,7 @@ func (w *Worker) icmp4Local(i uint16, p *Packet, h header.IPv4) {
 	src, dst := h.Source(), h.Destination()
 	tos := h.TOS()
 	// Options are not sent back: the reply's header is a plain one, moved up to the message.
-	reply := header.IPv4(h[hl-header.IPv4MinLen:])
+	reply := h[hl-header.IPv4MinLen:]
 	w.ipID++
 	header.SetIPv4(reply, tos, header.IPv4MinLen+len(m), w.ipID, ownTTL, header.ProtoICMP, dst, src)
 	moved := uint64(hl - header.IPv4MinLen)
@@ -92,7 +98,13 @@ func (w *Worker) ip6Local(v []uint16) {
 			w.icmp6Local(i, p, h, offset)
 		case protocol == header.ProtoUDP && !isMulticast6(addr6(h.Destination())):
 			datagram := h[offset:]
-			w.udpLocal(i, icmp6Error, header.ICMPv6PortUnreachable, datagram, header.PseudoSum6(h, protocol, len(datagram)))
+			w.udpLocal(
+				i,
+				icmp6Error,
+				header.ICMPv6PortUnreachable,
+				datagram,
+				header.PseudoSum6(h, protocol, len(datagram)),
+			)
 		case protocol == header.ProtoTCP || protocol == header.ProtoUDP || protocol == header.ProtoNone:
 			w.toDrop(i, counters.NoListener)
 		default:
@@ -104,7 +116,8 @@ func (w *Worker) ip6Local(v []uint16) {
 
 func (w *Worker) icmp6Local(i uint16, p *Packet, h header.IPv6, offset int) {
 	m := header.ICMP(h[offset : header.IPv6HeaderLen+h.PayloadLen()])
-	if len(m) < header.ICMPLen || header.Fold(header.Sum(header.PseudoSum6(h, header.ProtoICMPv6, len(m)), m)) != 0xffff {
+	if len(m) < header.ICMPLen ||
+		header.Fold(header.Sum(header.PseudoSum6(h, header.ProtoICMPv6, len(m)), m)) != 0xffff {
 		w.toDrop(i, counters.BadICMP)
 		return
 	}

@@ -6,7 +6,8 @@ import (
 	"nsrouter/fib"
 )
 
-// ip4Output routes the router's own packets: chooses their source address by the device they leave by, and completes the header.
+// ip4Output routes the router's own packets: chooses their source address by the device they leave by, and completes
+// the header.
 //
 // Edges: transmit, resolve, drop.
 func (w *Worker) ip4Output(v []uint16) {
@@ -45,8 +46,8 @@ func (w *Worker) ip4Output(v []uint16) {
 	}
 }
 
-// ip6Output is ip4Output for IPv6. All own packets that come here are ICMPv6; to a link-local destination they leave by the device that the
-// cause came in by.
+// ip6Output is ip4Output for IPv6. All own packets that come here are ICMPv6; to a link-local destination they leave by
+// the device that the cause came in by.
 //
 // Edges: transmit, resolve, drop.
 func (w *Worker) ip6Output(v []uint16) {
@@ -73,7 +74,8 @@ func (w *Worker) ip6Output(v []uint16) {
 			}
 		}
 		if p.Flags&WantSource != 0 {
-			// The address of the device that the cause came in by helps most in diagnosing (RFC 4443 2.2); Linux does the same.
+			// The address of the device that the cause came in by helps most in diagnosing (RFC 4443 2.2); Linux does
+			// the same.
 			source, ok := w.source6(w.dev, dst)
 			if !ok {
 				w.toDrop(i, counters.NoRoute)

@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// mailbox brings the control plane's requests to a worker, which runs them between two rounds: there no packet is in the graph, and all
-// of the worker's state may be touched. The worker takes the lock only when something is there.
+// mailbox brings the control plane's requests to a worker, which runs them between two rounds: there no packet is in
+// the graph, and all of the worker's state may be touched. The worker takes the lock only when something is there.
 type mailbox struct {
 	flag atomic.Bool
 	mu   sync.Mutex

@@ -8,8 +8,8 @@ import (
 	"nsrouter/nstable"
 )
 
-// ndInput answers neighbour solicitations and learns from solicitations and advertisements (RFC 4861 7.1, 7.2). ip6-local has verified the
-// checksum. The owner of the device does that, since it writes the device's neighbours.
+// ndInput answers neighbour solicitations and learns from solicitations and advertisements (RFC 4861 7.1, 7.2).
+// ip6-local has verified the checksum. The owner of the device does that, since it writes the device's neighbours.
 //
 // Edges: drop.
 func (w *Worker) ndInput(v []uint16) {
@@ -22,32 +22,30 @@ func (w *Worker) ndInput(v []uint16) {
 		h := header.IPv6(w.network(p))
 		n := header.ND(h.Payload())
 		// RFC 4861 7.1: from this link (hop limit 255), code 0, whole, and for a unicast target.
-		if h.NextHeader() != header.ProtoICMPv6 || h.HopLimit() != 255 || header.ICMP(n).Code() != 0 || len(n) < header.NDLen ||
+		if h.NextHeader() != header.ProtoICMPv6 || h.HopLimit() != 255 || header.ICMP(n).Code() != 0 ||
+			len(n) < header.NDLen ||
 			isMulticast6(addr6(n.Target())) {
 			w.toDrop(i, counters.BadICMP)
 			continue
 		}
-		good := false
-		if header.ICMP(n).Type() == header.ICMPv6NeighborSolicit {
-			good = w.solicitation(p, h, n)
-		} else {
-			good = w.advertisement(h, n) && w.end(p)
-		}
-		if !good {
+		switch solicit := header.ICMP(n).Type() == header.ICMPv6NeighborSolicit; {
+		case solicit && w.solicitation(p, h, n): // which has spent the packet
+		case !solicit && w.advertisement(h, n):
+			w.end(p)
+		default:
 			w.toDrop(i, counters.BadICMP)
 		}
 	}
 }
 
 // end frees a packet that was for the router itself.
-func (w *Worker) end(p *Packet) bool {
+func (w *Worker) end(p *Packet) {
 	w.slot.Delivered.Add(1)
 	w.cache.Put(p.Addr)
-	return true
 }
 
-// solicitation learns the sender and answers where the target is ours (RFC 4861 7.2.3, 7.2.4). False where the message is invalid; else
-// the packet is spent.
+// solicitation learns the sender and answers where the target is ours (RFC 4861 7.2.3, 7.2.4). False where the message
+// is invalid; else the packet is spent.
 func (w *Worker) solicitation(p *Packet, h header.IPv6, n header.ND) bool {
 	src, target := addr6(h.Source()), addr6(n.Target())
 	mac, found, ok := n.LinkLayer(header.NDSourceLinkLayer)
@@ -56,7 +54,8 @@ func (w *Worker) solicitation(p *Packet, h header.IPv6, n header.ND) bool {
 		return false
 	}
 	if !hasAddr(w.dev, target) {
-		return w.end(p)
+		w.end(p)
+		return true
 	}
 	if !found {
 		mac = w.ethernet(p).Source()
@@ -185,7 +184,8 @@ func (w *Worker) newND(p *Packet, out *nstable.Device, source, destination fib.A
 
 func (w *Worker) finishND(p *Packet) { setICMPv6Checksum(header.IPv6(w.network(p))) }
 
-// setICMPv6Checksum computes the checksum of the ICMPv6 message behind a fixed header without extensions (RFC 4443 2.3).
+// setICMPv6Checksum computes the checksum of the ICMPv6 message behind a fixed header without extensions (RFC 4443
+// 2.3).
 func setICMPv6Checksum(h header.IPv6) {
 	m := header.ICMP(h.Payload())
 	m.SetChecksum(0)

@@ -90,10 +90,12 @@ func TestSilentNeighbor(t *testing.T) {
 	}
 	for _, b := range sent {
 		p := decode(t, b)
-		if m, ok := p.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4); ok && m.TypeCode != layers.CreateICMPv4TypeCode(3, 1) {
+		if m, ok := p.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4); ok &&
+			m.TypeCode != layers.CreateICMPv4TypeCode(3, 1) {
 			t.Errorf("%v", m.TypeCode)
 		}
-		if m, ok := p.Layer(layers.LayerTypeICMPv6).(*layers.ICMPv6); ok && m.TypeCode != layers.CreateICMPv6TypeCode(1, 3) {
+		if m, ok := p.Layer(layers.LayerTypeICMPv6).(*layers.ICMPv6); ok &&
+			m.TypeCode != layers.CreateICMPv6TypeCode(1, 3) {
 			t.Errorf("%v", m.TypeCode)
 		}
 	}
@@ -115,7 +117,8 @@ func TestAnswersARP(t *testing.T) {
 	r.inject(p1, arp(t, p1, header.ARPRequest, 0x020000000777, "10.0.1.7", "10.0.1.1"))
 	r.step()
 	a := layer[*layers.ARP](t, r.one(p1), layers.LayerTypeARP)
-	if a.Operation != 2 || string(a.SourceHwAddress) != "\x02\x00\x00\x00\x00\x01" || string(a.DstHwAddress) != "\x02\x00\x00\x00\x07\x77" {
+	if a.Operation != 2 || string(a.SourceHwAddress) != "\x02\x00\x00\x00\x00\x01" ||
+		string(a.DstHwAddress) != "\x02\x00\x00\x00\x07\x77" {
 		t.Errorf("answered %+v", a)
 	}
 	if e := r.neighbor(p1, "10.0.1.7"); e == nil || e.State() != neigh.Stale {
@@ -229,7 +232,8 @@ func TestAnswersND(t *testing.T) {
 			ip := layer[*layers.IPv6](t, p, layers.LayerTypeIPv6)
 			na := layer[*layers.ICMPv6NeighborAdvertisement](t, p, layers.LayerTypeICMPv6NeighborAdvertisement)
 			if ip.DstIP.String() != c.to || ip.HopLimit != 255 || na.Flags != c.flags || na.TargetAddress.String() != c.target ||
-				ip.SrcIP.String() != c.target || string(na.Options[0].Data) != "\x02\x00\x00\x00\x00\x01" {
+				ip.SrcIP.String() != c.target ||
+				string(na.Options[0].Data) != "\x02\x00\x00\x00\x00\x01" {
 				t.Errorf("%v %+v", ip, na)
 			}
 			h := header.IPv6(p.Data()[14:])
@@ -251,7 +255,8 @@ func TestResolve6(t *testing.T) {
 	p := r.one(p2)
 	ip := layer[*layers.IPv6](t, p, layers.LayerTypeIPv6)
 	ns := layer[*layers.ICMPv6NeighborSolicitation](t, p, layers.LayerTypeICMPv6NeighborSolicitation)
-	if ip.DstIP.String() != "ff02::1:ff00:9" || ip.SrcIP.String() != "fe80::2" || ns.TargetAddress.String() != "2001:db8:2::9" ||
+	if ip.DstIP.String() != "ff02::1:ff00:9" || ip.SrcIP.String() != "fe80::2" ||
+		ns.TargetAddress.String() != "2001:db8:2::9" ||
 		layer[*layers.Ethernet](t, p, layers.LayerTypeEthernet).DstMAC.String() != "33:33:ff:00:00:09" {
 		t.Errorf("asked %v %v", ip, ns)
 	}
@@ -260,8 +265,11 @@ func TestResolve6(t *testing.T) {
 	m := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(136, 0)}
 	_ = m.SetNetworkLayerForChecksum(answer)
 	mac := header.MACBytes(0x020000000909)
-	na := &layers.ICMPv6NeighborAdvertisement{Flags: 0x60, TargetAddress: netip.MustParseAddr("2001:db8:2::9").AsSlice(),
-		Options: layers.ICMPv6Options{{Type: layers.ICMPv6OptTargetAddress, Data: mac[:]}}}
+	na := &layers.ICMPv6NeighborAdvertisement{
+		Flags:         0x60,
+		TargetAddress: netip.MustParseAddr("2001:db8:2::9").AsSlice(),
+		Options:       layers.ICMPv6Options{{Type: layers.ICMPv6OptTargetAddress, Data: mac[:]}},
+	}
 	r.inject(p2, packet(t, ethernetTo(p2, layers.EthernetTypeIPv6), answer, m, na))
 	r.step()
 	if d := layer[*layers.Ethernet](t, r.one(p2), layers.LayerTypeEthernet).DstMAC.String(); d != "02:00:00:00:09:09" {

@@ -6,8 +6,8 @@ import (
 	"nsrouter/nstable"
 )
 
-// Packet is one packet in the pipeline: where its bytes are and what the nodes have found out about it. Offsets are within the frame
-// area, lengths in bytes. The worker that holds a Packet owns its frame.
+// Packet is one packet in the pipeline: where its bytes are and what the nodes have found out about it. Offsets are
+// within the frame area, lengths in bytes. The worker that holds a Packet owns its frame.
 type Packet struct {
 	Addr uint64 // offset of the Ethernet header
 	Via  fib.Addr
@@ -34,11 +34,13 @@ const (
 	Own Flags = 1 << iota
 	// Group marks one that came as a link-layer multicast or broadcast.
 	Group
-	// WantSource marks an own packet whose IP source address (and checksum) is still to be chosen, by the device it leaves by.
+	// WantSource marks an own packet whose IP source address (and checksum) is still to be chosen, by the device it
+	// leaves by.
 	WantSource
 )
 
-// vectorSize is how many packets a worker has in its graph at once: what it receives in a batch. 64 balances the cost of a batch against the cache.
+// vectorSize is how many packets a worker has in its graph at once: what it receives in a batch. 64 balances the cost
+// of a batch against the cache.
 const vectorSize = 64
 
 // vector is a list of packets, as indices into Worker.packets.

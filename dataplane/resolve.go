@@ -22,7 +22,8 @@ const (
 	ageingInterval = int64(time.Second)
 )
 
-// neighborKeeper is what a worker remembers about the neighbours of the devices it owns that it is asking at the moment.
+// neighborKeeper is what a worker remembers about the neighbours of the devices it owns that it is asking at the
+// moment.
 type neighborKeeper struct {
 	asked      map[*neigh.Entry]*question
 	spare      []*question
@@ -67,8 +68,8 @@ func (k *neighborKeeper) close(e *neigh.Entry, q *question) {
 	k.spare = append(k.spare, q)
 }
 
-// resolve holds packets for neighbours whose address on the link is not known, and asks for it. Only the owner of the device does that;
-// other workers hand their packets over.
+// resolve holds packets for neighbours whose address on the link is not known, and asks for it. Only the owner of the
+// device does that; other workers hand their packets over.
 //
 // Edges: transmit, drop.
 func (w *Worker) resolve(v []uint16) {
@@ -236,7 +237,8 @@ func (w *Worker) giveUp(e *neigh.Entry, q *question, dev *nstable.Device) {
 	}
 }
 
-// age lets confirmations grow old (RFC 4861 7.3.3): a stale neighbour in use is asked again, one that nobody uses goes when there are many.
+// age lets confirmations grow old (RFC 4861 7.3.3): a stale neighbour in use is asked again, one that nobody uses goes
+// when there are many.
 func (w *Worker) age(d *nstable.Device) {
 	d.Neighbors.All(func(e *neigh.Entry) bool {
 		idle := w.now - e.Changed.Load()
@@ -271,8 +273,8 @@ func (w *Worker) remove(d *nstable.Device, e *neigh.Entry) {
 	w.neighbors.changed(d.ID, e, true)
 }
 
-// source4 chooses the source of a request or an own packet on a device: an address that shares the target's prefix, else the first, else any of
-// the namespace (RFC 1812 4.3.2.4; Linux inet_select_addr).
+// source4 chooses the source of a request or an own packet on a device: an address that shares the target's prefix,
+// else the first, else any of the namespace (RFC 1812 4.3.2.4; Linux inet_select_addr).
 func (w *Worker) source4(d *nstable.Device, target uint32) (uint32, bool) {
 	want := fib.Addr4(target).Netip()
 	var first fib.Addr
@@ -304,8 +306,8 @@ func (w *Worker) source4(d *nstable.Device, target uint32) (uint32, bool) {
 	return 0, false
 }
 
-// source6 chooses the source of an own IPv6 packet on a device: link-local to link-local, else a global address of the device, else any of the
-// namespace, else link-local (RFC 6724 5, rules 2 and 5, in short).
+// source6 chooses the source of an own IPv6 packet on a device: link-local to link-local, else a global address of the
+// device, else any of the namespace, else link-local (RFC 6724 5, rules 2 and 5, in short).
 func (w *Worker) source6(d *nstable.Device, target fib.Addr) (fib.Addr, bool) {
 	if a, ok := firstAddr6(d, isLinkLocal(target) || isMulticast6(target)); ok {
 		return a, true

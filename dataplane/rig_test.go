@@ -15,7 +15,8 @@ import (
 	"nsrouter/nstable"
 )
 
-// memPort is a port without a kernel: it receives what a test puts in, and keeps what is transmitted until the test takes it.
+// memPort is a port without a kernel: it receives what a test puts in, and keeps what is transmitted until the test
+// takes it.
 type memPort struct {
 	pool   *frame.Pool
 	rx, tx []frame.Desc
@@ -244,8 +245,13 @@ func ip4(src, dst string, ttl uint8) *layers.IPv4 {
 }
 
 func ip6(src, dst string, hops uint8) *layers.IPv6 {
-	return &layers.IPv6{Version: 6, HopLimit: hops, NextHeader: layers.IPProtocolUDP, SrcIP: netip.MustParseAddr(src).AsSlice(),
-		DstIP: netip.MustParseAddr(dst).AsSlice()}
+	return &layers.IPv6{
+		Version:    6,
+		HopLimit:   hops,
+		NextHeader: layers.IPProtocolUDP,
+		SrcIP:      netip.MustParseAddr(src).AsSlice(),
+		DstIP:      netip.MustParseAddr(dst).AsSlice(),
+	}
 }
 
 func udp4(t testing.TB, dev nstable.DeviceID, ip *layers.IPv4, payload int) []byte {

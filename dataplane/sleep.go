@@ -10,8 +10,9 @@ import (
 
 const (
 	tickInterval = int64(100 * time.Millisecond)
-	// defaultPollWait is how long a worker polls without traffic before it sleeps. Falling asleep and waking costs about 10 us, so
-	// that waiting twice as long for the next packet is never much worse than either choice (ski rental).
+	// defaultPollWait is how long a worker polls without traffic before it sleeps. Falling asleep and waking costs
+	// about 10 us, so that waiting twice as long for the next packet is never much worse than either choice (ski
+	// rental).
 	defaultPollWait = int64(20 * time.Microsecond)
 	// longNap bounds a sleep with nothing due. Packets, mail and peers wake the worker; only ageing needs the clock.
 	longNap = time.Second
@@ -47,8 +48,9 @@ func (w *Worker) loop(started chan<- error) {
 	w.release()
 }
 
-// sleep waits for packets, mail, a peer or the next tick. A peer or a poster that sees sleeping set writes to the waker; whoever came
-// before that is seen by the check after it is set. (sync/atomic is sequentially consistent, so one of the two sees the other.)
+// sleep waits for packets, mail, a peer or the next tick. A peer or a poster that sees sleeping set writes to the
+// waker; whoever came before that is seen by the check after it is set. (sync/atomic is sequentially consistent, so one
+// of the two sees the other.)
 func (w *Worker) sleep() {
 	w.leave()
 	w.cache.Publish()
@@ -124,9 +126,9 @@ func (k *waker) wake() {
 	_, _ = unix.Write(k.event, one[:])
 }
 
-// wait sleeps until a descriptor is ready, the time is over, or a signal comes (the runtime preempts with signals). The call goes
-// through Syscall, so that the runtime can stop the world meanwhile. A queue whose interface has vanished reports an error for ever: it
-// is not waited for any more.
+// wait sleeps until a descriptor is ready, the time is over, or a signal comes (the runtime preempts with signals). The
+// call goes through Syscall, so that the runtime can stop the world meanwhile. A queue whose interface has vanished
+// reports an error for ever: it is not waited for any more.
 func (k *waker) wait(d time.Duration) {
 	ts := unix.NsecToTimespec(int64(d))
 	n, _, errno := unix.Syscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&k.fds[0])), uintptr(len(k.fds)),

@@ -5,8 +5,8 @@ import "sync/atomic"
 // handoffSize is how many packets wait at most between two workers. A power of two.
 const handoffSize = 1024
 
-// handoffRing carries packets from one worker to one other without a lock (after Lamport, "Proving the Correctness of Multiprocess
-// Programs", 1977, with the cached index of the other side as in FastForward-like rings).
+// handoffRing carries packets from one worker to one other without a lock (after Lamport, "Proving the Correctness of
+// Multiprocess Programs", 1977, with the cached index of the other side as in FastForward-like rings).
 type handoffRing struct {
 	_        [64]byte
 	head     atomic.Uint32 // next to read; written by the consumer

@@ -12,8 +12,8 @@ const maxCrossings = 8
 // crossingLimit is how many packets may wait for the next round behind veth pairs.
 const crossingLimit = 1024
 
-// transmit queues packets, complete with link-layer addresses, on the device they leave by. It has no edges: packets reach the device, or are
-// counted as dropped.
+// transmit queues packets, complete with link-layer addresses, on the device they leave by. It has no edges: packets
+// reach the device, or are counted as dropped.
 func (w *Worker) transmit(v []uint16) {
 	var out *nstable.Device
 	for _, i := range v {
@@ -64,8 +64,8 @@ func (w *Worker) queue(port *boundPort, p *Packet) {
 	port.n++
 }
 
-// sendPending hands what waits to the port. What it does not take, after one more try at completed frames, is dropped as tx-full at the device
-// that it came in by; the rest is counted there as forwarded.
+// sendPending hands what waits to the port. What it does not take, after one more try at completed frames, is dropped
+// as tx-full at the device that it came in by; the rest is counted there as forwarded.
 func (w *Worker) sendPending(port *boundPort) {
 	sent := port.Transmit(port.pending[:port.n])
 	for sent < port.n {
@@ -107,7 +107,8 @@ func (w *Worker) sendPending(port *boundPort) {
 	port.n = 0
 }
 
-// cross passes a packet to the other end of a veth pair, where it arrives in the next round. Never by recursion, and not for ever.
+// cross passes a packet to the other end of a veth pair, where it arrives in the next round. Never by recursion, and
+// not for ever.
 func (w *Worker) cross(p *Packet, out *nstable.Device) {
 	peer := w.view.Device(out.Peer)
 	switch {

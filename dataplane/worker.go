@@ -214,7 +214,8 @@ func (w *Worker) takeHandoffs(r *handoffRing) int {
 	return total
 }
 
-// enterFor makes the context for a packet handed over: the device it came in by, or for an own packet the one it leaves by.
+// enterFor makes the context for a packet handed over: the device it came in by, or for an own packet the one it leaves
+// by.
 func (w *Worker) enterFor(p *Packet) bool {
 	if p.In != 0 {
 		return w.enter(p.In)

@@ -1,5 +1,5 @@
-// Package daemon puts the router together: the frame area, the workers, the table of namespaces with its store, the host's interfaces, the
-// Linux namespaces, and the control socket. It is the only place that knows all of them.
+// Package daemon puts the router together: the frame area, the workers, the table of namespaces with its store, the
+// host's interfaces, the Linux namespaces, and the control socket. It is the only place that knows all of them.
 //
 //	                control socket
 //	                      |
@@ -34,7 +34,8 @@ import (
 	"nsrouter/nstable"
 )
 
-// DefaultFrames is how many packet frames there are unless told otherwise: 64 MiB. A sum, for four interfaces with two queues each:
+// DefaultFrames is how many packet frames there are unless told otherwise: 64 MiB. A sum, for four interfaces with two
+// queues each:
 //
 //	8 queues x 1024 fill + 8 x 2048 in transmit and completion rings at most = 24,576
 //	2 workers x (256 cached + 1024 behind veths + 2 x 1024 handed over)     =  6,656
@@ -46,7 +47,8 @@ type Options struct {
 	Socket string
 	// State is the directory of the durable state, or "none".
 	State string
-	// CPUs has a worker each. Empty: Workers workers, on the first CPUs that the process may use but for the very first, if there are enough.
+	// CPUs has a worker each. Empty: Workers workers, on the first CPUs that the process may use but for the very
+	// first, if there are enough.
 	CPUs    []int
 	Workers int // 0 is 1
 	Frames  int // 0 is DefaultFrames
@@ -55,11 +57,13 @@ type Options struct {
 	Log         *zap.Logger
 }
 
-// Run is the daemon's life: it returns nil when ctx has ended it, and an error when it could not start or had to give up. All interfaces
-// are released then.
+// Run is the daemon's life: it returns nil when ctx has ended it, and an error when it could not start or had to give
+// up. All interfaces are released then.
 func Run(ctx context.Context, o Options) (err error) {
 	if os.Geteuid() != 0 {
-		return errors.New("the daemon needs root: start it with sudo, or with CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_SYS_ADMIN and CAP_IPC_LOCK as uid 0")
+		return errors.New(
+			"the daemon needs root, to take interfaces over and to make Linux namespaces: start it with sudo",
+		)
 	}
 	raiseLimits()
 	cpus, err := workerCPUs(o.CPUs, o.Workers)
@@ -180,7 +184,9 @@ func (d *daemon) serve(ctx context.Context, l net.Listener) error {
 func (d *daemon) frames() *v1.GetFramesResponse {
 	f := d.plane.Census()
 	return &v1.GetFramesResponse{
-		Total: uint32(f.Total), Free: uint32(f.Free), Held: uint32(f.Held), Pipeline: uint32(f.Pipeline), Queues: uint32(f.Queues),
+		Total: uint32(
+			f.Total,
+		), Free: uint32(f.Free), Held: uint32(f.Held), Pipeline: uint32(f.Pipeline), Queues: uint32(f.Queues),
 		Lost: int32(f.Lost),
 	}
 }
@@ -209,8 +215,8 @@ func (d *daemon) close() error {
 	return errors.Join(errs...)
 }
 
-// raiseLimits asks for what many interfaces and clients need. Kernels since 5.11 count eBPF memory elsewhere, and root may lock memory without a
-// limit, so that a refusal matters only when something fails later.
+// raiseLimits asks for what many interfaces and clients need. Kernels since 5.11 count eBPF memory elsewhere, and root
+// may lock memory without a limit, so that a refusal matters only when something fails later.
 func raiseLimits() {
 	_ = unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
 	var files unix.Rlimit
@@ -229,7 +235,11 @@ func workerCPUs(cpus []int, workers int) ([]int, error) {
 	if len(cpus) > 0 {
 		for i, c := range cpus {
 			if c < 0 || !allowed.IsSet(c) {
-				return nil, fmt.Errorf("--cpus: CPU %d may not be used by this process: use some of %s", c, cpuList(&allowed))
+				return nil, fmt.Errorf(
+					"--cpus: CPU %d may not be used by this process: use some of %s",
+					c,
+					cpuList(&allowed),
+				)
 			}
 			for _, other := range cpus[:i] {
 				if other == c {
@@ -242,7 +252,12 @@ func workerCPUs(cpus []int, workers int) ([]int, error) {
 	workers = max(workers, 1)
 	all := cpuNumbers(&allowed)
 	if workers > len(all) {
-		return nil, fmt.Errorf("--workers %d: this process may use only %d CPUs (%s)", workers, len(all), cpuList(&allowed))
+		return nil, fmt.Errorf(
+			"--workers %d: this process may use only %d CPUs (%s)",
+			workers,
+			len(all),
+			cpuList(&allowed),
+		)
 	}
 	if workers < len(all) {
 		all = all[1:] // the first one usually has the interrupts and everybody else

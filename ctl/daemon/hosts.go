@@ -12,7 +12,8 @@ import (
 	"nsrouter/internal/netns"
 )
 
-// mark is the alias of lo in a Linux namespace that the router has made, so that it knows its own again after a crash, and deletes no other.
+// mark is the alias of lo in a Linux namespace that the router has made, so that it knows its own again after a crash,
+// and deletes no other.
 const mark = "made by router"
 
 // hosts keeps the Linux network namespace of each router namespace: /run/netns/PREFIXNAME.
@@ -141,7 +142,8 @@ func (h *hosts) Pids(namespace string) ([]int, error) {
 	return netns.Pids(n.inode)
 }
 
-// close lets go of all namespaces. Those that the router made go, unless processes live in them that may expect the router back.
+// close lets go of all namespaces. Those that the router made go, unless processes live in them that may expect the
+// router back.
 func (h *hosts) close(forever bool) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -15,8 +15,8 @@ import (
 	"nsrouter/nstable"
 )
 
-// ports attaches host interfaces for the table ([nstable.Ports]), gives their queues to the workers, and follows what happens to them on
-// the host.
+// ports attaches host interfaces for the table ([nstable.Ports]), gives their queues to the workers, and follows what
+// happens to them on the host.
 type ports struct {
 	pool  *frame.Pool
 	plane *dataplane.Dataplane
@@ -124,8 +124,8 @@ func (p *ports) detach(id nstable.DeviceID) error {
 	return p.plane.RemovePort(id, a.iface.Close)
 }
 
-// Configure implements [nstable.Ports]: the host interface is raised with the device (and stays up), its MTU raised where needed, and it
-// hears all addresses while the device has another one than its own.
+// Configure implements [nstable.Ports]: the host interface is raised with the device (and stays up), its MTU raised
+// where needed, and it hears all addresses while the device has another one than its own.
 func (p *ports) Configure(id nstable.DeviceID, c nstable.PortConfig) error {
 	if err := p.configure(id, c); err != nil {
 		return err

@@ -16,8 +16,9 @@ import (
 // lookInterval is how often the host is looked at without being asked to: for what no message told, and for checksums.
 const lookInterval = 5 * time.Second
 
-// watch follows the host's interfaces until ctx is done: links that come and go, interfaces that vanish and come back. Messages only say
-// that something happened; what, is read from the host, so that a lost message costs a moment and nothing else.
+// watch follows the host's interfaces until ctx is done: links that come and go, interfaces that vanish and come back.
+// Messages only say that something happened; what, is read from the host, so that a lost message costs a moment and
+// nothing else.
 func (p *ports) watch(ctx context.Context) {
 	warned := make(map[nstable.DeviceID]uint64)
 	for ctx.Err() == nil {
@@ -75,8 +76,8 @@ func (p *ports) look() {
 	}
 }
 
-// changes brings the ports up to date with the host and returns what the table has to hear, which is told without the lock: the table may
-// call back.
+// changes brings the ports up to date with the host and returns what the table has to hear, which is told without the
+// lock: the table may call back.
 func (p *ports) changes(host map[string]netlink.Link) (tell []func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -143,8 +144,14 @@ func (p *ports) warnPartialSums(warned map[nstable.DeviceID]uint64) {
 		d.Counters.Sum(&t)
 		if t.PartialSum > warned[d.ID]+8 && warned[d.ID] == 0 {
 			warned[d.ID] = t.PartialSum
-			p.log.Warn(fmt.Sprintf("what comes in by %s has unfinished TCP and UDP checksums: its peer leaves them to hardware that is not there; "+
-				"ethtool -K PEER tx off", d.Name), zap.Uint64("sampled packets", t.PartialSum))
+			p.log.Warn(
+				fmt.Sprintf(
+					"what comes in by %s has unfinished TCP and UDP checksums: its peer leaves them to hardware that is not there; "+
+						"ethtool -K PEER tx off",
+					d.Name,
+				),
+				zap.Uint64("sampled packets", t.PartialSum),
+			)
 		}
 	}
 }

@@ -1,8 +1,9 @@
 // Package store keeps a table's state on disk: one bbolt file with a bucket for each kind of object.
 //
-// bbolt writes a transaction to fresh pages and then switches to them by one page with a checksum, so that a crash at any time leaves the state
-// before the transaction or after it. What bbolt does not notice is a flipped bit in a data page; therefore each value has a CRC of its
-// own in front. A file in which anything is wrong is refused and left as it is.
+// bbolt writes a transaction to fresh pages and then switches to them by one page with a checksum, so that a crash at
+// any time leaves the state before the transaction or after it. What bbolt does not notice is a flipped bit in a data
+// page; therefore each value has a CRC of its own in front. A file in which anything is wrong is refused and left as it
+// is.
 package store
 
 import (
@@ -37,8 +38,8 @@ type Store struct {
 	db   *bbolt.DB
 }
 
-// Open opens the state in a directory, which it makes, with an empty state, where there is none. It fails if another daemon uses the state, and
-// if the file is damaged in any way that can be seen.
+// Open opens the state in a directory, which it makes, with an empty state, where there is none. It fails if another
+// daemon uses the state, and if the file is damaged in any way that can be seen.
 func Open(dir string) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("state directory %s: %w", dir, err)
@@ -56,14 +57,15 @@ func Open(dir string) (*Store, error) {
 	return s, nil
 }
 
-// create makes an empty state file. It appears under its name only when it is whole, so that an empty file there is a damaged one.
+// create makes an empty state file. It appears under its name only when it is whole, so that an empty file there is a
+// damaged one.
 func create(dir, path string) error {
 	f, err := os.CreateTemp(dir, fileName+".new-*")
 	if err != nil {
 		return fmt.Errorf("make a state file in %s: %w", dir, err)
 	}
 	temporary := f.Name()
-	defer os.Remove(temporary)
+	defer func() { _ = os.Remove(temporary) }()
 	if err := f.Close(); err != nil {
 		return err
 	}
@@ -118,7 +120,10 @@ func (s *Store) open() error {
 	s.db, err = bbolt.Open(s.path, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType})
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
-		return fmt.Errorf("state file %s: another daemon uses it: stop that, or give this one a --state directory of its own", s.path)
+		return fmt.Errorf(
+			"state file %s: another daemon uses it: stop that, or give this one a --state directory of its own",
+			s.path,
+		)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("state file: %w", err)
 	case err != nil:
@@ -129,7 +134,8 @@ func (s *Store) open() error {
 
 // check verifies the file's structure and version. What it reads beyond the file's end faults: see guard.
 func (s *Store) check(tx *bbolt.Tx) error {
-	// bbolt checks on a goroutine of its own, where a fault could not be caught; a walk over all of it here comes first.
+	// bbolt checks on a goroutine of its own, where a fault could not be caught; a walk over all of it here comes
+	// first.
 	if err := tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
 		return b.ForEach(func(_, _ []byte) error { return nil })
 	}); err != nil {
@@ -153,7 +159,12 @@ func (s *Store) check(tx *bbolt.Tx) error {
 		return s.damaged(errors.New("it has no version"))
 	}
 	if version[0] != format {
-		return fmt.Errorf("state file %s: it has format %d, this router knows %d: use the version that wrote it", s.path, version[0], format)
+		return fmt.Errorf(
+			"state file %s: it has format %d, this router knows %d: use the version that wrote it",
+			s.path,
+			version[0],
+			format,
+		)
 	}
 	for b := range nstable.NumBuckets {
 		if tx.Bucket(bucketName(b)) == nil {
@@ -164,16 +175,22 @@ func (s *Store) check(tx *bbolt.Tx) error {
 }
 
 func (s *Store) damaged(err error) error {
-	return fmt.Errorf("state file %s is damaged: %w: nothing was changed; restore it from a backup, or move it away to start empty", s.path, err)
+	return fmt.Errorf(
+		"state file %s is damaged: %w: nothing was changed; restore it from a backup, or move it away to start empty",
+		s.path,
+		err,
+	)
 }
 
-// guard runs fn, and makes an error of what bbolt does about a broken file: it panics, or reads memory that is not there.
+// guard runs fn, and makes an error of what bbolt does about a broken file: it panics, or reads memory that is not
+// there.
 func (s *Store) guard(fn func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		switch r := recover(); {
 		case r != nil:
-			// bbolt may hold its own locks now, so that Close would hang: the file stays open until the process ends, which is soon.
+			// bbolt may hold its own locks now, so that Close would hang: the file stays open until the process ends,
+			// which is soon.
 			err = s.damaged(fmt.Errorf("%v", r))
 		case err != nil && s.db != nil:
 			err = errors.Join(err, s.db.Close())

@@ -46,7 +46,10 @@ func TestCommitAndLoad(t *testing.T) {
 	s := open(t, dir)
 	for _, ops := range [][]nstable.Op{
 		{put(nstable.BucketRoute, "b", "2"), put(nstable.BucketNamespace, "red", ""), put(nstable.BucketRoute, "a", "1")},
-		{put(nstable.BucketRoute, "b", "3"), {Bucket: nstable.BucketRoute, Key: []byte("a")}, {Bucket: nstable.BucketDevice, Key: []byte("none")}},
+		{
+			put(nstable.BucketRoute, "b", "3"), {Bucket: nstable.BucketRoute, Key: []byte("a")},
+			{Bucket: nstable.BucketDevice, Key: []byte("none")},
+		},
 	} {
 		if err := s.Commit(ops); err != nil {
 			t.Fatal(err)
@@ -97,7 +100,8 @@ func TestDamaged(t *testing.T) {
 	}
 	value := strings.Index(string(good), strings.Repeat("v", 50))
 	cases := map[string][]byte{
-		"empty": {}, "short": good[:100], "two pages": good[:8192], "half": good[:len(good)/2/4096*4096], "text": []byte(strings.Repeat("hello ", 5000)),
+		"empty": {}, "short": good[:100], "two pages": good[:8192], "half": good[:len(good)/2/4096*4096],
+		"text":  []byte(strings.Repeat("hello ", 5000)),
 		"metas": append(append([]byte(nil), flip(0)[:4096]...), flip(4096)[4096:]...), "a value": flip(value),
 	}
 	for at := 2 * 4096; at < len(good); at += 37 * 4096 {
@@ -113,7 +117,9 @@ func TestDamaged(t *testing.T) {
 		s, err := Open(dir)
 		n := 0
 		if err == nil {
-			err = s.guard(func() error { return s.Load(func(nstable.Bucket, []byte, []byte) error { n++; return nil }) })
+			err = s.guard(
+				func() error { return s.Load(func(nstable.Bucket, []byte, []byte) error { n++; return nil }) },
+			)
 			_ = s.db.Close()
 		}
 		switch {
@@ -129,7 +135,8 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
-// TestDiskFull: a commit that finds no room fails as a whole; what was there is there, also after opening again, and there is room again later.
+// TestDiskFull: a commit that finds no room fails as a whole; what was there is there, also after opening again, and
+// there is room again later.
 func TestDiskFull(t *testing.T) {
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=512k"); err != nil {
@@ -148,7 +155,8 @@ func TestDiskFull(t *testing.T) {
 		t.Fatalf("the disk does not fill: %v", err)
 	}
 	for i := range good {
-		if err := s.Commit([]nstable.Op{put(nstable.BucketRoute, fmt.Sprintf("%04d", i), "small"), put(nstable.BucketDevice, "d", "")}); err != nil {
+		smaller := put(nstable.BucketRoute, fmt.Sprintf("%04d", i), "small")
+		if err := s.Commit([]nstable.Op{smaller, put(nstable.BucketDevice, "d", "")}); err != nil {
 			t.Logf("%d of %d made smaller: %v", i, good, err)
 			break
 		}

@@ -1,8 +1,8 @@
 // Package counters holds what the data plane counts and why it drops.
 //
-// Each worker has a slot of its own in every counter set, so that counting never shares a cache line between workers; a reader sums
-// the slots. A slot has one writer, which stores with [Counter.Add]; readers on any goroutine see each counter whole, and a set of
-// counters roughly at one instant.
+// Each worker has a slot of its own in every counter set, so that counting never shares a cache line between workers; a
+// reader sums the slots. A slot has one writer, which stores with [Counter.Add]; readers on any goroutine see each
+// counter whole, and a set of counters roughly at one instant.
 //
 // For the packets that came in by one device, once the pipeline is empty:
 //

@@ -5,7 +5,8 @@ import "sync/atomic"
 // magazineSize is how many frames move between a cache and the depot at once.
 const magazineSize = 64
 
-// Cache is one worker's store of free frames: two magazines' worth and what it took in since. Only its worker may use it.
+// Cache is one worker's store of free frames: two magazines' worth and what it took in since. Only its worker may use
+// it.
 type Cache struct {
 	pool *Pool
 	free []uint32 // frame numbers; last in, first out, since the last one used is warm in the CPU's cache
@@ -18,7 +19,8 @@ func (p *Pool) NewCache() *Cache {
 	return &Cache{pool: p, free: make([]uint32, 0, 4*magazineSize)}
 }
 
-// Get takes a free frame; the caller's worker owns it now. It returns the frame's first address, or false if none is free.
+// Get takes a free frame; the caller's worker owns it now. It returns the frame's first address, or false if none is
+// free.
 func (c *Cache) Get() (uint64, bool) {
 	if len(c.free) == 0 && !c.load() {
 		return 0, false
@@ -78,8 +80,8 @@ func (c *Cache) unload() {
 	d.putFull(m)
 }
 
-// depot holds magazines: two Treiber stacks (full and empty ones) whose heads carry a tag against ABA.
-// R. K. Treiber, "Systems Programming: Coping with Parallelism", IBM RJ 5118, 1986; magazines after Bonwick and Adams, USENIX 2001.
+// depot holds magazines: two Treiber stacks (full and empty ones) whose heads carry a tag against ABA. R. K. Treiber,
+// "Systems Programming: Coping with Parallelism", IBM RJ 5118, 1986; magazines after Bonwick and Adams, USENIX 2001.
 type depot struct {
 	magazines []magazine
 	full      atomic.Uint64 // tag<<32 | index+1

@@ -1,7 +1,8 @@
 // Package frame owns the memory that packets live in.
 //
-// There is one area of equal frames for the whole daemon. Every interface registers the same area with the kernel (as a UMEM of
-// its own, see package afxdp), so an address received from one interface can be transmitted by any other without a copy.
+// There is one area of equal frames for the whole daemon. Every interface registers the same area with the kernel (as a
+// UMEM of its own, see package afxdp), so an address received from one interface can be transmitted by any other
+// without a copy.
 //
 // # Ownership
 //
@@ -18,10 +19,11 @@
 //	               | kernel, q |
 //	               +-----------+
 //
-// "free" is a worker's [Cache] or the depot behind all of them; "worker" is a packet in the pipeline or one held by an unresolved
-// neighbour; "kernel, q" is the fill or receive ring (receive side), or the transmit or completion ring (transmit side) of a queue.
-// When a queue goes away, whatever the kernel still had of it is found in the owner table and is free again ([Pool.Reclaim]).
-// A transition that the table forbids (a double free, a transmit of somebody else's frame) is a programmer's fault and panics.
+// "free" is a worker's [Cache] or the depot behind all of them; "worker" is a packet in the pipeline or one held by an
+// unresolved neighbour; "kernel, q" is the fill or receive ring (receive side), or the transmit or completion ring
+// (transmit side) of a queue. When a queue goes away, whatever the kernel still had of it is found in the owner table
+// and is free again ([Pool.Reclaim]). A transition that the table forbids (a double free, a transmit of somebody else's
+// frame) is a programmer's fault and panics.
 package frame
 
 import (
@@ -33,17 +35,20 @@ import (
 )
 
 const (
-	// Size is the size of a frame in bytes, and the distance between frames. A power of two, as AF_XDP's aligned mode wants.
+	// Size is the size of a frame in bytes, and the distance between frames. A power of two, as AF_XDP's aligned mode
+	// wants.
 	Size = 2048
 	// Headroom is what the kernel keeps free before the packet in a received frame (XDP_PACKET_HEADROOM, bytes).
 	Headroom = 256
 	// MaxPacket is the longest Ethernet frame, without FCS, that one frame carries (bytes).
 	MaxPacket = Size - Headroom
-	// MaxMTU is the largest MTU (bytes of layer 3) that a single frame carries behind an Ethernet header with two VLAN tags.
+	// MaxMTU is the largest MTU (bytes of layer 3) that a single frame carries behind an Ethernet header with two VLAN
+	// tags.
 	MaxMTU = MaxPacket - 14 - 2*4
 )
 
-// Desc describes one packet: the layout of struct xdp_desc of linux/if_xdp.h, so that rings are read and written without a change.
+// Desc describes one packet: the layout of struct xdp_desc of linux/if_xdp.h, so that rings are read and written
+// without a change.
 type Desc struct {
 	// Addr is the offset of the packet's first byte (the Ethernet header) in the area.
 	Addr uint64
@@ -75,8 +80,8 @@ type Pool struct {
 	caches atomic.Int32
 }
 
-// NewPool maps and populates an area of the given number of frames, rounded up to a multiple of a magazine. Huge pages are used
-// where some are reserved, else the kernel is asked for transparent ones.
+// NewPool maps and populates an area of the given number of frames, rounded up to a multiple of a magazine. Huge pages
+// are used where some are reserved, else the kernel is asked for transparent ones.
 func NewPool(frames int) (*Pool, error) {
 	if frames <= 0 || frames > 1<<24 {
 		return nil, fmt.Errorf("frame area of %d frames: want 1 to %d", frames, 1<<24)
@@ -91,13 +96,21 @@ func NewPool(frames int) (*Pool, error) {
 		// MAP_POPULATE would fault in small pages before MADV_HUGEPAGE is heard.
 		mem, err = unix.Mmap(-1, 0, size, prot, flags&^unix.MAP_POPULATE)
 		if err != nil {
-			return nil, fmt.Errorf("map a frame area of %d MiB: %w (free memory, or ask for fewer frames)", size>>20, err)
+			return nil, fmt.Errorf(
+				"map a frame area of %d MiB: %w (free memory, or ask for fewer frames)",
+				size>>20,
+				err,
+			)
 		}
 		// A kernel without transparent huge pages refuses; small pages work as well, only slower.
 		_ = unix.Madvise(mem, unix.MADV_HUGEPAGE)
 		if err := unix.Madvise(mem, unix.MADV_POPULATE_WRITE); err != nil && !errors.Is(err, unix.EINVAL) {
 			_ = unix.Munmap(mem)
-			return nil, fmt.Errorf("populate a frame area of %d MiB: %w (free memory, or ask for fewer frames)", size>>20, err)
+			return nil, fmt.Errorf(
+				"populate a frame area of %d MiB: %w (free memory, or ask for fewer frames)",
+				size>>20,
+				err,
+			)
 		}
 	}
 	p := &Pool{mem: mem[:size:size], owner: make([]Owner, frames), huge: huge}
@@ -119,8 +132,8 @@ func (p *Pool) Frames() int { return len(p.owner) }
 // Huge tells whether the area lies on reserved huge pages.
 func (p *Pool) Huge() bool { return p.huge }
 
-// AddOwner gives out a new owner, for one side of a queue. Owners are not given back: a process attaches queues some thousands of
-// times at most in its life, and reuse would hide stale ownership.
+// AddOwner gives out a new owner, for one side of a queue. Owners are not given back: a process attaches queues some
+// thousands of times at most in its life, and reuse would hide stale ownership.
 func (p *Pool) AddOwner() (Owner, error) {
 	n := p.owners.Add(1)
 	if n > 1<<16-1-uint32(firstQueueOwner) {
@@ -145,14 +158,23 @@ func (p *Pool) pass(addr uint64, from, to Owner) {
 
 //go:noinline
 func (p *Pool) fault(addr uint64, from, to Owner) {
-	panic(fmt.Sprintf("frame %d: passed from owner %d to %d, but its owner is %d", addr/Size, from, to, p.owner[addr/Size]))
+	panic(
+		fmt.Sprintf(
+			"frame %d: passed from owner %d to %d, but its owner is %d",
+			addr/Size,
+			from,
+			to,
+			p.owner[addr/Size],
+		),
+	)
 }
 
 // Reclaim frees into c every frame that from still owns, after its socket is closed, and returns how many there were.
 // Called by the worker that owned the queue.
 //
-// It looks at all entries of the owner table while other workers change theirs, which the race detector would report. Only the caller can
-// have made an entry say from, or take that back, and it sees its own writes; what others write in theirs is never from.
+// It looks at all entries of the owner table while other workers change theirs, which the race detector would report.
+// Only the caller can have made an entry say from, or take that back, and it sees its own writes; what others write in
+// theirs is never from.
 //
 //go:norace
 func (p *Pool) Reclaim(from Owner, c *Cache) int {

@@ -15,7 +15,8 @@ func newPool(t *testing.T, frames int) *Pool {
 	return p
 }
 
-// TestConserved: caches on several threads take and free frames at random, each other's too; at the end every frame is there, once.
+// TestConserved: caches on several threads take and free frames at random, each other's too; at the end every frame is
+// there, once.
 func TestConserved(t *testing.T) {
 	const frames, workers = 2048, 4
 	p := newPool(t, frames)

@@ -1,6 +1,7 @@
 package header
 
-// Sum adds b as big-endian 16-bit words to a running sum (RFC 1071); an odd last byte counts as the high one. The sum is folded later.
+// Sum adds b as big-endian 16-bit words to a running sum (RFC 1071); an odd last byte counts as the high one. The sum
+// is folded later.
 func Sum(sum uint64, b []byte) uint64 {
 	for len(b) >= 8 {
 		w := be.Uint64(b)
@@ -25,7 +26,8 @@ func Fold(sum uint64) uint16 {
 	return uint16(sum>>16 + sum&0xffff)
 }
 
-// PseudoSum4 is the sum over the IPv4 pseudo-header of TCP and UDP (RFC 768, RFC 9293 3.1); length is that of the segment in bytes.
+// PseudoSum4 is the sum over the IPv4 pseudo-header of TCP and UDP (RFC 768, RFC 9293 3.1); length is that of the
+// segment in bytes.
 func PseudoSum4(p IPv4, length int) uint64 {
 	return uint64(p.Source()) + uint64(p.Destination()) + uint64(p.Protocol()) + uint64(length)
 }
@@ -35,9 +37,10 @@ func PseudoSum6(p IPv6, protocol byte, length int) uint64 {
 	return Sum(uint64(protocol)+uint64(length), p[8:40])
 }
 
-// UpdateSum16 returns checksum hc after a 16-bit word that it covers has changed from old to new (RFC 1624, equation 3).
-func UpdateSum16(hc, old, new uint16) uint16 {
-	return ^Fold(uint64(^hc) + uint64(^old) + uint64(new))
+// UpdateSum16 returns checksum hc after a 16-bit word that it covers has changed (RFC 1624, equation
+// 3).
+func UpdateSum16(hc, from, to uint16) uint16 {
+	return ^Fold(uint64(^hc) + uint64(^from) + uint64(to))
 }
 
 // UDPLen is the length of a UDP header in bytes.

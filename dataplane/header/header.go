@@ -1,5 +1,6 @@
-// Package header gives names to the bytes of a packet. Each type is a view: a slice that begins where the header begins. Getters and
-// setters take and return host order; none of them checks lengths, that is the work of the node that makes the view.
+// Package header gives names to the bytes of a packet. Each type is a view: a slice that begins where the header
+// begins. Getters and setters take and return host order; none of them checks lengths, that is the work of the node
+// that makes the view.
 package header
 
 import "encoding/binary"

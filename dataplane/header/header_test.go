@@ -70,12 +70,32 @@ func TestUpdateSum16(t *testing.T) {
 
 // TestIPv4 reads what gopacket wrote, and gopacket reads what SetIPv4 wrote.
 func TestIPv4(t *testing.T) {
-	e := &layers.Ethernet{SrcMAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, DstMAC: net.HardwareAddr{0x33, 0x33, 3, 4, 5, 6}, EthernetType: 0x800}
-	ip := &layers.IPv4{Version: 4, TOS: 0xb9, Id: 9, Flags: layers.IPv4DontFragment, FragOffset: 185, TTL: 3, Protocol: 89,
-		SrcIP: net.IP{10, 1, 2, 3}, DstIP: net.IP{192, 0, 2, 255}, Options: []layers.IPv4Option{{OptionType: 148, OptionLength: 4, OptionData: []byte{0, 0}}}}
+	e := &layers.Ethernet{
+		SrcMAC:       net.HardwareAddr{2, 0, 0, 0, 0, 1},
+		DstMAC:       net.HardwareAddr{0x33, 0x33, 3, 4, 5, 6},
+		EthernetType: 0x800,
+	}
+	ip := &layers.IPv4{
+		Version:    4,
+		TOS:        0xb9,
+		Id:         9,
+		Flags:      layers.IPv4DontFragment,
+		FragOffset: 185,
+		TTL:        3,
+		Protocol:   89,
+		SrcIP: net.IP{
+			10,
+			1,
+			2,
+			3,
+		},
+		DstIP:   net.IP{192, 0, 2, 255},
+		Options: []layers.IPv4Option{{OptionType: 148, OptionLength: 4, OptionData: []byte{0, 0}}},
+	}
 	b := serialize(t, e, ip, gopacket.Payload("hello"))
 	eth := Ethernet(b)
-	if eth.Source() != 0x020000000001 || eth.Destination() != 0x333303040506 || eth.Type() != TypeIPv4 || !IsGroup(eth.Destination()) {
+	if eth.Source() != 0x020000000001 || eth.Destination() != 0x333303040506 || eth.Type() != TypeIPv4 ||
+		!IsGroup(eth.Destination()) {
 		t.Errorf("%x %x %x", eth.Source(), eth.Destination(), eth.Type())
 	}
 	eth.SetAddresses(0x0a0b0c0d0e0f, 0x102030405060)
@@ -84,13 +104,16 @@ func TestIPv4(t *testing.T) {
 	}
 	h := IPv4(b[14:])
 	if h.Version() != 4 || h.HeaderLen() != 24 || h.TOS() != 0xb9 || h.TotalLen() != 29 || !h.DontFragment() || !h.IsFragment() ||
-		h.FragmentOffset() != 185 || h.TTL() != 3 || h.Protocol() != 89 || h.Source() != 0x0a010203 || h.Destination() != 0xc00002ff || !h.ChecksumOK() {
+		h.FragmentOffset() != 185 || h.TTL() != 3 || h.Protocol() != 89 || h.Source() != 0x0a010203 ||
+		h.Destination() != 0xc00002ff ||
+		!h.ChecksumOK() {
 		t.Errorf("%x", h)
 	}
 	own := make([]byte, 20)
 	SetIPv4(own, 0xc0, 20, 77, 64, 1, 0x0a010203, 0xc0000201)
 	p, ok := gopacket.NewPacket(own, layers.LayerTypeIPv4, gopacket.Default).Layer(layers.LayerTypeIPv4).(*layers.IPv4)
-	if !ok || p.TOS != 0xc0 || p.Id != 77 || p.TTL != 64 || p.SrcIP.String() != "10.1.2.3" || p.DstIP.String() != "192.0.2.1" {
+	if !ok || p.TOS != 0xc0 || p.Id != 77 || p.TTL != 64 || p.SrcIP.String() != "10.1.2.3" ||
+		p.DstIP.String() != "192.0.2.1" {
 		t.Errorf("%+v", p)
 	}
 	if again := serialize(t, p); !bytes.Equal(again, own) {
@@ -107,7 +130,9 @@ func TestIPv6(t *testing.T) {
 	if hi, lo := h.Source(); hi != 0x20010db800000000 || lo != 1 {
 		t.Errorf("%x %x", hi, lo)
 	}
-	if hi, lo := h.Destination(); hi != 0xfe80<<48 || lo != 2 || h.Version() != 6 || h.PayloadLen() != 11 || h.NextHeader() != 17 || h.HopLimit() != 7 {
+	if hi, lo := h.Destination(); hi != 0xfe80<<48 || lo != 2 || h.Version() != 6 || h.PayloadLen() != 11 ||
+		h.NextHeader() != 17 ||
+		h.HopLimit() != 7 {
 		t.Errorf("%x", h)
 	}
 	if proto, at, fragment, ok := h.Transport(); proto != 17 || at != 40 || fragment || !ok {
@@ -142,8 +167,10 @@ func TestARP(t *testing.T) {
 	a := make(ARP, ARPLen)
 	a.Set(ARPReply, 0x020000000001, 0x0a000001, 0x020000000002, 0x0a000002)
 	p, ok := gopacket.NewPacket(a, layers.LayerTypeARP, gopacket.Default).Layer(layers.LayerTypeARP).(*layers.ARP)
-	if !ok || p.Operation != 2 || net.IP(p.SourceProtAddress).String() != "10.0.0.1" || net.HardwareAddr(p.DstHwAddress).String() != "02:00:00:00:00:02" ||
-		p.AddrType != 1 || p.Protocol != 0x800 {
+	if !ok || p.Operation != 2 || net.IP(p.SourceProtAddress).String() != "10.0.0.1" ||
+		net.HardwareAddr(p.DstHwAddress).String() != "02:00:00:00:00:02" ||
+		p.AddrType != 1 ||
+		p.Protocol != 0x800 {
 		t.Errorf("%+v", p)
 	}
 	if !a.Valid() || a.SenderMAC() != 0x020000000001 || a.SenderIP() != 0x0a000001 || a.TargetIP() != 0x0a000002 {

@@ -1,6 +1,7 @@
 package header
 
-// ICMPLen is the length of an ICMP or ICMPv6 header in bytes: type, code, checksum and four bytes whose meaning depends on the type.
+// ICMPLen is the length of an ICMP or ICMPv6 header in bytes: type, code, checksum and four bytes whose meaning depends
+// on the type.
 const ICMPLen = 8
 
 // ICMP types and codes (RFC 792, RFC 1812 5.2.7.1).

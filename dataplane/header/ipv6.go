@@ -71,9 +71,9 @@ const (
 // maxExtensions bounds the walk over extension headers.
 const maxExtensions = 8
 
-// Transport walks over the extension headers of a whole packet (of the length its header says) and returns the upper layer's protocol
-// and the offset of its header from p. fragment tells a fragment other than the first, whose upper-layer header is elsewhere. ok is
-// false where the chain is cut off or too long.
+// Transport walks over the extension headers of a whole packet (of the length its header says) and returns the upper
+// layer's protocol and the offset of its header from p. fragment tells a fragment other than the first, whose
+// upper-layer header is elsewhere. ok is false where the chain is cut off or too long.
 func (p IPv6) Transport() (protocol byte, offset int, fragment, ok bool) {
 	protocol, offset = p.NextHeader(), IPv6HeaderLen
 	end := IPv6HeaderLen + p.PayloadLen()

@@ -1,8 +1,9 @@
-// Package neigh holds the neighbours of a device: the IPv4 (ARP) and IPv6 (ND) addresses on its link and their MAC addresses.
+// Package neigh holds the neighbours of a device: the IPv4 (ARP) and IPv6 (ND) addresses on its link and their MAC
+// addresses.
 //
-// A [Table] has one writer, the worker that owns the device, and any number of readers without locks: the other workers, which ask it for
-// every packet, and the control plane, which shows it. It is a hash with open addressing; the array is replaced when it grows, and
-// a reader that still has the old one finds what was there before.
+// A [Table] has one writer, the worker that owns the device, and any number of readers without locks: the other
+// workers, which ask it for every packet, and the control plane, which shows it. It is a hash with open addressing; the
+// array is replaced when it grows, and a reader that still has the old one finds what was there before.
 package neigh
 
 import (
@@ -32,8 +33,8 @@ func (s State) String() string { return stateNames[s] }
 // Entry is one neighbour. Its address never changes.
 type Entry struct {
 	Addr fib.Addr
-	// word is the MAC address (48 bits, first byte on top), valid flag, used flag and state; written by the owner, but for
-	// the used flag, which any worker sets.
+	// word is the MAC address (48 bits, first byte on top), valid flag, used flag and state; written by the owner, but
+	// for the used flag, which any worker sets.
 	word atomic.Uint64
 	// Changed and Confirmed are in nanoseconds of the monotonic clock; written by the owner.
 	Changed, Confirmed atomic.Int64
@@ -72,7 +73,8 @@ func (e *Entry) TakeUsed() bool {
 // State returns the reachability.
 func (e *Entry) State() State { return State(e.word.Load() & stateMask) }
 
-// Set changes state and MAC at once. The owner's. mac is 48 bits; it is usable in every state but Incomplete and Failed.
+// Set changes state and MAC at once. The owner's. mac is 48 bits; it is usable in every state but Incomplete and
+// Failed.
 func (e *Entry) Set(state State, mac uint64, now int64) {
 	w := mac<<16 | uint64(state)
 	if state != Incomplete && state != Failed {
@@ -161,7 +163,8 @@ func (t *Table) Delete(e *Entry) {
 	}
 }
 
-// All calls f for every entry until it returns false. Any goroutine; entries made meanwhile may be missed. f may delete, if it is the owner's.
+// All calls f for every entry until it returns false. Any goroutine; entries made meanwhile may be missed. f may
+// delete, if it is the owner's.
 func (t *Table) All(f func(*Entry) bool) {
 	s := *t.slots.Load()
 	for i := range s {

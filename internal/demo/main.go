@@ -1,5 +1,6 @@
-// Command demo shows the router at work: it makes a lab of Linux hosts, starts the real daemon, gives two tenants the same addresses through the
-// real command line, proves that each reaches its own far host and nobody else's, and measures a short full-rate load.
+// Command demo shows the router at work: it makes a lab of Linux hosts, starts the real daemon, gives two tenants the
+// same addresses through the real command line, proves that each reaches its own far host and nobody else's, and
+// measures a short full-rate load.
 package main
 
 import (
@@ -64,7 +65,9 @@ Each host is a Linux network namespace of its own, each line a veth pair. The ro
 	} else {
 		d.router.Stop()
 	}
-	fmt.Println("\nVERDICT: PASSED: both tenants are served, neither sees the other, and every packet is accounted for.")
+	fmt.Println(
+		"\nVERDICT: PASSED: both tenants are served, neither sees the other, and every packet is accounted for.",
+	)
 }
 
 // demo is one run.

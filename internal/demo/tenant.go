@@ -34,8 +34,16 @@ type tenant struct {
 func (d *demo) tenant(name string) tenant {
 	d.title("Tenant " + name)
 	t := tenant{name: name, near: d.lab.Host(name + "-near"), far: d.lab.Host(name + "-far")}
-	t.nearEnd, t.nearPort = d.lab.Link(t.near.End("eth0", nearHost+"/24", "2001:db8:1::2/64"), d.router.Host.End(name+"1"), lab.LinkOptions{})
-	t.farEnd, _ = d.lab.Link(t.far.End("eth0", farHost+"/24", farHost6+"/64"), d.router.Host.End(name+"2"), lab.LinkOptions{})
+	t.nearEnd, t.nearPort = d.lab.Link(
+		t.near.End("eth0", nearHost+"/24", "2001:db8:1::2/64"),
+		d.router.Host.End(name+"1"),
+		lab.LinkOptions{},
+	)
+	t.farEnd, _ = d.lab.Link(
+		t.far.End("eth0", farHost+"/24", farHost6+"/64"),
+		d.router.Host.End(name+"2"),
+		lab.LinkOptions{},
+	)
 	for _, gateway := range []string{nearPort, "2001:db8:1::1"} {
 		t.near.Route("default", gateway)
 	}
@@ -110,7 +118,8 @@ func (d *demo) reaches(t tenant) {
 	d.check(got == want, fmt.Sprintf("%s asks %s over TCP who it is: %q", t.near.Name, farHost, got))
 }
 
-// isolated takes blue's far port down: now blue reaches nothing, and above all not red's host of the same address, which hears nothing of it.
+// isolated takes blue's far port down: now blue reaches nothing, and above all not red's host of the same address,
+// which hears nothing of it.
 func (d *demo) isolated(red, blue tenant) {
 	d.run("-n blue link set blue2 down")
 	ear := red.far.Sniff("eth0")
@@ -137,8 +146,10 @@ func (d *demo) load(t tenant) {
 		d.t.Fatalf("%v", err)
 	}
 	defer sink.Close()
-	source, err := load.NewSource(load.SourceOptions{Device: t.nearEnd, To: t.nearPort.MAC, Src: netip.MustParseAddr(nearHost),
-		Dst: netip.MustParseAddr(farHost), Flows: 64})
+	source, err := load.NewSource(
+		load.SourceOptions{Device: t.nearEnd, To: t.nearPort.MAC, Src: netip.MustParseAddr(nearHost),
+			Dst: netip.MustParseAddr(farHost), Flows: 64},
+	)
 	if err != nil {
 		d.t.Fatalf("%v", err)
 	}
@@ -160,7 +171,10 @@ func (d *demo) load(t tenant) {
 	after := d.counters()
 	received := after.Stats.Rx.Packets - before.Stats.Rx.Packets
 	forwarded := after.Forwarding.Forwarded - before.Forwarding.Forwarded
-	fmt.Printf("offered    %6.2f Mpps (all the source can do; what the port cannot take is lost before the router)\n", mpps(sent))
+	fmt.Printf(
+		"offered    %6.2f Mpps (all the source can do; what the port cannot take is lost before the router)\n",
+		mpps(sent),
+	)
 	fmt.Printf("received   %6.2f Mpps by the router\n", mpps(received))
 	fmt.Printf("forwarded  %6.2f Mpps, %d packets\n", mpps(forwarded), forwarded)
 	fmt.Printf("arrived    %6.2f Mpps at the far host, %d with a wrong MAC or TTL\n", mpps(counts.Packets), counts.Bad)
@@ -191,7 +205,8 @@ type counters struct {
 
 func (d *demo) counters() counters {
 	var rows []counters
-	if err := json.Unmarshal([]byte(d.router.Must("-j -s -n red link show dev red1")), &rows); err != nil || len(rows) != 1 {
+	if err := json.Unmarshal([]byte(d.router.Must("-j -s -n red link show dev red1")), &rows); err != nil ||
+		len(rows) != 1 {
 		d.t.Fatalf("counters of red1: %d rows, %v", len(rows), err)
 	}
 	return rows[0]

@@ -14,7 +14,8 @@ import (
 	"nsrouter/internal/lab"
 )
 
-// TestRefused: a wrong command says so in one line that names the word at fault, with the status that belongs to it, and changes nothing.
+// TestRefused: a wrong command says so in one line that names the word at fault, with the status that belongs to it,
+// and changes nothing.
 func TestRefused(t *testing.T) {
 	w := newWorld(t)
 	w.r.Must("netns add red")
@@ -82,7 +83,8 @@ func TestRefused(t *testing.T) {
 	busy.Delete()
 }
 
-// TestBatch: a hundred thousand routes load, and survive a restart; a batch stops at its first error and names the line.
+// TestBatch: a hundred thousand routes load, and survive a restart; a batch stops at its first error and names the
+// line.
 func TestBatch(t *testing.T) {
 	w := newWorld(t)
 	w.host(1, "init")
@@ -98,9 +100,14 @@ func TestBatch(t *testing.T) {
 	if n := count(); n != routes {
 		t.Errorf("%d routes, want %d", n, routes)
 	}
-	res := w.r.Input("# a comment\nroute add 10.77.0.0/16 via 10.0.1.2\n\nroute add 10.78.0.0/16 via 10.99.0.1\nroute add 10.79.0.0/16 via 10.0.1.2\n",
-		"-batch", "-")
-	if res.Status != 2 || !strings.Contains(res.Stderr, "4") || !strings.Contains(res.Stderr, "10.99.0.1") || strings.Count(res.Stderr, "\n") != 1 {
+	res := w.r.Input(
+		"# a comment\nroute add 10.77.0.0/16 via 10.0.1.2\n\n"+
+			"route add 10.78.0.0/16 via 10.99.0.1\nroute add 10.79.0.0/16 via 10.0.1.2\n",
+		"-batch",
+		"-",
+	)
+	if res.Status != 2 || !strings.Contains(res.Stderr, "4") || !strings.Contains(res.Stderr, "10.99.0.1") ||
+		strings.Count(res.Stderr, "\n") != 1 {
 		t.Errorf("status %d: %q", res.Status, res.Stderr)
 	}
 	out := w.r.Must("route show")
@@ -119,7 +126,8 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// TestVethBetweenNamespaces: a veth pair inside the daemon joins two namespaces; deleting one of them takes the pair along and sends the port home.
+// TestVethBetweenNamespaces: a veth pair inside the daemon joins two namespaces; deleting one of them takes the pair
+// along and sends the port home.
 func TestVethBetweenNamespaces(t *testing.T) {
 	w := newWorld(t)
 	w.r.Must("netns add red\nnetns add blue")
@@ -155,7 +163,8 @@ func TestVethBetweenNamespaces(t *testing.T) {
 	w.conserved()
 }
 
-// TestFullDisk: when the disk is full a change is refused and nothing is changed, also by a restart; when there is room again it goes on.
+// TestFullDisk: when the disk is full a change is refused and nothing is changed, also by a restart; when there is room
+// again it goes on.
 func TestFullDisk(t *testing.T) {
 	w := newWorld(t)
 	w.r.Stop()
@@ -197,7 +206,8 @@ func TestFullDisk(t *testing.T) {
 	w.conserved()
 }
 
-// TestControlSocket: its mode, and that idle and rude clients keep nobody out; a second daemon on the same socket is refused.
+// TestControlSocket: its mode, and that idle and rude clients keep nobody out; a second daemon on the same socket is
+// refused.
 func TestControlSocket(t *testing.T) {
 	w := newWorld(t)
 	info, err := os.Stat(w.r.Socket)
@@ -267,13 +277,20 @@ func TestMonitor(t *testing.T) {
 	w.r.Must("netns add red")
 	m := w.Host("watcher").Start(w.r.Binary, "--socket", w.r.Socket, "-n", "red", "monitor", "all")
 	time.Sleep(300 * time.Millisecond)
-	w.r.Must("link add d0 type dummy\n-n red link add d1 type dummy\n-n red link set d1 up\n-n red addr add 10.1.1.1/24 dev d1\n-n red link del d1")
+	w.r.Must(
+		"link add d0 type dummy\n-n red link add d1 type dummy\n-n red link set d1 up\n" +
+			"-n red addr add 10.1.1.1/24 dev d1\n-n red link del d1",
+	)
 	w.Eventually(3*time.Second, "events", func() bool {
 		return strings.Contains(m.Output(), "Deleted") && strings.Contains(m.Output(), "10.1.1.1")
 	})
 	a := w.host(1, "red")
 	w.ping(a, "10.0.1.1", 1)
-	w.Eventually(3*time.Second, "a neighbour that was learned", func() bool { return strings.Contains(m.Output(), "10.0.1.2 dev p1 lladdr") })
+	w.Eventually(
+		3*time.Second,
+		"a neighbour that was learned",
+		func() bool { return strings.Contains(m.Output(), "10.0.1.2 dev p1 lladdr") },
+	)
 	if strings.Contains(m.Output(), "d0") {
 		t.Errorf("init's event in red: %s", m.Output())
 	}

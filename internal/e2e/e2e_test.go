@@ -1,5 +1,5 @@
-// Package e2e tests the real daemon between Linux hosts: network namespaces joined to it by veth pairs, with AF_XDP on its side. Each test
-// has a lab of its own; they can run beside each other and beside another copy of themselves.
+// Package e2e tests the real daemon between Linux hosts: network namespaces joined to it by veth pairs, with AF_XDP on
+// its side. Each test has a lab of its own; they can run beside each other and beside another copy of themselves.
 package e2e
 
 import (
@@ -26,8 +26,8 @@ func newWorld(t *testing.T, args ...string) *world {
 	return &world{Lab: l, t: t, r: l.Router(lab.RouterOptions{Args: args})}
 }
 
-// host joins a host to a new port of the router: hostN has 10.0.N.2/24 and 2001:db8:N::2/64 on eth0, and the router as its gateway. The port
-// pN is in the namespace ns with 10.0.N.1 and 2001:db8:N::1; it is up.
+// host joins a host to a new port of the router: hostN has 10.0.N.2/24 and 2001:db8:N::2/64 on eth0, and the router as
+// its gateway. The port pN is in the namespace ns with 10.0.N.1 and 2001:db8:N::1; it is up.
 func (w *world) host(n int, ns string) *lab.Host {
 	return w.hostAs(fmt.Sprintf("host%d", n), fmt.Sprintf("p%d", n), n, ns)
 }
@@ -35,7 +35,11 @@ func (w *world) host(n int, ns string) *lab.Host {
 // hostAs is host with names of the caller's choice, so that networks can overlap.
 func (w *world) hostAs(name, port string, n int, ns string) *lab.Host {
 	h := w.Host(name)
-	w.Link(h.End("eth0", fmt.Sprintf("10.0.%d.2/24", n), fmt.Sprintf("2001:db8:%d::2/64", n)), w.r.Host.End(port), lab.LinkOptions{})
+	w.Link(
+		h.End("eth0", fmt.Sprintf("10.0.%d.2/24", n), fmt.Sprintf("2001:db8:%d::2/64", n)),
+		w.r.Host.End(port),
+		lab.LinkOptions{},
+	)
 	h.Route("default", fmt.Sprintf("10.0.%d.1", n))
 	h.Route("default", fmt.Sprintf("2001:db8:%d::1", n))
 	w.r.Must(fmt.Sprintf(`
@@ -142,7 +146,8 @@ func TestWorkers(t *testing.T) {
 	w.conserved()
 }
 
-// TestTenants: two namespaces with the same addresses on both sides. Each host reaches its own peer; nothing is heard on the other side.
+// TestTenants: two namespaces with the same addresses on both sides. Each host reaches its own peer; nothing is heard
+// on the other side.
 func TestTenants(t *testing.T) {
 	w := newWorld(t)
 	w.r.Must("netns add red\nnetns add blue")
@@ -167,8 +172,8 @@ func TestTenants(t *testing.T) {
 	w.conserved()
 }
 
-// conserved fails the test if the daemon has lost track of a frame, or of a packet: what came in by each device was forwarded, delivered,
-// dropped for a reason, or waits.
+// conserved fails the test if the daemon has lost track of a frame, or of a packet: what came in by each device was
+// forwarded, delivered, dropped for a reason, or waits.
 func (w *world) conserved() {
 	w.t.Helper()
 	c := client.New(w.r.Socket)

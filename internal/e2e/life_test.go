@@ -22,7 +22,11 @@ func TestTCP(t *testing.T) {
 		seconds int
 	}{{"10.0.2.2", 10}, {"2001:db8:2::2", 2}} {
 		server := b.Start("iperf3", "-s", "-1", "--forceflush")
-		w.Eventually(5*time.Second, "iperf3 server", func() bool { return strings.Contains(server.Output(), "listening") })
+		w.Eventually(
+			5*time.Second,
+			"iperf3 server",
+			func() bool { return strings.Contains(server.Output(), "listening") },
+		)
 		out := a.Run("iperf3", "-J", "-c", c.to, "-t", fmt.Sprint(c.seconds))
 		var report struct {
 			Intervals []struct {
@@ -60,8 +64,8 @@ func (w *world) flood(h *lab.Host, to string) (stop func()) {
 	}
 }
 
-// TestMoveUnderLoad: a device moves between namespaces while packets flow. They stop before the command returns, start again when it comes back,
-// are never heard on the wrong side, and no frame is lost track of.
+// TestMoveUnderLoad: a device moves between namespaces while packets flow. They stop before the command returns, start
+// again when it comes back, are never heard on the wrong side, and no frame is lost track of.
 func TestMoveUnderLoad(t *testing.T) {
 	w := newWorld(t)
 	w.r.Must("netns add red\nnetns add blue")
@@ -104,7 +108,8 @@ func TestMoveUnderLoad(t *testing.T) {
 	w.conserved()
 }
 
-// TestIdle: four ports attached and no traffic cost next to nothing, and the first packet after a pause is not held up by sleep.
+// TestIdle: four ports attached and no traffic cost next to nothing, and the first packet after a pause is not held up
+// by sleep.
 func TestIdle(t *testing.T) {
 	w := newWorld(t)
 	a := w.host(1, "init")
@@ -126,8 +131,8 @@ func TestIdle(t *testing.T) {
 	if used := after - before; used > pause*2/100 {
 		t.Errorf("idle for %v and used %v of CPU: more than 2 %%", pause, used)
 	}
-	// A worker that sleeps in ppoll answers within tens of microseconds; one that waited for its next tick would take up to a second. The bound
-	// leaves the other programs of a busy machine their share.
+	// A worker that sleeps in ppoll answers within tens of microseconds; one that waited for its next tick would take
+	// up to a second. The bound leaves the other programs of a busy machine their share.
 	best := time.Hour
 	for range 5 {
 		time.Sleep(1500 * time.Millisecond)
@@ -171,7 +176,8 @@ func (w *world) attached(dev string) bool {
 	return strings.Contains(w.r.Host.Run("ip", "link", "show", "dev", dev), "xdp")
 }
 
-// TestKill: killed with -9 under load, no program stays attached; a restart has every acknowledged setting and forwards at once.
+// TestKill: killed with -9 under load, no program stays attached; a restart has every acknowledged setting and forwards
+// at once.
 func TestKill(t *testing.T) {
 	w := newWorld(t)
 	w.r.Must("netns add red")
@@ -247,7 +253,8 @@ func diff(want, got string) string {
 	return b.String()
 }
 
-// TestVanish: an interface disappears under load and comes back under its name. The device waits with its addresses and routes; others go on.
+// TestVanish: an interface disappears under load and comes back under its name. The device waits with its addresses and
+// routes; others go on.
 func TestVanish(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.host(1, "init"), w.host(2, "init")
@@ -261,7 +268,8 @@ func TestVanish(t *testing.T) {
 	if out := w.r.Must("addr show dev p2"); !strings.Contains(out, "10.0.2.1/24") {
 		t.Errorf("the address went with the interface: %s", out)
 	}
-	if out := w.r.Must("route show"); !strings.Contains(out, "198.51.100.0/24 via 10.0.2.2 dev p2") || !strings.Contains(out, "linkdown") {
+	if out := w.r.Must("route show"); !strings.Contains(out, "198.51.100.0/24 via 10.0.2.2 dev p2") ||
+		!strings.Contains(out, "linkdown") {
 		t.Errorf("the routes should wait: %s", out)
 	}
 	stop()
@@ -293,7 +301,8 @@ func TestDamagedState(t *testing.T) {
 	if err := os.WriteFile(files[0], bad, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.r.TryStart(); err == nil || !strings.Contains(err.Error(), files[0]) || !strings.Contains(err.Error(), "status 2") {
+	if err := w.r.TryStart(); err == nil || !strings.Contains(err.Error(), files[0]) ||
+		!strings.Contains(err.Error(), "status 2") {
 		t.Errorf("started on a damaged store, or did not name it: %v", err)
 	}
 	if left, _ := os.ReadFile(files[0]); string(left) != string(bad) {

@@ -18,8 +18,8 @@ import (
 	"nsrouter/internal/lab"
 )
 
-// The reference is the Linux kernel: a router of the same addresses, MACs and routes, that gets the same frames. Both are joined to hosts that
-// only sniff. What comes out of one and not of the other is a defect, or has its reason here.
+// The reference is the Linux kernel: a router of the same addresses, MACs and routes, that gets the same frames. Both
+// are joined to hosts that only sniff. What comes out of one and not of the other is a defect, or has its reason here.
 
 var (
 	routerMAC = [3]string{"", "02:00:00:00:00:01", "02:00:00:00:00:02"} // of port 1 and 2
@@ -37,8 +37,11 @@ func (w *world) side(name string, router *lab.Host) side {
 	for n := 1; n <= 2; n++ {
 		h := w.Host(fmt.Sprintf("%s-host%d", name, n))
 		h.Sysctl("net.ipv6.conf.all.disable_ipv6", "1")
-		w.Link(lab.End{Host: h, Name: "eth0", MAC: hostMAC[n]}, lab.End{Host: router, Name: fmt.Sprintf("p%d", n), MAC: routerMAC[n]},
-			lab.LinkOptions{})
+		w.Link(
+			lab.End{Host: h, Name: "eth0", MAC: hostMAC[n]},
+			lab.End{Host: router, Name: fmt.Sprintf("p%d", n), MAC: routerMAC[n]},
+			lab.LinkOptions{},
+		)
 		s.at[n] = h.Sniff("eth0")
 	}
 	return s
@@ -74,8 +77,14 @@ func reference(t *testing.T) (w *world, ours, kernels side) {
 	ours, kernels = w.side("ours", w.r.Host), w.side("kernel", k)
 	for n := 1; n <= 2; n++ {
 		dev := fmt.Sprintf("p%d", n)
-		w.r.Must(fmt.Sprintf("link add %[1]s type xdp\naddr add 10.0.%[2]d.1/24 dev %[1]s\naddr add 2001:db8:%[2]d::1/64 dev %[1]s\nlink set %[1]s up",
-			dev, n))
+		w.r.Must(
+			fmt.Sprintf(
+				"link add %[1]s type xdp\naddr add 10.0.%[2]d.1/24 dev %[1]s\n"+
+					"addr add 2001:db8:%[2]d::1/64 dev %[1]s\nlink set %[1]s up",
+				dev,
+				n,
+			),
+		)
 		k.Interface(dev).Addr(fmt.Sprintf("10.0.%d.1/24", n))
 		k.Interface(dev).Addr(fmt.Sprintf("2001:db8:%d::1/64", n))
 		for _, a := range []string{"10.0.%d.2", "2001:db8:%d::2", "fe80::%d"} {
@@ -135,7 +144,14 @@ func probes4(t *testing.T, first int) []probe {
 	var out []probe
 	add := func(name string, size int, edit func(*layers.Ethernet, *layers.IPv4), upper ...gopacket.SerializableLayer) {
 		e := ethernet(layers.EthernetTypeIPv4)
-		ip := &layers.IPv4{Version: 4, TTL: 64, Id: 77, Protocol: layers.IPProtocolUDP, SrcIP: []byte{10, 0, 1, 2}, DstIP: []byte{10, 0, 2, 2}}
+		ip := &layers.IPv4{
+			Version:  4,
+			TTL:      64,
+			Id:       77,
+			Protocol: layers.IPProtocolUDP,
+			SrcIP:    []byte{10, 0, 1, 2},
+			DstIP:    []byte{10, 0, 2, 2},
+		}
 		if len(upper) == 0 {
 			upper = []gopacket.SerializableLayer{&layers.UDP{SrcPort: 4000, DstPort: 4001}}
 		}
@@ -145,7 +161,10 @@ func probes4(t *testing.T, first int) []probe {
 		if u, ok := upper[0].(*layers.UDP); ok {
 			_ = u.SetNetworkLayerForChecksum(ip)
 		}
-		out = append(out, probe{name, serialize(t, first+len(out), size, append([]gopacket.SerializableLayer{e, ip}, upper...)...)})
+		out = append(
+			out,
+			probe{name, serialize(t, first+len(out), size, append([]gopacket.SerializableLayer{e, ip}, upper...)...)},
+		)
 	}
 	addrs := func(src, dst string) func(*layers.Ethernet, *layers.IPv4) {
 		return func(_ *layers.Ethernet, ip *layers.IPv4) {
@@ -154,17 +173,27 @@ func probes4(t *testing.T, first int) []probe {
 	}
 	add("plain", 20, nil)
 	add("large", 1300, nil)
-	for _, dst := range []string{"198.51.100.9", "192.0.2.1", "192.0.2.200", "203.0.113.1", "172.31.0.1", "10.0.1.1", "10.0.2.1", "10.0.1.255",
+	for _, dst := range []string{"198.51.100.9", "192.0.2.1", "192.0.2.200", "203.0.113.1", "172.31.0.1",
+		"10.0.1.1", "10.0.2.1", "10.0.1.255",
 		"10.0.2.255", "10.0.2.0", "224.0.0.5", "239.1.2.3", "255.255.255.255", "127.0.0.1", "0.0.0.0"} {
 		add("to "+dst, 20, addrs("10.0.1.2", dst))
 	}
-	for _, src := range []string{"198.51.100.7", "127.0.0.1", "224.0.0.1", "255.255.255.255", "0.0.0.0", "240.0.0.1", "0.1.2.3", "10.0.2.2"} {
+	for _, src := range []string{"198.51.100.7", "127.0.0.1", "224.0.0.1", "255.255.255.255", "0.0.0.0",
+		"240.0.0.1", "0.1.2.3", "10.0.2.2"} {
 		add("from "+src, 20, addrs(src, "10.0.2.2"))
 	}
 	for _, ttl := range []uint8{0, 1, 2, 255} {
 		add(fmt.Sprintf("TTL %d", ttl), 20, func(_ *layers.Ethernet, ip *layers.IPv4) { ip.TTL = ttl })
-		add(fmt.Sprintf("TTL %d for the router", ttl), 20, func(_ *layers.Ethernet, ip *layers.IPv4) { ip.TTL, ip.DstIP = ttl, []byte{10, 0, 2, 1} })
-		add(fmt.Sprintf("TTL %d without a route", ttl), 20, func(_ *layers.Ethernet, ip *layers.IPv4) { ip.TTL, ip.DstIP = ttl, []byte{9, 9, 9, 9} })
+		add(
+			fmt.Sprintf("TTL %d for the router", ttl),
+			20,
+			func(_ *layers.Ethernet, ip *layers.IPv4) { ip.TTL, ip.DstIP = ttl, []byte{10, 0, 2, 1} },
+		)
+		add(
+			fmt.Sprintf("TTL %d without a route", ttl),
+			20,
+			func(_ *layers.Ethernet, ip *layers.IPv4) { ip.TTL, ip.DstIP = ttl, []byte{9, 9, 9, 9} },
+		)
 	}
 	add("type of service", 20, func(_ *layers.Ethernet, ip *layers.IPv4) { ip.TOS = 0xb9 })
 	add("type of service, expired", 20, func(_ *layers.Ethernet, ip *layers.IPv4) { ip.TOS, ip.TTL = 0xb9, 1 })
@@ -173,7 +202,11 @@ func probes4(t *testing.T, first int) []probe {
 	add("later fragment", 20, func(_ *layers.Ethernet, ip *layers.IPv4) { ip.FragOffset = 100 })
 	add("later fragment, expired", 20, func(_ *layers.Ethernet, ip *layers.IPv4) { ip.FragOffset, ip.TTL = 100, 1 })
 	add("DF, too big", 1400, func(_ *layers.Ethernet, ip *layers.IPv4) { ip.Flags = layers.IPv4DontFragment })
-	add("DF, just fits", 1400-20-8-markLen, func(_ *layers.Ethernet, ip *layers.IPv4) { ip.Flags = layers.IPv4DontFragment })
+	add(
+		"DF, just fits",
+		1400-20-8-markLen,
+		func(_ *layers.Ethernet, ip *layers.IPv4) { ip.Flags = layers.IPv4DontFragment },
+	)
 	add("no operation", 20, func(_ *layers.Ethernet, ip *layers.IPv4) {
 		ip.Options = []layers.IPv4Option{{OptionType: 1}, {OptionType: 1}, {OptionType: 1}, {OptionType: 0}}
 	})
@@ -243,7 +276,9 @@ func probes6(t *testing.T, first int) []probe {
 	add := func(name string, size int, edit func(*layers.Ethernet, *layers.IPv6), upper ...gopacket.SerializableLayer) {
 		e := ethernet(layers.EthernetTypeIPv6)
 		ip := &layers.IPv6{Version: 6, HopLimit: 64, FlowLabel: 0x12345, NextHeader: layers.IPProtocolUDP,
-			SrcIP: netip.MustParseAddr("2001:db8:1::2").AsSlice(), DstIP: netip.MustParseAddr("2001:db8:2::2").AsSlice()}
+			SrcIP: netip.MustParseAddr("2001:db8:1::2").
+				AsSlice(),
+			DstIP: netip.MustParseAddr("2001:db8:2::2").AsSlice()}
 		if len(upper) == 0 {
 			upper = []gopacket.SerializableLayer{&layers.UDP{SrcPort: 4000, DstPort: 4001}}
 		}
@@ -255,14 +290,18 @@ func probes6(t *testing.T, first int) []probe {
 				_ = c.SetNetworkLayerForChecksum(ip)
 			}
 		}
-		out = append(out, probe{name, serialize(t, first+len(out), size, append([]gopacket.SerializableLayer{e, ip}, upper...)...)})
+		out = append(
+			out,
+			probe{name, serialize(t, first+len(out), size, append([]gopacket.SerializableLayer{e, ip}, upper...)...)},
+		)
 	}
 	addrs := func(src, dst string) func(*layers.Ethernet, *layers.IPv6) {
 		return func(_ *layers.Ethernet, ip *layers.IPv6) {
 			ip.SrcIP, ip.DstIP = netip.MustParseAddr(src).AsSlice(), netip.MustParseAddr(dst).AsSlice()
 		}
 	}
-	for _, dst := range []string{"2001:db8:2::2", "2001:db8:100::9", "2001:db8:bad::1", "2001:db8:bad:1::1", "2001:db8:ffff::1", "2001:db8:1::1",
+	for _, dst := range []string{"2001:db8:2::2", "2001:db8:100::9", "2001:db8:bad::1", "2001:db8:bad:1::1",
+		"2001:db8:ffff::1", "2001:db8:1::1",
 		"2001:db8:2::1", "fe80::77", "ff02::77", "ff0e::77", "::1", "::"} {
 		add("to "+dst, 20, addrs("2001:db8:1::2", dst))
 	}
@@ -279,7 +318,12 @@ func probes6(t *testing.T, first int) []probe {
 	add("just fits", 1400-40-8-markLen, addrs("2001:db8:1::2", "2001:db8:2::2"))
 	add("traffic class", 20, func(_ *layers.Ethernet, ip *layers.IPv6) { ip.TrafficClass = 0xb9 })
 	add("other station", 20, func(e *layers.Ethernet, _ *layers.IPv6) { e.DstMAC = mac("02:00:00:00:00:99") })
-	add("no next header", 0, func(_ *layers.Ethernet, ip *layers.IPv6) { ip.NextHeader = layers.IPProtocolNoNextHeader }, gopacket.Payload{})
+	add(
+		"no next header",
+		0,
+		func(_ *layers.Ethernet, ip *layers.IPv6) { ip.NextHeader = layers.IPProtocolNoNextHeader },
+		gopacket.Payload{},
+	)
 	for _, dst := range []string{"2001:db8:2::2", "2001:db8:1::1", "2001:db8:2::1", "2001:db8:ffff::1"} {
 		for _, typ := range []uint8{128, 129, 1, 3} {
 			add(fmt.Sprintf("ICMPv6 %d to %s", typ, dst), 40, func(e *layers.Ethernet, ip *layers.IPv6) {
@@ -291,7 +335,8 @@ func probes6(t *testing.T, first int) []probe {
 	return out
 }
 
-// mutations are probes with a few bytes of their IP header changed at random, and half of the time a right checksum again.
+// mutations are probes with a few bytes of their IP header changed at random, and half of the time a right checksum
+// again.
 func mutations(seed uint64, from []probe, first, count int) []probe {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	out := make([]probe, count)
@@ -367,8 +412,8 @@ func different(probes []probe, ours, kernels side) []string {
 	return out
 }
 
-// permitted tells differences that are meant. The kernel sends IPv4 errors about what it has no route for to a source only five times and then once a second, by a
-// limit that no sysctl of a namespace lifts (net/ipv4/route.c, ip_error).
+// permitted tells differences that are meant. The kernel sends IPv4 errors about what it has no route for to a source
+// only five times and then once a second, by a limit that no sysctl of a namespace lifts (net/ipv4/route.c, ip_error).
 func permitted(ours, kernels []string) bool {
 	return len(kernels) == 0 && len(ours) == 1 && ownUnreachable(ours[0])
 }
@@ -403,9 +448,25 @@ func TestReference(t *testing.T) {
 		}
 	}
 	w.Eventually(5*time.Second, "silence", func() bool {
-		before := len(ours.at[1].Frames()) + len(ours.at[2].Frames()) + len(kernels.at[1].Frames()) + len(kernels.at[2].Frames())
+		before := len(
+			ours.at[1].Frames(),
+		) + len(
+			ours.at[2].Frames(),
+		) + len(
+			kernels.at[1].Frames(),
+		) + len(
+			kernels.at[2].Frames(),
+		)
 		time.Sleep(300 * time.Millisecond)
-		return before == len(ours.at[1].Frames())+len(ours.at[2].Frames())+len(kernels.at[1].Frames())+len(kernels.at[2].Frames())
+		return before == len(
+			ours.at[1].Frames(),
+		)+len(
+			ours.at[2].Frames(),
+		)+len(
+			kernels.at[1].Frames(),
+		)+len(
+			kernels.at[2].Frames(),
+		)
 	})
 	bad := different(probes, ours, kernels)
 	for i, d := range bad {
@@ -415,8 +476,14 @@ func TestReference(t *testing.T) {
 		t.Error(d)
 	}
 	forwarded := len(kernels.at[2].Frames())
-	t.Logf("%d probes, %d of them by hand; the kernel forwarded %d and answered %d; %d differ", len(probes), hand, forwarded,
-		len(kernels.at[1].Frames()), len(bad))
+	t.Logf(
+		"%d probes, %d of them by hand; the kernel forwarded %d and answered %d; %d differ",
+		len(probes),
+		hand,
+		forwarded,
+		len(kernels.at[1].Frames()),
+		len(bad),
+	)
 	if forwarded < 100 {
 		t.Error("the reference itself forwards too little to compare with")
 	}
