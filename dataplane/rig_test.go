@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
+	"golang.org/x/sys/unix"
 
 	"nsrouter/dataplane/counters"
 	"nsrouter/dataplane/frame"
@@ -118,6 +119,7 @@ func newRig(t testing.TB) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = unix.Close(r.w.wake.event) })
 	r.w.peers = []*Worker{r.w}
 	r.w.outbox = []*handoffRing{&r.w.inbox[0]}
 	r.device(p1, nstable.XDP, 0, "10.0.1.1/24", "2001:db8:1::1/64", "fe80::1/64")
