@@ -51,7 +51,6 @@ func newStore(f form, prefixes int, budget *int) (*store, error) {
 	s.rootBits, s.wide = f.rootBits, f.wide
 	if f.rootBits < largeBits {
 		s.root = make([]uint32, 1<<f.rootBits)
-		s.newLeaves(1) // see step
 		return s, nil
 	}
 	s.growing = false
@@ -75,7 +74,6 @@ func newStore(f form, prefixes int, budget *int) (*store, error) {
 	} else {
 		s.leaf16 = slice[uint16](s.maps[2])
 	}
-	s.newLeaves(1) // see step
 	s.setSink()
 	return s, nil
 }

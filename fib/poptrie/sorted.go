@@ -20,8 +20,9 @@ func (a *appender) add(k Addr, n uint8, id uint32) error {
 		return nil
 	}
 	last := a.spine[len(a.spine)-1]
-	if lk, ln := t.key(last), t.at(last).bits; a.unsorted || !less(lk, ln, k, n) {
-		a.unsorted = true
+	lk, ln := t.key(last), t.at(last).bits
+	a.unsorted = a.unsorted || less(k, n, lk, ln)
+	if a.unsorted || k == lk && n == ln {
 		t.insert(k, n, id)
 		return nil
 	}
@@ -58,4 +59,19 @@ func (a *appender) hang(x uint32) {
 		p.child[t.key(x).bit(p.bits)] = x
 	}
 	a.spine = append(a.spine, x)
+}
+
+// compacted returns a copy of a trie in as little memory as it needs.
+func (t *trie) compacted() (*trie, error) {
+	a := appender{trie: newTrie(t.v6)}
+	var err error
+	t.walk(t.top, func(k Addr, n uint8, id uint32) bool {
+		err = a.add(k, n, id)
+		return err == nil
+	})
+	if err != nil {
+		a.trie.close()
+		return nil, err
+	}
+	return a.trie, nil
 }

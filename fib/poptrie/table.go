@@ -48,7 +48,7 @@ func (f Family) String() string { return fmt.Sprintf("IPv%d", uint8(f)) }
 
 // What changes fail with, wrapped with the prefix.
 var (
-	ErrMemory = errors.New("the table's memory limit is reached (delete prefixes, or raise the limit)")
+	ErrMemory = errors.New("no memory: the table's limit or the system's is reached (delete prefixes, or raise the limit)")
 	ErrPrefix = errors.New("not a prefix of this family without host bits")
 	ErrID     = errors.New("id must be 1 to 2147483647")
 )
@@ -170,6 +170,7 @@ func (t *Table) Delete(p netip.Prefix) (bool, error) {
 		t.trie.insert(k, n, old) // into the nodes that it left
 		return false, fmt.Errorf("%v: %w", p, err)
 	}
+	t.compact()
 	return true, nil
 }
 

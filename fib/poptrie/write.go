@@ -3,6 +3,7 @@ package poptrie
 import (
 	"fmt"
 	"iter"
+	"math"
 	"net/netip"
 	"sync/atomic"
 )
@@ -33,11 +34,22 @@ func (t *Table) apply(u subject, limit int) error {
 		return t.rebuild(t.form, limit)
 	}
 	t.publish()
-	if s.fragmented() {
-		// A failure leaves a table that is right, and larger than need be.
-		_ = t.rebuild(t.form, limit)
-	}
 	return nil
+}
+
+// compact gives memory back that deletions left unused, once it is most of what there is. Its failure leaves a table that is right,
+// and larger than need be.
+func (t *Table) compact() {
+	if s := t.store; s != nil && s.fragmented() {
+		_ = t.rebuild(t.form, math.MaxInt)
+	}
+	const large = 1024
+	if n := len(t.trie.nodes.mem); n > large && t.trie.live < n/4 {
+		if next, err := t.trie.compacted(); err == nil {
+			t.trie.close()
+			t.trie = next
+		}
+	}
 }
 
 // worthRebuilding tells whether a store that has no room left would have some if built anew: its memory is of fixed size, or has
@@ -52,11 +64,11 @@ func (s *store) worthRebuilding() bool {
 		nodes.used-nodes.live > nodes.used/8 || leaves.used-leaves.live > leaves.used/8
 }
 
-// fragmented tells whether most of a large store is free blocks.
+// fragmented tells whether most of a store is free blocks.
 func (s *store) fragmented() bool {
-	const large = 64 << 10
+	const large = 8 << 10
 	hollow := func(b *slab) bool { return b.used > large && b.live < b.used/2 }
-	return s.maps[0] != nil && (hollow(&s.nodeSlab) || hollow(&s.leafSlab))
+	return hollow(&s.nodeSlab) || hollow(&s.leafSlab)
 }
 
 // publish shows a staged change to the readers.
@@ -116,7 +128,7 @@ func (t *Table) swap(s *store, f form) {
 	}
 }
 
-// Load replaces all prefixes by those of a sequence, visible at once. A sequence in the order of [Table.All] is fastest; if a prefix
+// Load replaces all prefixes by those of a sequence, visible at once (but for the default route, which follows). A sequence in the order of [Table.All] is fastest; if a prefix
 // comes twice, the later one counts. If it fails, nothing is changed.
 func (t *Table) Load(seq iter.Seq2[netip.Prefix, ID]) error {
 	next := newTrie(t.family == IPv6)
