@@ -65,10 +65,6 @@ func (i *Interface) owners(n int) ([]queueOwners, error) {
 
 // try binds a queue for each of the owners and attaches the program, in one mode. What it made is undone by release.
 func (i *Interface) try(mode Mode, owners []queueOwners, c *frame.Cache) error {
-	target := FillTarget
-	if mode == ZeroCopy {
-		target = FillTargetZeroCopy
-	}
 	if mode == Generic {
 		// The kernel merges packets before it runs the program; merged ones fit no frame.
 		i.featureOff("rx-gro")
@@ -76,7 +72,7 @@ func (i *Interface) try(mode Mode, owners []queueOwners, c *frame.Cache) error {
 	shared := -1
 	for k, owner := range owners {
 		q := &Queue{
-			parent: i, pool: i.pool, id: uint32(k), fd: -1, target: target, rxOwner: owner.rx, txOwner: owner.tx,
+			parent: i, pool: i.pool, id: uint32(k), fd: -1, target: FillTarget, rxOwner: owner.rx, txOwner: owner.tx,
 		}
 		i.queues = append(i.queues, q)
 		if err := q.open(i.index, mode, shared, c); err != nil {

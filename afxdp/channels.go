@@ -21,7 +21,7 @@ func (i *Interface) setQueues(n int, a *netlink.LinkAttrs) (int, error) {
 	}
 	now := was
 	if n != 0 && n != receiveQueues(was) {
-		if now, err = i.setChannels(n, was); err != nil {
+		if now, err = i.changeChannels(n, was); err != nil {
 			return 0, err
 		}
 	}
@@ -34,7 +34,8 @@ func (i *Interface) setQueues(n int, a *netlink.LinkAttrs) (int, error) {
 
 func receiveQueues(c ethtool.Channels) int { return int(c.RxCount + c.CombinedCount) }
 
-func (i *Interface) setChannels(n int, was ethtool.Channels) (ethtool.Channels, error) {
+// changeChannels makes it n receive queues with as many transmit queues.
+func (i *Interface) changeChannels(n int, was ethtool.Channels) (ethtool.Channels, error) {
 	want, limit := was, was.MaxCombined
 	if was.MaxCombined > 0 {
 		want.CombinedCount, want.RxCount, want.TxCount = uint32(n), 0, 0
@@ -45,16 +46,17 @@ func (i *Interface) setChannels(n int, was ethtool.Channels) (ethtool.Channels, 
 	if n < 0 || n > int(limit) {
 		return was, fmt.Errorf("queues %d: the interface has 1 to %d", n, limit)
 	}
-	set := func(host string, c ethtool.Channels) error {
-		// A queue cannot go while a socket is bound to it (net/ethtool/channels.c), nor for some time after.
-		return patiently(unix.EINVAL, func() error {
-			_, err := i.eth.SetChannels(host, c)
-			return err
-		})
-	}
-	if err := set(i.host, want); err != nil {
+	if err := i.change(channelsSetting(was), func() error { return i.setChannels(i.host, want) }); err != nil {
 		return was, fmt.Errorf("queues %d: set the number of channels (ethtool -L): %w", n, err)
 	}
-	i.undo = append(i.undo, undo{"number of queues", func(host string) error { return set(host, was) }})
 	return want, nil
+}
+
+// setChannels waits where it has to: a queue cannot go while a socket is bound to it (net/ethtool/channels.c), nor for
+// some time after.
+func (i *Interface) setChannels(host string, c ethtool.Channels) error {
+	return patiently(unix.EINVAL, func() error {
+		_, err := i.eth.SetChannels(host, c)
+		return err
+	})
 }

@@ -29,7 +29,7 @@
 //	q.Reclaim(c)                                the worker frees the queue's frames
 //
 // The program is attached by a bpf_link and multicast reception held by a socket: both end with the process, however
-// it ends. Other settings of a killed daemon stay as they were.
+// it ends. Other settings that a killed process has changed stay so: a [Journal] tells its successor what they were.
 //
 // An interface that vanishes, or moves to another Linux network namespace, unbinds its sockets for good:
 // [Interface.Gone] tells (the kernel does not wake a poll for it). Its queues then receive and send nothing, and it

@@ -1,7 +1,6 @@
 package afxdp
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 
@@ -23,6 +22,8 @@ type Options struct {
 	Queues int
 	// Force takes an interface that has addresses, a master or the default route.
 	Force bool
+	// Journal, if there is one, outlives a process that is killed with settings changed.
+	Journal Journal
 }
 
 // Interface is a Linux network interface taken over by AF_XDP sockets.
@@ -47,14 +48,9 @@ type Interface struct {
 	promisc  bool
 	program  xdpObjects
 	attached link.Link // nil when detached
-	undo     []undo    // in the order in which the settings were changed
+	changed  []Setting // what is to be put back, in the order of the changes
+	journal  Journal   // has the same; may be nil
 	closed   bool
-}
-
-// undo puts one changed setting back, on the interface that has the given name now.
-type undo struct {
-	what string
-	do   func(host string) error
 }
 
 // Open takes over the interface o.Host of the thread's Linux network namespace: checks whether it may, prepares it,
@@ -81,6 +77,7 @@ func (i *Interface) open(o Options) error {
 	}
 	i.index, i.mtu = attributes.Index, attributes.MTU
 	copy(i.mac[:], attributes.HardwareAddr)
+	i.take(o.Journal)
 	if err := i.prepare(); err != nil {
 		return err
 	}
@@ -186,7 +183,7 @@ func (i *Interface) Close() error {
 	}
 	i.closed = true
 	if i.look() {
-		i.undo = nil // its settings have vanished with it, or are another namespace's matter
+		i.changed = nil // its settings have vanished with it, or are another namespace's matter
 	}
 	i.release()
 	err := i.restore()
@@ -200,24 +197,4 @@ func (i *Interface) Close() error {
 		i.nl.Close()
 	}
 	return err
-}
-
-// restore puts back what was changed, if the interface is still there.
-func (i *Interface) restore() error {
-	if len(i.undo) == 0 {
-		return nil
-	}
-	now, err := i.nl.LinkByIndex(i.index)
-	if err != nil {
-		return nil // vanished just now
-	}
-	var errs []error
-	for len(i.undo) > 0 {
-		last := i.undo[len(i.undo)-1]
-		i.undo = i.undo[:len(i.undo)-1]
-		if err := last.do(now.Attrs().Name); err != nil && !errors.Is(err, unix.ENODEV) {
-			errs = append(errs, fmt.Errorf("put %s of %s back: %w", last.what, i.host, err))
-		}
-	}
-	return errors.Join(errs...)
 }

@@ -60,14 +60,14 @@ func TestRefusals(t *testing.T) {
 			[]string{"mode zerocopy cannot be had", "queue 0"}, false},
 		{"queues", Options{Host: hostName, Queues: 7}, nil, []string{"queues 7", "1 to 1"}, false},
 		{"taken", Options{Host: hostName}, func(t *testing.T) {
-			openPort(t, newPool(t, 2048), Options{Host: hostName})
+			openPort(t, newPool(t, 4096), Options{Host: hostName})
 		}, []string{"XDP program", "another program"}, false},
 		{"queue taken", Options{Host: hostName}, takeQueue, []string{"queue 0", "busy", "another program"}, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			newLab(t, 1)
-			pool := newPool(t, 4096)
+			pool := newPool(t, 8192)
 			if test.prepare != nil {
 				test.prepare(t)
 			}
@@ -180,7 +180,7 @@ func TestRestore(t *testing.T) {
 	newLab(t, 2)
 	must(t, setDown(t, hostName))
 	before := settings(t, hostName)
-	p := openPort(t, newPool(t, 4096), Options{Host: hostName, Mode: Generic, Queues: 1})
+	p := openPort(t, newPool(t, 8192), Options{Host: hostName, Mode: Generic, Queues: 1})
 	must(t, p.SetUp())
 	must(t, p.RaiseMTU(1600))
 	must(t, p.SetPromisc(true))
@@ -218,7 +218,7 @@ func TestLinkLocal(t *testing.T) {
 		return len(all)
 	}
 	eventually(t, "the kernel makes an address", func() bool { return addresses() == 1 })
-	p := openPort(t, newPool(t, 4096), Options{Host: hostName})
+	p := openPort(t, newPool(t, 8192), Options{Host: hostName})
 	if addresses() != 0 {
 		t.Error("an IPv6 address of the kernel's while attached")
 	}
@@ -228,7 +228,7 @@ func TestLinkLocal(t *testing.T) {
 
 func TestMTU(t *testing.T) {
 	newLab(t, 1)
-	p := openPort(t, newPool(t, 4096), Options{Host: hostName})
+	p := openPort(t, newPool(t, 8192), Options{Host: hostName})
 	if p.MTU() != 1500 {
 		t.Errorf("MTU %d, want 1500", p.MTU())
 	}
@@ -247,7 +247,7 @@ func TestMTU(t *testing.T) {
 
 func TestPromisc(t *testing.T) {
 	newLab(t, 1)
-	p := openPort(t, newPool(t, 4096), Options{Host: hostName})
+	p := openPort(t, newPool(t, 8192), Options{Host: hostName})
 	for _, on := range []bool{true, true, false, false, true} {
 		must(t, p.SetPromisc(on))
 		if got := device(t, hostName).Attrs().Promisc; (got == 1) != on {
@@ -273,7 +273,7 @@ func TestFrames(t *testing.T) {
 func TestVanish(t *testing.T) {
 	newLab(t, 1)
 	addPair(t, "p1", "h1", 1)
-	pool := newPool(t, 4096)
+	pool := newPool(t, 8192)
 	p, other := openPort(t, pool, Options{Host: hostName}), openPort(t, pool, Options{Host: "p1"})
 	q, peer := p.Queues()[0], openTap(t, peerName)
 	for n := range uint32(10) {
@@ -317,7 +317,7 @@ func TestVanish(t *testing.T) {
 // ours to change.
 func TestMoved(t *testing.T) {
 	newLab(t, 1)
-	p := openPort(t, newPool(t, 4096), Options{Host: hostName})
+	p := openPort(t, newPool(t, 8192), Options{Host: hostName})
 	moveAway(t)
 	eventually(t, "the interface is gone", p.Gone)
 	p.shut()
@@ -338,7 +338,7 @@ func TestQueuesOption(t *testing.T) {
 		_, err = eth.SetChannels(hostName, channels)
 		must(t, err)
 	}
-	pool := newPool(t, 4096)
+	pool := newPool(t, 8192)
 	for before, asked := range map[uint32]int{1: 2, 2: 1} {
 		// The peer's transmit queues must not be more than our receive queues.
 		set(2)
@@ -368,7 +368,7 @@ func TestQueuesOption(t *testing.T) {
 // TestReopen opens and closes in a loop: the kernel frees a closed socket's queue only some time later.
 func TestReopen(t *testing.T) {
 	newLab(t, 2)
-	pool := newPool(t, 4096)
+	pool := newPool(t, 8192)
 	for range 10 {
 		openPort(t, pool, Options{Host: hostName}).shut()
 	}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -22,12 +22,12 @@ func (i *Interface) prepare() error {
 		return privilege(fmt.Errorf("receive all multicast: %w", err))
 	}
 	for _, setting := range [][2]string{
-		{"ipv6/conf/%s/addr_gen_mode", "1"}, // none: no link-local address when IPv6 is enabled again
-		{"ipv6/conf/%s/disable_ipv6", "1"},
-		{"ipv4/conf/%s/arp_ignore", "8"}, // answer for no address
+		{"ipv6/addr_gen_mode", "1"}, // none: no link-local address when IPv6 is enabled again
+		{"ipv6/disable_ipv6", "1"},
+		{"ipv4/arp_ignore", "8"}, // answer for no address
 	} {
 		if err := i.sysctl(setting[0], setting[1]); err != nil {
-			return err
+			return privilege(fmt.Errorf("silence the host's stack: %w", err))
 		}
 	}
 	// Merged packets fit no frame, and a stripped VLAN tag or one that the hardware filters never reaches the router.
@@ -44,28 +44,21 @@ func (i *Interface) membership(option int, kind uint16) error {
 	return unix.SetsockoptPacketMreq(i.packet, unix.SOL_PACKET, option, &request)
 }
 
-// sysctl sets one of the interface's settings under /proc/sys/net; pattern has %s for its name. One that the kernel
-// has not is skipped.
-func (i *Interface) sysctl(pattern, value string) error {
-	path := func(host string) string { return filepath.Join("/proc/sys/net", fmt.Sprintf(pattern, host)) }
-	was, err := os.ReadFile(path(i.host))
+// sysctl sets one of the interface's settings under /proc/sys/net. One that the kernel has not is skipped.
+func (i *Interface) sysctl(name, value string) error {
+	path := sysctlPath(i.host, name)
+	old, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return privilege(fmt.Errorf("silence the host's stack: %w", err))
+		return err
 	}
-	old := strings.TrimSpace(string(was))
-	if old == value {
+	was := Setting{Sysctl, name, strings.TrimSpace(string(old))}
+	if was.Old == value {
 		return nil
 	}
-	if err := os.WriteFile(path(i.host), []byte(value), 0); err != nil {
-		return privilege(fmt.Errorf("silence the host's stack: %w", err))
-	}
-	i.undo = append(i.undo, undo{path(i.host), func(host string) error {
-		return os.WriteFile(path(host), []byte(old), 0)
-	}})
-	return nil
+	return i.change(was, func() error { return os.WriteFile(path, []byte(value), 0) })
 }
 
 // featureOff turns an offload off where the driver has it. One that cannot be turned off is noted.
@@ -74,16 +67,37 @@ func (i *Interface) featureOff(feature string) {
 	if err != nil || !features[feature].Active {
 		return
 	}
-	if err := i.eth.Change(i.host, map[string]bool{feature: false}); err == nil {
-		features, err = i.eth.FeaturesWithState(i.host)
-		if err == nil && !features[feature].Active {
-			i.undo = append(i.undo, undo{feature, func(host string) error {
-				return i.eth.Change(host, map[string]bool{feature: true})
-			}})
-			return
+	err = i.change(Setting{Offload, feature, "true"}, func() error {
+		if err := i.eth.Change(i.host, map[string]bool{feature: false}); err != nil {
+			return err
 		}
+		features, err := i.eth.FeaturesWithState(i.host)
+		if err == nil && features[feature].Active {
+			err = unix.EOPNOTSUPP // the kernel reports success where it has ignored the wish
+		}
+		return err
+	})
+	if err != nil {
+		i.notes = append(i.notes, fmt.Sprintf("offload %s stays on: the driver cannot turn it off: %v", feature, err))
 	}
-	i.notes = append(i.notes, fmt.Sprintf("offload %s stays on: the driver cannot turn it off", feature))
+}
+
+// flows are the kinds of packets whose receive hash is set: ethtool's names and linux/ethtool.h's numbers.
+func flows() map[string]uint32 { return map[string]uint32{"tcp4": 1, "udp4": 2, "tcp6": 5, "udp6": 6} }
+
+// spread makes the hardware choose the receive queue by addresses and ports, where it does not and the driver allows
+// it.
+func (i *Interface) spread() {
+	for name := range flows() {
+		fields, err := i.hash(i.host, name)
+		if err != nil || fields == hashFields {
+			continue
+		}
+		// A driver that does not allow it spreads by addresses, which does as well for most traffic.
+		_ = i.change(Setting{Hash, name, strconv.FormatUint(fields, 10)}, func() error {
+			return i.setHash(i.host, name, hashFields)
+		})
+	}
 }
 
 // RaiseMTU makes the host interface carry packets of n bytes, if it does not yet; it is never lowered before Close.
@@ -93,14 +107,14 @@ func (i *Interface) RaiseMTU(n int) error {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.change(func(device netlink.Link) error {
+	return i.present(func(device netlink.Link) error {
 		was := device.Attrs().MTU
 		if was < n {
-			if err := i.nl.LinkSetMTU(device, n); err != nil {
+			set := func() error { return i.nl.LinkSetMTU(device, n) }
+			if err := i.change(Setting{MTU, "", strconv.Itoa(was)}, set); err != nil {
 				return fmt.Errorf("set MTU %d of %s: %w: the driver's limit may be smaller (ip -d link show %s)",
 					n, i.host, err, i.host)
 			}
-			i.undo = append(i.undo, undo{"MTU", func(string) error { return i.nl.LinkSetMTU(device, was) }})
 		}
 		i.mtu = max(was, n)
 		return nil
@@ -111,14 +125,13 @@ func (i *Interface) RaiseMTU(n int) error {
 func (i *Interface) SetUp() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.change(func(device netlink.Link) error {
+	return i.present(func(device netlink.Link) error {
 		if device.Attrs().RawFlags&unix.IFF_UP != 0 {
 			return nil
 		}
-		if err := i.nl.LinkSetUp(device); err != nil {
+		if err := i.change(Setting{Up, "", "false"}, func() error { return i.nl.LinkSetUp(device) }); err != nil {
 			return fmt.Errorf("set %s up: %w", i.host, err)
 		}
-		i.undo = append(i.undo, undo{"admin state", func(string) error { return i.nl.LinkSetDown(device) }})
 		return nil
 	})
 }
@@ -127,7 +140,7 @@ func (i *Interface) SetUp() error {
 func (i *Interface) SetPromisc(on bool) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.change(func(netlink.Link) error {
+	return i.present(func(netlink.Link) error {
 		option := unix.PACKET_ADD_MEMBERSHIP
 		if !on {
 			option = unix.PACKET_DROP_MEMBERSHIP
@@ -143,8 +156,8 @@ func (i *Interface) SetPromisc(on bool) error {
 	})
 }
 
-// change makes a change to the interface as it is now, if it is there and ours. The lock is held.
-func (i *Interface) change(do func(netlink.Link) error) error {
+// present calls do with the interface as it is now, if it is there and ours. The lock is held.
+func (i *Interface) present(do func(netlink.Link) error) error {
 	if i.closed {
 		return fmt.Errorf("%s is closed", i.host)
 	}

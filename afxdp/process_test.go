@@ -66,7 +66,7 @@ func TestKilled(t *testing.T) {
 	must(t, child.Process.Kill())
 	_ = child.Wait()
 	eventually(t, "the XDP program is gone", func() bool { return !xdpAttached(t, hostName) })
-	openPort(t, newPool(t, 2048), Options{Host: hostName}).shut()
+	openPort(t, newPool(t, 4096), Options{Host: hostName}).shut()
 }
 
 // TestPrivilege opens an interface as a user without privilege: with nothing, with the capabilities that the error
@@ -86,9 +86,9 @@ func TestPrivilege(t *testing.T) {
 		attributes *syscall.SysProcAttr
 		want       string
 	}{
-		{"no capabilities", 1024, user(), "start the daemon as root, or with CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF"},
-		{"CAP_NET_RAW alone", 1024, user(unix.CAP_NET_RAW), "start the daemon as root"},
-		{"the capabilities named", 1024, user(named...), "open"},
+		{"no capabilities", 2048, user(), "start the daemon as root, or with CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF"},
+		{"CAP_NET_RAW alone", 2048, user(unix.CAP_NET_RAW), "start the daemon as root"},
+		{"the capabilities named", 2048, user(named...), "open"},
 		{"too little locked memory", tooMany, user(named...), "too little locked memory: the limit is"},
 	}
 	for _, test := range tests {

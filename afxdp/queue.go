@@ -9,11 +9,10 @@ import (
 )
 
 const (
-	// FillTarget is how many frames the receive side of a queue has at most (in the fill ring, with the driver, in the
-	// receive ring) where the kernel copies packets. Few frames in circulation stay in the CPU's cache.
-	FillTarget = 1024
-	// FillTargetZeroCopy is the same where the hardware takes frames for its own ring, of up to 1024 entries by default.
-	FillTargetZeroCopy = ringEntries
+	// FillTarget is how many frames the receive side of a queue has at most: in the fill ring, with the driver, in the
+	// receive ring. All that a ring holds, so that a burst of TCP survives a worker that is off its CPU for a moment:
+	// with half of it, one packet in fifty was lost on a shared core.
+	FillTarget = ringEntries
 
 	// maxKicks bounds the system calls of one Flush; each sends at most the kernel's budget of packets.
 	maxKicks = 16
@@ -42,9 +41,9 @@ type Queue struct {
 	rx         rxRing
 	tx         txRing
 
+	target  int         // frames that the receive side should have: FillTarget, or none for a probe
 	rxOwner frame.Owner // the receive side
 	txOwner frame.Owner // the transmit side
-	target  int         // frames that the receive side should have
 	held    int         // frames that the receive side has
 	pending int         // frames that the transmit side has
 

@@ -80,7 +80,7 @@ func TestConsume(t *testing.T) {
 				expected++
 			}
 			r.consumed(n)
-			if r.consumer.Load() != uint32(r.ours) {
+			if r.consumer.Load() != r.ours {
 				t.Fatal("the kernel does not see what was consumed")
 			}
 		}

@@ -80,11 +80,9 @@ func (q *Queue) open(ifindex int, mode Mode, shared int, c *frame.Cache) error {
 	if err := q.mapRings(); err != nil {
 		return err
 	}
-	// Some drivers leak or stall when there is nothing in the fill ring at bind. What zero-copy wants beyond that comes
-	// by Refill.
-	first := min(q.target, FillTarget)
-	if q.held = q.fill.lend(q.pool, c, q.rxOwner, first); q.held < first {
-		return missing(first, first-q.held)
+	// Some drivers leak or stall when there is nothing in the fill ring at bind.
+	if q.held = q.fill.lend(q.pool, c, q.rxOwner, q.target); q.held < q.target {
+		return missing(q.target, q.target-q.held)
 	}
 	// Both only serve speed, and older kernels refuse the second.
 	_ = unix.SetsockoptInt(q.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, sendBuffer)

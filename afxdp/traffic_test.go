@@ -16,7 +16,7 @@ func TestBothDirections(t *testing.T) {
 	for _, mode := range []Mode{Auto, Copy, Generic} {
 		t.Run(mode.String(), func(t *testing.T) {
 			newLab(t, 1)
-			p := openPort(t, newPool(t, 4096), Options{Host: hostName, Mode: mode})
+			p := openPort(t, newPool(t, 8192), Options{Host: hostName, Mode: mode})
 			want := mode
 			if mode == Auto {
 				want = Copy // a veth has no zero-copy
@@ -60,7 +60,7 @@ func TestBothDirections(t *testing.T) {
 func TestForward(t *testing.T) {
 	newLab(t, 1)
 	addPair(t, "p1", "h1", 1)
-	pool := newPool(t, 4096)
+	pool := newPool(t, 8192)
 	in, out := openPort(t, pool, Options{Host: hostName}), openPort(t, pool, Options{Host: "p1"})
 	source, sink := openTap(t, peerName), openTap(t, "h1")
 	for n := range uint32(100) {
@@ -86,7 +86,7 @@ func TestForward(t *testing.T) {
 func TestConservation(t *testing.T) {
 	const packets = 100_000
 	newLab(t, 1)
-	p := openPort(t, newPool(t, 4096), Options{Host: hostName})
+	p := openPort(t, newPool(t, 8192), Options{Host: hostName})
 	q, peer := p.Queues()[0], openTap(t, peerName)
 	flooded := make(chan struct{})
 	packet := testPacket(0, 64)
@@ -133,7 +133,7 @@ func TestConservation(t *testing.T) {
 // TestOverrun leaves a flood unread: the receive side keeps its frames, the kernel counts, and all goes on afterwards.
 func TestOverrun(t *testing.T) {
 	newLab(t, 1)
-	p := openPort(t, newPool(t, 4096), Options{Host: hostName})
+	p := openPort(t, newPool(t, 8192), Options{Host: hostName})
 	q, peer := p.Queues()[0], openTap(t, peerName)
 	for n := range uint32(2 * FillTarget) {
 		peer.send(testPacket(n, 64))
@@ -240,7 +240,7 @@ func TestTransmitRefuses(t *testing.T) {
 func TestDown(t *testing.T) {
 	newLab(t, 1)
 	must(t, setDown(t, hostName))
-	p := openPort(t, newPool(t, 4096), Options{Host: hostName})
+	p := openPort(t, newPool(t, 8192), Options{Host: hostName})
 	q, peer := p.Queues()[0], openTap(t, peerName)
 	addr, _ := p.cache.Get()
 	copy(p.pool.Bytes()[addr:], testPacket(1, 64))
@@ -277,7 +277,7 @@ func TestDown(t *testing.T) {
 // TestAllocations checks that a round of a worker makes no garbage.
 func TestAllocations(t *testing.T) {
 	newLab(t, 1)
-	p := openPort(t, newPool(t, 4096), Options{Host: hostName})
+	p := openPort(t, newPool(t, 8192), Options{Host: hostName})
 	q, peer := p.Queues()[0], openTap(t, peerName)
 	packet, rounds, reflected := testPacket(0, 64), 0, 0
 	var d [64]frame.Desc
@@ -303,7 +303,7 @@ func TestAllocations(t *testing.T) {
 // TestPoll sleeps on the queue's descriptor until a packet comes.
 func TestPoll(t *testing.T) {
 	newLab(t, 1)
-	p := openPort(t, newPool(t, 4096), Options{Host: hostName})
+	p := openPort(t, newPool(t, 8192), Options{Host: hostName})
 	q, peer := p.Queues()[0], openTap(t, peerName)
 	poll := []unix.PollFd{{Fd: int32(q.FD()), Events: unix.POLLIN}}
 	sleep := func(patience time.Duration) int {

@@ -34,13 +34,14 @@ import (
 	"nsrouter/nstable"
 )
 
-// DefaultFrames is how many packet frames there are unless told otherwise: 64 MiB. A sum, for four interfaces with two
+// DefaultFrames is how many packet frames there are unless told otherwise: 128 MiB. A sum, for four interfaces with four
 // queues each:
 //
-//	8 queues x 1024 fill + 8 x 2048 in transmit and completion rings at most = 24,576
-//	2 workers x (256 cached + 1024 behind veths + 2 x 1024 handed over)     =  6,656
-//	neighbours' queues and the rest                                         =  1,536
-const DefaultFrames = 32768
+//	16 queues x 2048 on the receive side                                 = 32,768
+//	16 queues x 1536 in transmit and completion rings, 2048 at most      = 24,576
+//	2 workers x (256 cached + 1024 behind veths + 2 x 1024 handed over)  =  6,656
+//	neighbours' queues and the rest                                      =  1,536
+const DefaultFrames = 65536
 
 // Options of the daemon; the flags of "router run".
 type Options struct {

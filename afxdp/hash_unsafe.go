@@ -1,7 +1,6 @@
 package afxdp
 
 import (
-	"fmt"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -20,25 +19,19 @@ type flowHash struct {
 // RXH_L4_B_0_1, RXH_L4_B_2_3).
 const hashFields = 1<<4 | 1<<5 | 1<<6 | 1<<7
 
-// spread makes the hardware choose the receive queue by addresses and ports, where it does not and the driver allows
-// it.
-func (i *Interface) spread() {
-	flows := map[uint32]string{1: "TCP over IPv4", 2: "UDP over IPv4", 5: "TCP over IPv6", 6: "UDP over IPv6"}
-	for flow, name := range flows {
-		was := flowHash{command: unix.ETHTOOL_GRXFH, flow: flow}
-		if i.hash(i.host, &was) != nil || was.fields == hashFields {
-			continue
-		}
-		if i.hash(i.host, &flowHash{command: unix.ETHTOOL_SRXFH, flow: flow, fields: hashFields}) == nil {
-			i.undo = append(i.undo, undo{fmt.Sprintf("receive hash for %s", name), func(host string) error {
-				return i.hash(host, &flowHash{command: unix.ETHTOOL_SRXFH, flow: flow, fields: was.fields})
-			}})
-		}
-	}
+// hash returns what packets of the flow named are spread by.
+func (i *Interface) hash(host, flow string) (fields uint64, err error) {
+	h := flowHash{command: unix.ETHTOOL_GRXFH, flow: flows()[flow]}
+	err = i.hashCommand(host, &h)
+	return h.fields, err
 }
 
-// hash runs one command on the interface.
-func (i *Interface) hash(host string, h *flowHash) error {
+func (i *Interface) setHash(host, flow string, fields uint64) error {
+	return i.hashCommand(host, &flowHash{command: unix.ETHTOOL_SRXFH, flow: flows()[flow], fields: fields})
+}
+
+// hashCommand runs one command on the interface.
+func (i *Interface) hashCommand(host string, h *flowHash) error {
 	var request struct {
 		name [unix.IFNAMSIZ]byte
 		data *flowHash
