@@ -84,37 +84,46 @@ type buffer[T any] struct {
 
 const heapBuffer = 32 << 10 // bytes; above, a buffer is mapped
 
-// reserve makes sure that n elements can be appended.
-func (b *buffer[T]) reserve(n int) error {
+// reserve makes sure that n elements can be appended, for at most budget bytes more than now.
+func (b *buffer[T]) reserve(n, budget int) error {
 	need := len(b.mem) + n
 	if need <= cap(b.mem) {
 		return nil
 	}
 	size := sizeOf[T]()
 	if need*size <= heapBuffer {
-		mem := make([]T, len(b.mem), max(need, len(b.mem)+len(b.mem)/4))
+		need = max(need, len(b.mem)+len(b.mem)/4)
+		if (need-cap(b.mem))*size > budget {
+			return ErrMemory
+		}
+		mem := make([]T, len(b.mem), need)
 		copy(mem, b.mem)
 		b.mem = mem
 		return nil
 	}
-	if b.m == nil || need*size > b.m.reserved {
-		m, err := reserve(max(256<<20, 4*need*size), false)
-		if err != nil {
+	m := b.m
+	if m == nil || need*size > m.reserved {
+		var err error
+		if m, err = reserve(max(256<<20, 4*need*size), false); err != nil {
 			return err
 		}
-		if err := m.commit(m.round(need * size)); err != nil {
-			m.release()
-			return err
-		}
-		mem := slice[T](m)[:len(b.mem)]
-		copy(mem, b.mem)
-		b.m.release()
-		b.m, b.mem = m, mem
 	}
-	if err := b.m.commit(b.m.round(need * size)); err != nil {
+	err := ErrMemory
+	if commit := m.round(need * size); commit-b.bytes() <= budget {
+		err = m.commit(commit)
+	}
+	if err != nil {
+		if m != b.m {
+			m.release()
+		}
 		return err
 	}
-	b.mem = slice[T](b.m)[: len(b.mem) : b.m.committed/size]
+	mem := slice[T](m)[: len(b.mem) : m.committed/size]
+	if m != b.m {
+		copy(mem, b.mem)
+		b.m.release()
+	}
+	b.m, b.mem = m, mem
 	return nil
 }
 

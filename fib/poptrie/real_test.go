@@ -122,6 +122,9 @@ func TestRealTable(t *testing.T) {
 		t.Run(f.String(), func(t *testing.T) {
 			t.Parallel()
 			routes := realTable(f)
+			if raceEnabled {
+				routes = sample(routes, 60_000) // unsorted, and in a tenth of the time
+			}
 			oracle := new(bart.Table[ID])
 			for _, r := range routes {
 				oracle.Insert(r.prefix, r.id)

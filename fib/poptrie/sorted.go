@@ -1,16 +1,19 @@
 package poptrie
 
+import "math"
+
 // appender fills an empty trie. Prefixes in ascending order cost a step or two each, whatever the size of the trie; from the first
 // one out of order on, each is searched for.
 type appender struct {
 	trie     *trie
 	spine    []uint32 // the nodes from the top to the last prefix
+	limit    int      // bytes that the trie may take
 	unsorted bool
 }
 
 func (a *appender) add(k Addr, n uint8, id uint32) error {
 	t := a.trie
-	if err := t.reserve(2); err != nil {
+	if err := t.reserve(a.limit - t.bytes()); err != nil {
 		return err
 	}
 	if len(a.spine) == 0 {
@@ -63,7 +66,7 @@ func (a *appender) hang(x uint32) {
 
 // compacted returns a copy of a trie in as little memory as it needs.
 func (t *trie) compacted() (*trie, error) {
-	a := appender{trie: newTrie(t.v6)}
+	a := appender{trie: newTrie(t.v6), limit: math.MaxInt}
 	var err error
 	t.walk(t.top, func(k Addr, n uint8, id uint32) bool {
 		err = a.add(k, n, id)

@@ -63,6 +63,11 @@ func (s *space) lookup(k Addr) uint32 {
 	}
 }
 
+// bytes is the size of the slices.
+func (s *space) bytes() int {
+	return 4*len(s.root) + len(s.nodes)*sizeOf[node]() + 2*len(s.leaf16) + 4*len(s.leaf32)
+}
+
 // id returns leaf i.
 func (s *space) id(i uint32) uint32 {
 	if s.wide {
@@ -232,7 +237,7 @@ func (s *store) bytes() int {
 // held is the memory that the store occupies.
 func (s *store) held() int {
 	if s.maps[0] == nil {
-		return 4*len(s.root) + len(s.nodes)*sizeOf[node]() + 2*len(s.leaf16) + 4*len(s.leaf32)
+		return s.space.bytes()
 	}
 	return s.maps[0].committed + s.maps[1].committed + s.maps[2].committed
 }

@@ -132,11 +132,8 @@ func (t *Table) Insert(p netip.Prefix, id ID) error {
 		t.fallback.Store(id)
 		return nil
 	}
-	if err := t.trie.reserve(2); err != nil {
+	if err := t.trie.reserve(t.limit - t.held()); err != nil {
 		return fmt.Errorf("%v: %w", p, err)
-	}
-	if t.held() > t.limit {
-		return fmt.Errorf("%v: %w", p, ErrMemory)
 	}
 	old := t.trie.insert(k, n, id)
 	if old == id {
@@ -253,18 +250,17 @@ func (t *Table) Memory() Stats {
 		st.Lookup, st.Held = s.bytes(), s.held()
 		return st
 	}
-	s := store{space: *t.current.Load()}
+	s := t.current.Load()
 	st.Nodes, st.Leaves = len(s.nodes), max(len(s.leaf16), len(s.leaf32))
-	st.Lookup = s.held()
+	st.Lookup = s.bytes()
 	st.Held = st.Lookup
 	return st
 }
 
 // held is what counts against the limit.
 func (t *Table) held() int {
-	n := t.trie.bytes()
 	if t.store != nil {
-		n += t.store.held()
+		return t.trie.bytes() + t.store.held()
 	}
-	return n
+	return t.trie.bytes() + t.current.Load().bytes()
 }

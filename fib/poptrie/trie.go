@@ -45,19 +45,20 @@ func (t *trie) key(x uint32) Addr {
 	return k
 }
 
-// reserve makes sure that n more nodes can be made; only here does the memory move.
-func (t *trie) reserve(n int) error {
-	if t.free != 0 && n <= 2 && t.at(t.free).child[0] != 0 {
+// reserve makes sure that two more nodes can be made, for at most budget bytes. Only here does the memory move.
+func (t *trie) reserve(budget int) error {
+	if t.free != 0 && t.at(t.free).child[0] != 0 {
 		return nil
 	}
+	n := 2
 	if len(t.nodes.mem) == 0 {
 		n++ // node zero
 	}
-	if err := t.nodes.reserve(n); err != nil {
+	if err := t.nodes.reserve(n, budget); err != nil {
 		return err
 	}
 	if t.v6 {
-		if err := t.lows.reserve(n); err != nil {
+		if err := t.lows.reserve(n, budget); err != nil {
 			return err
 		}
 	}

@@ -151,7 +151,7 @@ func (t *Table) Load(seq iter.Seq2[netip.Prefix, ID]) error {
 
 // collect fills an empty trie from a sequence, and returns the id of the default route in it.
 func (t *Table) collect(next *trie, seq iter.Seq2[netip.Prefix, ID]) (fallback ID, err error) {
-	a := appender{trie: next}
+	a := appender{trie: next, limit: t.limit}
 	for p, id := range seq {
 		k, n, err := t.key(p)
 		switch {
@@ -163,9 +163,6 @@ func (t *Table) collect(next *trie, seq iter.Seq2[netip.Prefix, ID]) (fallback I
 			fallback = id
 		default:
 			err = a.add(k, n, id)
-		}
-		if err == nil && next.bytes() > t.limit {
-			err = ErrMemory
 		}
 		if err != nil {
 			return 0, fmt.Errorf("%v: %w", p, err)
