@@ -438,3 +438,5 @@ func linkNames(b *bench, ns string) string {
 	}
 	return strings.Join(names, " ")
 }
+
+const reachable = neigh.Reachable

@@ -76,9 +76,57 @@ neigh add 10.0.0.7 lladdr 02:00:00:00:00:07 dev v0
 neigh add 2001:db8::7 lladdr 02:00:00:00:00:07 dev v0 nud permanent
 `
 
-// comparable leaves out what Linux has and the router has not: duplicate address detection, the noprefixroute of newer kernels, and the
-// device of an IPv6 blackhole. IPv6 routes, which Linux lists as its tree has them, are sorted.
-func comparable(line, text string) string {
+// listings are what is asked of both sides then.
+const listings = `
+link
+link show v0
+-br link
+-o link show dev v1
+link show type veth
+link show up
+addr
+addr show v0
+-4 addr show dev v0
+-br addr
+-o -6 addr show v0
+-o addr
+-o -br addr
+addr show to 10.0.0.0/24
+addr show scope link
+route
+route show
+route show 10.1.0.0/16
+route show root 10.4.0.0/14
+route show match 10.1.2.3
+route show dev v0
+route show proto static
+route show proto kernel
+route show type blackhole
+route list via 10.0.0.7
+-d route show 10.1.0.0/16
+route show default
+route show all
+-6 route
+-6 route show 2001:db8:1::/48
+-6 route show dev v0
+route get 10.1.2.3
+route get 10.0.0.55
+route get 10.0.0.1
+route get 10.0.0.255
+route get 10.1.2.3 from 10.20.0.5 iif v1
+route get 8.8.8.8 from 10.0.0.1
+route get 2001:db8::5
+route get 2001:db8:1::5
+-6 route get 2001:db8::1
+neigh
+neigh show dev v0
+neigh show 10.0.0.7
+-4 neigh show nud permanent
+`
+
+// common leaves out what Linux has and the router has not: duplicate address detection, the noprefixroute of newer kernels, and
+// the device of an IPv6 blackhole. IPv6 routes, which Linux lists as its tree has them, are sorted.
+func common(line, text string) string {
 	text = regexp.MustCompile(` (tentative|nodad|noprefixroute|proto kernel_l[lo])`).ReplaceAllString(text, "")
 	text = strings.ReplaceAll(text, "2001:db8:2::/48 dev lo ", "2001:db8:2::/48 ")
 	lines := strings.SplitAfter(text, "\n")
@@ -99,18 +147,10 @@ func TestListingsAreThoseOfIP(t *testing.T) {
 			d.must(line)
 		}
 	}
-	for _, line := range []string{
-		"link", "link show v0", "-br link", "-o link show dev v1", "link show type veth", "link show up",
-		"addr", "addr show v0", "-4 addr show dev v0", "-br addr", "-o -6 addr show v0", "-o addr", "-o -br addr", "addr show to 10.0.0.0/24", "addr show scope link",
-		"route", "route show", "route show 10.1.0.0/16", "route show root 10.4.0.0/14", "route show match 10.1.2.3", "route show dev v0",
-		"route show proto static", "route show proto kernel", "route show type blackhole", "route list via 10.0.0.7", "-d route show 10.1.0.0/16",
-		"route show default", "-6 route", "-6 route show 2001:db8:1::/48", "-6 route show dev v0",
-		"route get 10.1.2.3", "route get 10.0.0.55", "route get 10.0.0.1", "route get 10.0.0.255", "route get 10.1.2.3 from 10.20.0.5 iif v1", "route get 8.8.8.8 from 10.0.0.1",
-		"route get 2001:db8::5", "route get 2001:db8:1::5", "-6 route get 2001:db8::1",
-		"neigh", "neigh show dev v0", "neigh show 10.0.0.7", "-4 neigh show nud permanent",
-	} {
+	for line := range strings.Lines(strings.TrimSpace(listings)) {
+		line = strings.TrimSpace(line)
 		want, got := l.run(line), d.run(line)
-		if comparable(line, want.out) != comparable(line, got.out) || want.status != got.status {
+		if common(line, want.out) != common(line, got.out) || want.status != got.status {
 			t.Errorf("%s\nip:\n%s%s\nrouter:\n%s%s", line, want.out, want.err, got.out, got.err)
 		}
 		sameJSON(t, line, l.run("-j "+line).out, d.run("-j "+line).out)
@@ -132,7 +172,7 @@ func sameJSON(t *testing.T, line, want, got string) {
 	}
 }
 
-// objectsOf reads an array, without what [comparable] leaves out, the empty objects with which ip(8) marks what it skips, and what the
+// objectsOf reads an array, without what [common] leaves out, the empty objects with which ip(8) marks what it skips, and what the
 // router tells besides.
 func objectsOf(line, text string) []map[string]any {
 	var all []map[string]any

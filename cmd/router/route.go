@@ -210,10 +210,14 @@ func routeFilter(c *cli, a *args) *v1.RouteFilter {
 		default:
 			if w == "to" || w == "exact" {
 				w = a.value("to")
-			} else if f.Prefix != "" {
+			} else if f.Prefix != "" || slices.Contains(a.seen, "all") {
 				a.garbage(w, "to")
 			}
-			f.Prefix = a.toPrefix(w, c.family)
+			if w == "all" || w == "any" {
+				a.once("all")
+			} else {
+				f.Prefix = a.toPrefix(w, c.family)
+			}
 		}
 	}
 	if f.Family == 0 && f.Prefix+f.Root+f.Match == "" {

@@ -54,17 +54,33 @@ func New(socket string) *Client {
 // Close ends the connections that are idle.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
-// Message is the one line that tells what went wrong with a call to the daemon behind socket.
+// Message is the one line that tells what went wrong, be it with a call to the daemon behind socket.
 func Message(err error, socket string) string {
-	var refused *connect.Error
+	var answer *connect.Error
+	var dial *net.OpError
 	switch {
+	case !errors.As(err, &answer):
+		return err.Error()
+	case connect.IsWireError(err):
+		return answer.Message()
+	case !errors.As(err, &dial) || dial.Op != "dial":
+		return fmt.Sprintf("the connection to the daemon at %s broke: %v", socket, cause(err))
 	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Sprintf("no router daemon listens at %s: start it with \"router run\", or name its socket with --socket",
 			socket)
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		return fmt.Sprintf("may not open %s: permission denied: run as root or as a member of the socket's group", socket)
-	case errors.As(err, &refused):
-		return refused.Message()
 	}
-	return err.Error()
+	return fmt.Sprintf("cannot reach the daemon at %s: %v", socket, cause(err))
+}
+
+// cause is the innermost of the errors that err wraps.
+func cause(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
 }

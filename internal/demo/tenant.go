@@ -106,8 +106,10 @@ func greet(h *lab.Host) (string, error) {
 func (d *demo) reaches(t tenant) {
 	for _, to := range []string{farHost, farHost6} {
 		out := t.near.Try("ping", "-n", "-c", "5", "-i", "0.05", "-W", "2", to)
-		d.check(out.Status == 0 && strings.Contains(out.Stdout, " 0% packet loss"),
-			fmt.Sprintf("%s pings %s: 5 of 5 answered, the first included", t.near.Name, to))
+		if out.Status != 0 || !strings.Contains(out.Stdout, " 0% packet loss") {
+			d.t.Fatalf("%s pings %s: not every packet was answered:\n%s%s", t.near.Name, to, out.Stdout, out.Stderr)
+		}
+		fmt.Printf("ok: %s pings %s: 5 of 5 answered, the first included\n", t.near.Name, to)
 	}
 	want := "this is " + t.far.Name
 	d.banner(t.far, want)
