@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/gaissmai/bart"
 )
@@ -109,24 +112,188 @@ func contenders(b *testing.B, f Family, routes []route, keys []Addr) []contender
 	return list
 }
 
-// BenchmarkLookup times one look-up, in batches of 256, beside the tables of gaissmai/bart.
+// median of what is measured in interleaved rounds, so that a machine whose speed wanders is fair to all.
+func median(x []float64) float64 {
+	slices.Sort(x)
+	return x[len(x)/2]
+}
+
+// BenchmarkLookup runs rounds (b.N: use -benchtime 15x) of look-ups in batches of 256, the contenders in turn. It reports the median
+// of nanoseconds per look-up of each, and the ratios to bart.Fast.
 func BenchmarkLookup(b *testing.B) {
 	for _, f := range []Family{IPv4, IPv6} {
 		for _, n := range []int{10, 1000, 100_000, 1_000_000} {
 			routes := sample(realTable(f), n)
 			for _, kind := range []string{"uniform", "under", "zipf"} {
 				b.Run(fmt.Sprintf("%v/%d/%s", f, n, kind), func(b *testing.B) {
-					for _, c := range contenders(b, f, routes, stream(kind, f, routes)) {
-						b.Run(c.name, func(b *testing.B) {
-							i := 0
-							for range b.N/benchBatch + 1 {
-								c.look(i)
-								i = (i + benchBatch) & (streamLen - 1)
-							}
-						})
-					}
+					race(b, contenders(b, f, routes, stream(kind, f, routes)))
 				})
 			}
 		}
+	}
+}
+
+func race(b *testing.B, list []contender) {
+	const part = streamLen / 4
+	times := make([][]float64, len(list))
+	for round := range b.N + 1 {
+		for c := range list {
+			first := round % 4 * part
+			start := time.Now()
+			for i := first; i < first+part; i += benchBatch {
+				list[c].look(i)
+			}
+			if round > 0 { // the first one warms up
+				times[c] = append(times[c], float64(time.Since(start).Nanoseconds())/part)
+			}
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+	var fast float64
+	for c := len(list) - 1; c >= 0; c-- {
+		m := median(times[c])
+		b.ReportMetric(m, "ns/"+list[c].name)
+		if list[c].name == "bart.Fast" {
+			fast = m
+		} else if fast > 0 {
+			b.ReportMetric(fast/m, "x/"+list[c].name)
+		}
+	}
+}
+
+// BenchmarkLoad builds full tables from sorted prefixes.
+func BenchmarkLoad(b *testing.B) {
+	for _, f := range []Family{IPv4, IPv6} {
+		routes := realTable(f)
+		b.Run(f.String(), func(b *testing.B) {
+			tbl := newTable(b, f, Options{})
+			for b.Loop() {
+				if err := tbl.Load(seq(routes)); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N)*float64(len(routes))/b.Elapsed().Seconds()/1e6, "Mroutes/s")
+		})
+		b.Run(f.String()+"/bart.Fast", func(b *testing.B) {
+			for b.Loop() {
+				tbl := new(bart.Fast[ID])
+				for _, r := range routes {
+					tbl.Insert(r.prefix, r.id)
+				}
+			}
+			b.ReportMetric(float64(b.N)*float64(len(routes))/b.Elapsed().Seconds()/1e6, "Mroutes/s")
+		})
+	}
+}
+
+// BenchmarkChurn changes a full table, with a reader on another CPU: two new ids, a withdrawal, and a return in turn.
+func BenchmarkChurn(b *testing.B) {
+	for _, f := range []Family{IPv4, IPv6} {
+		routes := realTable(f)
+		keys := stream("under", f, routes)
+		dst := make([]uint32, len(keys))
+		for i, k := range keys {
+			dst[i] = uint32(k.Hi >> 32)
+		}
+		b.Run(f.String(), func(b *testing.B) {
+			e := new(Epochs)
+			tbl := loaded(b, f, routes, Options{Grace: e})
+			r, ids := e.Join(), make([]ID, benchBatch)
+			stop := reading(func(i int) {
+				r.Quiesce()
+				if f == IPv4 {
+					tbl.Lookup4(dst[i:i+benchBatch], ids)
+				} else {
+					tbl.Lookup6(keys[i:i+benchBatch], ids)
+				}
+			})
+			churn(b, routes, func(p netip.Prefix, id ID) { _ = tbl.Insert(p, id) }, func(p netip.Prefix) { _, _ = tbl.Delete(p) })
+			stop(b)
+			e.Leave(r)
+		})
+		b.Run(f.String()+"/bart.Table", func(b *testing.B) {
+			first := new(bart.Table[ID])
+			for _, r := range routes {
+				first.Insert(r.prefix, r.id)
+			}
+			var tbl atomic.Pointer[bart.Table[ID]]
+			tbl.Store(first)
+			ids, addrs := make([]ID, benchBatch), make([]netip.Addr, len(keys))
+			for i, k := range keys {
+				addrs[i] = addrOf(f, k)
+			}
+			stop := reading(func(i int) {
+				t := tbl.Load()
+				for j, a := range addrs[i : i+benchBatch] {
+					ids[j], _ = t.Lookup(a)
+				}
+			})
+			churn(b, routes, func(p netip.Prefix, id ID) { tbl.Store(tbl.Load().InsertPersist(p, id)) },
+				func(p netip.Prefix) { tbl.Store(tbl.Load().DeletePersist(p)) })
+			stop(b)
+		})
+	}
+}
+
+// reading calls look over and over in a goroutine, until the function that it returns reports how often.
+func reading(look func(i int)) (stop func(*testing.B)) {
+	var done atomic.Bool
+	rate := make(chan float64)
+	go func() {
+		start, n := time.Now(), 0
+		for i := 0; !done.Load(); i = (i + benchBatch) & (streamLen - 1) {
+			look(i)
+			n += benchBatch
+		}
+		rate <- float64(n) / time.Since(start).Seconds()
+	}()
+	return func(b *testing.B) {
+		done.Store(true)
+		b.ReportMetric(<-rate/1e6, "Mlookups/s")
+	}
+}
+
+// churn makes b.N changes and reports their latencies.
+func churn(b *testing.B, routes []route, insert func(netip.Prefix, ID), remove func(netip.Prefix)) {
+	rnd := rand.New(rand.NewPCG(1, 1))
+	var out []route
+	times := make([]float64, 0, b.N)
+	b.ResetTimer()
+	for i := range b.N {
+		r := routes[rnd.IntN(len(routes))]
+		start := time.Now()
+		switch i & 3 {
+		case 2:
+			remove(r.prefix)
+			out = append(out, r)
+		case 3:
+			insert(out[len(out)-1].prefix, r.id)
+			out = out[:len(out)-1]
+		default:
+			insert(r.prefix, r.id)
+		}
+		times = append(times, float64(time.Since(start).Nanoseconds())/1e3)
+	}
+	b.StopTimer()
+	slices.Sort(times)
+	b.ReportMetric(times[len(times)/2], "us-p50")
+	b.ReportMetric(times[len(times)*999/1000], "us-p99.9")
+	b.ReportMetric(times[len(times)-1], "us-max")
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds()/1e3, "kchanges/s")
+}
+
+// BenchmarkShortPrefix changes prefixes that cover many entries of the root of a full table.
+func BenchmarkShortPrefix(b *testing.B) {
+	for _, p := range []string{"0.0.0.0/0", "128.0.0.0/1", "64.0.0.0/4", "77.0.0.0/8", "77.64.0.0/12", "77.77.0.0/16", "77.77.77.0/24"} {
+		b.Run(p, func(b *testing.B) {
+			tbl := loaded(b, IPv4, realTable(IPv4), Options{Grace: new(Epochs)})
+			prefix, id := netip.MustParsePrefix(p), ID(0)
+			for b.Loop() {
+				id = id%1000 + 1
+				if err := tbl.Insert(prefix, id); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
