@@ -10,24 +10,25 @@ import (
 
 const ringNeedWakeup = unix.XDP_RING_NEED_WAKEUP
 
-// mapRing sets the ring's size by the socket option that makes it, and maps it from its page offset.
-func mapRing[E any](fd, option int, pageOffset int64, o unix.XDPRingOffset) (ring[E], error) {
+// mapTo gives the socket a ring, by the socket option for its kind, and maps it from its page offset. The fields lie
+// where o says.
+func (r *ring[E]) mapTo(fd, option int, page int64, o unix.XDPRingOffset) error {
 	if err := unix.SetsockoptInt(fd, unix.SOL_XDP, option, ringEntries); err != nil {
-		return ring[E]{}, fmt.Errorf("make a ring of %d entries: %w", ringEntries, err)
+		return fmt.Errorf("make a ring of %d entries: %w", ringEntries, err)
 	}
-	var e E
-	size := int(o.Desc) + ringEntries*int(unsafe.Sizeof(e))
-	mem, err := unix.Mmap(fd, pageOffset, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
+	size := o.Desc + uint64(unsafe.Sizeof(*r.entries))
+	mem, err := unix.Mmap(fd, page, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
 	if err != nil {
-		return ring[E]{}, fmt.Errorf("map a ring of %d entries: %w", ringEntries, err)
+		return fmt.Errorf("map a ring of %d entries: %w", ringEntries, err)
 	}
-	return ring[E]{
+	*r = ring[E]{
 		producer: (*atomic.Uint32)(unsafe.Pointer(&mem[o.Producer])),
 		consumer: (*atomic.Uint32)(unsafe.Pointer(&mem[o.Consumer])),
 		flags:    (*atomic.Uint32)(unsafe.Pointer(&mem[o.Flags])),
 		entries:  (*[ringEntries]E)(unsafe.Pointer(&mem[o.Desc])),
 		mem:      mem,
-	}, nil
+	}
+	return nil
 }
 
 // unmap ends the ring; using it afterwards is a fault.

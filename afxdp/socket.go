@@ -14,8 +14,8 @@ const (
 	// sendBuffer is the socket's send buffer in bytes: what a full transmit ring weighs where the kernel copies, so that
 	// the ring and not the buffer is the limit.
 	sendBuffer = ringEntries * 2048
-	// sendBudget is how many packets one system call sends at most where the kernel lets us choose (6.18 and later; else
-	// 32). At 0.7 us each it bounds the time that the call keeps the Go scheduler waiting.
+	// sendBudget is how many packets one system call sends at most where the kernel lets us choose (newer ones, later;
+	// else 32). At 0.7 us each it bounds the time that the call keeps the Go scheduler waiting.
 	sendBudget = 256
 )
 
@@ -56,8 +56,9 @@ func register(fd int, pool *frame.Pool) error {
 	if errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.EPERM) {
 		var limit unix.Rlimit
 		_ = unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit)
-		return fmt.Errorf("register %d KiB of frames: too little locked memory: the limit is %d KiB for all interfaces: raise it "+
-			"(ulimit -l, LimitMEMLOCK= of the service) or give the daemon CAP_IPC_LOCK", len(pool.Bytes())>>10, limit.Cur>>10)
+		return fmt.Errorf("register %d KiB of frames: too little locked memory: the limit is %d KiB for all interfaces: "+
+			"raise it (ulimit -l, LimitMEMLOCK= of the service) or give the daemon CAP_IPC_LOCK",
+			len(pool.Bytes())>>10, limit.Cur>>10)
 	}
 	if err != nil {
 		return fmt.Errorf("register %d KiB of frames: %w", len(pool.Bytes())>>10, err)
@@ -111,18 +112,17 @@ func (q *Queue) mapRings() error {
 	if err != nil {
 		return fmt.Errorf("ask for ring offsets: %w", err)
 	}
-	if q.fill.ring, err = mapRing[uint64](q.fd, unix.XDP_UMEM_FILL_RING, unix.XDP_UMEM_PGOFF_FILL_RING, o.Fr); err != nil {
-		return err
+	for _, err := range []error{
+		q.fill.mapTo(q.fd, unix.XDP_UMEM_FILL_RING, unix.XDP_UMEM_PGOFF_FILL_RING, o.Fr),
+		q.completion.mapTo(q.fd, unix.XDP_UMEM_COMPLETION_RING, unix.XDP_UMEM_PGOFF_COMPLETION_RING, o.Cr),
+		q.rx.mapTo(q.fd, unix.XDP_RX_RING, unix.XDP_PGOFF_RX_RING, o.Rx),
+		q.tx.mapTo(q.fd, unix.XDP_TX_RING, unix.XDP_PGOFF_TX_RING, o.Tx),
+	} {
+		if err != nil {
+			return err
+		}
 	}
-	q.completion.ring, err = mapRing[uint64](q.fd, unix.XDP_UMEM_COMPLETION_RING, unix.XDP_UMEM_PGOFF_COMPLETION_RING, o.Cr)
-	if err != nil {
-		return err
-	}
-	if q.rx.ring, err = mapRing[frame.Desc](q.fd, unix.XDP_RX_RING, unix.XDP_PGOFF_RX_RING, o.Rx); err != nil {
-		return err
-	}
-	q.tx.ring, err = mapRing[frame.Desc](q.fd, unix.XDP_TX_RING, unix.XDP_PGOFF_TX_RING, o.Tx)
-	return err
+	return nil
 }
 
 // bind binds the socket to its queue.

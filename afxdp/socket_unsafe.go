@@ -8,7 +8,8 @@ import (
 
 // registerUMEM makes mem the socket's packet memory (XDP_UMEM_REG): its pages are pinned, and counted as locked memory.
 func registerUMEM(fd int, mem []byte, chunk uint32) error {
-	reg := unix.XDPUmemReg{Addr: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(mem)))), Len: uint64(len(mem)), Size: chunk}
+	start := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(mem)))) // off the heap: it does not move
+	reg := unix.XDPUmemReg{Addr: start, Len: uint64(len(mem)), Size: chunk}
 	_, _, errno := unix.Syscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.SOL_XDP, unix.XDP_UMEM_REG,
 		uintptr(unsafe.Pointer(&reg)), unsafe.Sizeof(reg), 0)
 	return errnoError(errno)
