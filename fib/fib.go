@@ -1,11 +1,11 @@
 // Package fib finds the next hop of an address: routes, next hops and longest-prefix match of one namespace.
 //
-// A [Table] serves one namespace, both address families. The control plane is its only writer ([Table.Update], one at a time); workers
-// read it without a lock: they load a [Snapshot] once per batch and ask it for whole batches. A snapshot never changes, so the ids
-// that its look-ups return name next hops of that same snapshot.
+// A [Table] serves one namespace, both address families. The control plane is its only writer ([Table.Update], one at a
+// time); workers read it without a lock: they load a [Snapshot] once per batch and ask it for whole batches. A snapshot
+// never changes, so the ids that its look-ups return name next hops of that same snapshot.
 //
-// [RIB] stands in front of it on the control side: all routes with their metrics and protocols, of which the best of each prefix is
-// in the table.
+// [RIB] stands in front of it on the control side: all routes with their metrics and protocols, of which the best of
+// each prefix is in the table.
 package fib
 
 import (
@@ -27,7 +27,8 @@ const None NextHopID = 0
 // DeviceID names a logical device of the daemon (not of Linux), unique over all namespaces. Zero is no device.
 type DeviceID uint32
 
-// Addr is an address as two host-order words: IPv6 as it is, IPv4 mapped (::ffff:0:0/96), so that one table of neighbours serves both.
+// Addr is an address as two host-order words: IPv6 as it is, IPv4 mapped (::ffff:0:0/96), so that one table of
+// neighbours serves both.
 type Addr struct{ Hi, Lo uint64 }
 
 // AddrOf converts from netip; an IPv4 address becomes a mapped one, a zone is ignored.
@@ -104,7 +105,8 @@ func NewTable() *Table {
 // Load returns the present snapshot: one atomic load, meant once per batch.
 func (t *Table) Load() *Snapshot { return t.current.Load() }
 
-// Lookup4 looks up host-order IPv4 addresses; ids[i] is set for dst[i], to None where no route covers it. len(ids) >= len(dst).
+// Lookup4 looks up host-order IPv4 addresses; ids[i] is set for dst[i], to None where no route covers it. len(ids) >=
+// len(dst).
 func (s *Snapshot) Lookup4(dst []uint32, ids []NextHopID) {
 	var b [4]byte
 	for i, d := range dst {

@@ -9,14 +9,14 @@ import (
 	"github.com/gaissmai/bart"
 )
 
-// RIB holds all routes of a namespace, by prefix, in the order in which they are shown. It knows nothing of what can be used: its user
-// chooses the best of each prefix and installs it in a [Table].
+// RIB holds all routes of a namespace, by prefix, in the order in which they are shown. It knows nothing of what can be
+// used: its user chooses the best of each prefix and installs it in a [Table].
 //
-// It has one user at a time. Lists that it was given or gave out are never changed in place, so a user can undo what it did by
-// setting the list that was there before.
+// It has one user at a time. Lists that it was given or gave out are never changed in place, so a user can undo what it
+// did by setting the list that was there before.
 type RIB struct {
-	// blocks are the entries in order, cut into pieces of at most maxBlock: an ordered map in which a million prefixes cost two
-	// binary searches, and which can be walked in steps.
+	// blocks are the entries in order, cut into pieces of at most maxBlock: an ordered map in which a million prefixes
+	// cost two binary searches, and which can be walked in steps.
 	blocks [][]ribEntry
 	routes int
 	onlink bart.Table[struct{}] // prefixes with a unicast or local route that has no gateway
@@ -139,8 +139,8 @@ func (r *Route) onLink() bool {
 	return !r.Gateway.IsValid() && r.Device != 0 && (r.Kind == Unicast || r.InLocalTable())
 }
 
-// OnLink returns the route without a gateway that covers addr most closely, among those of device dev unless that is zero, or nil:
-// what fib_check_nh of the kernel looks for to validate a gateway.
+// OnLink returns the route without a gateway that covers addr most closely, among those of device dev unless that is
+// zero, or nil: what fib_check_nh of the kernel looks for to validate a gateway.
 func (b *RIB) OnLink(addr netip.Addr, dev DeviceID) *Route {
 	for p := range b.onlink.Supernets(netip.PrefixFrom(addr, addr.BitLen())) {
 		for _, r := range b.Get(p) {
@@ -158,8 +158,8 @@ func (b *RIB) Prefers(src netip.Addr) bool { return b.src[src] > 0 }
 // Uses tells whether any route that is not a connected one leads through a device.
 func (b *RIB) Uses(dev DeviceID) bool { return b.byDev[dev] > 0 }
 
-// From walks the prefixes and their routes in order, from the first at or after p; the zero Prefix starts at the beginning. The RIB
-// must not be changed meanwhile.
+// From walks the prefixes and their routes in order, from the first at or after p; the zero Prefix starts at the
+// beginning. The RIB must not be changed meanwhile.
 func (b *RIB) From(p netip.Prefix) iter.Seq2[netip.Prefix, []*Route] {
 	return func(yield func(netip.Prefix, []*Route) bool) {
 		block, i := 0, 0

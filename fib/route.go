@@ -54,12 +54,13 @@ type Route struct {
 	Origin   Origin
 	// OnLink says that the gateway is on the link although no route says so.
 	OnLink bool
-	// Order sorts routes of one prefix, table and metric; at most one of each Kind has the same. Connected routes have small positive ones of their device; others come after.
+	// Order sorts routes of one prefix, table and metric; at most one of each Kind has the same. Connected routes have
+	// small positive ones of their device; others come after.
 	Order int64
 }
 
-// InLocalTable tells routes that Linux keeps in its table "local": they come before all others of their prefix, and are not shown by
-// a plain `route show`.
+// InLocalTable tells routes that Linux keeps in its table "local": they come before all others of their prefix, and are
+// not shown by a plain `route show`.
 func (r *Route) InLocalTable() bool {
 	return r.Kind == Local || r.Kind == Broadcast || r.Kind == Anycast
 }
@@ -128,8 +129,9 @@ var (
 	ErrOrigin = errors.New("Operation not permitted")
 )
 
-// Insert returns the routes of one prefix after op; the given list, sorted as in a [RIB], is left as it is. The rules are those of
-// fib_table_insert of the kernel's net/ipv4/fib_trie.c, for IPv6 as well. r.Order is chosen here, unless r is connected.
+// Insert returns the routes of one prefix after op; the given list, sorted as in a [RIB], is left as it is. The rules
+// are those of fib_table_insert of the kernel's net/ipv4/fib_trie.c, for IPv6 as well. r.Order is chosen here, unless r
+// is connected.
 func Insert(list []*Route, op Op, r Route) ([]*Route, error) {
 	first, end := rank(list, &r)
 	matched := slices.IndexFunc(list[first:end], r.same)
@@ -200,7 +202,8 @@ func (m *Match) Matches(r *Route) bool {
 		(m.Scope == nil || *m.Scope == r.Scope)
 }
 
-// Remove returns the routes of one prefix without the first that m matches (fib_table_delete); the given list is left as it is.
+// Remove returns the routes of one prefix without the first that m matches (fib_table_delete); the given list is left
+// as it is.
 func Remove(list []*Route, m *Match, origin Origin) ([]*Route, error) {
 	foreign := false
 	for i, r := range list {

@@ -36,9 +36,9 @@ func (tx *Tx) ReplaceAddress(namespace, dev string, p netip.Prefix) error {
 	return tx.addAddress(d, p)
 }
 
-// DeleteAddress removes an address. A secondary address with the same prefix takes the place of a primary one (as Linux does with
-// promote_secondaries, the default of systemd). IPv4 routes that prefer it as their source go with it, IPv6 ones lose the preference, and
-// with a device's last IPv4 address go its IPv4 routes.
+// DeleteAddress removes an address. A secondary address with the same prefix takes the place of a primary one (as Linux
+// does with promote_secondaries, the default of systemd). IPv4 routes that prefer it as their source go with it, IPv6
+// ones lose the preference, and with a device's last IPv4 address go its IPv4 routes.
 func (tx *Tx) DeleteAddress(namespace, dev string, p netip.Prefix) error {
 	d, err := tx.t.device(namespace, dev)
 	if err != nil {
@@ -46,7 +46,14 @@ func (tx *Tx) DeleteAddress(namespace, dev string, p netip.Prefix) error {
 	}
 	i := slices.IndexFunc(d.addrs, func(a address) bool { return a.prefix == p })
 	if i < 0 {
-		return fail(NotFound, "%s: Address not found: %s has no %s (see addr show dev %s)", family(p.Addr()), dev, p, dev)
+		return fail(
+			NotFound,
+			"%s: Address not found: %s has no %s (see addr show dev %s)",
+			family(p.Addr()),
+			dev,
+			p,
+			dev,
+		)
 	}
 	tx.dropAddress(d, i)
 	return nil
@@ -98,7 +105,15 @@ func (tx *Tx) addAddress(d *device, p netip.Prefix) error {
 		}
 	}
 	if p.Addr().Is6() && d.mtu < minMTU6 {
-		return fail(Refused, "ipv6: the mtu of %s is %d, IPv6 needs %d: link set %s mtu %d", d.name, d.mtu, minMTU6, d.name, minMTU6)
+		return fail(
+			Refused,
+			"ipv6: the mtu of %s is %d, IPv6 needs %d: link set %s mtu %d",
+			d.name,
+			d.mtu,
+			minMTU6,
+			d.name,
+			minMTU6,
+		)
 	}
 	tx.insertAddress(d, address{prefix: p})
 	return nil
@@ -141,8 +156,8 @@ func (tx *Tx) dropAddress(d *device, i int) {
 	}
 }
 
-// forgetSource removes the IPv4 routes that prefer a source address which is no more (fib_sync_down_addr of the kernel); IPv6 ones stay
-// and lose the preference (fib6_remove_prefsrc).
+// forgetSource removes the IPv4 routes that prefer a source address which is no more (fib_sync_down_addr of the
+// kernel); IPv6 ones stay and lose the preference (fib6_remove_prefsrc).
 func (tx *Tx) forgetSource(ns *namespace, addr netip.Addr) {
 	prefers := func(r *fib.Route) bool { return r.Source == addr && r.Origin != fib.Connected }
 	if addr.Is4() {
@@ -175,10 +190,13 @@ func (ns *namespace) hasAddress(a netip.Addr) bool {
 	return false
 }
 
-// addLinkLocal gives a device that is up its IPv6 link-local address (RFC 4291 appendix A), unless the operator has set the same.
+// addLinkLocal gives a device that is up its IPv6 link-local address (RFC 4291 appendix A), unless the operator has set
+// the same.
 func (tx *Tx) addLinkLocal(d *device) {
 	m := d.mac
-	eui := netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 8: m[0] ^ 2, 9: m[1], 10: m[2], 11: 0xff, 12: 0xfe, 13: m[3], 14: m[4], 15: m[5]})
+	eui := netip.AddrFrom16(
+		[16]byte{0: 0xfe, 1: 0x80, 8: m[0] ^ 2, 9: m[1], 10: m[2], 11: 0xff, 12: 0xfe, 13: m[3], 14: m[4], 15: m[5]},
+	)
 	has := slices.ContainsFunc(d.addrs, func(a address) bool { return a.prefix.Addr() == eui || a.automatic })
 	if d.kind != Loopback && d.mtu >= minMTU6 && !has {
 		tx.insertAddress(d, address{prefix: netip.PrefixFrom(eui, 64), automatic: true})
@@ -210,7 +228,8 @@ func (tx *Tx) announceAddress(d *device, i int, deleted bool) {
 	tx.announce(d.ns, AddressEvent, deleted, func(e *Event) { info := d.addressInfo(i); e.Address = &info })
 }
 
-// Addresses lists the addresses of a namespace, device by device in ifindex order; those of one device if dev is not "".
+// Addresses lists the addresses of a namespace, device by device in ifindex order; those of one device if dev is not
+// "".
 func (t *Table) Addresses(namespace, dev string) ([]AddressInfo, error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()

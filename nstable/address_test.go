@@ -117,7 +117,10 @@ func TestAddressGone(t *testing.T) {
 		"2001:db8:1::/48 metric 1024 dev d")
 
 	b.ok(b.deleteAddr("init", "d", "192.0.2.1/24")) // IPv4: the route that prefers it goes, the one by its prefix stays
-	b.want(b.routesOf("init"), "10.2.0.0/16 metric 0 dev e, 10.3.0.0/16 metric 0 dev d, 2001:db8:1::/48 metric 1024 dev d")
+	b.want(
+		b.routesOf("init"),
+		"10.2.0.0/16 metric 0 dev e, 10.3.0.0/16 metric 0 dev d, 2001:db8:1::/48 metric 1024 dev d",
+	)
 	b.ok(b.deleteAddr("init", "d", "192.0.3.1/24")) // the last IPv4 address takes the device's IPv4 routes
 	b.want(b.routesOf("init"), "10.2.0.0/16 metric 0 dev e, 2001:db8:1::/48 metric 1024 dev d")
 	b.ok(b.deleteAddr("init", "d", "2001:db8::2/64")) // IPv6: the preference goes, the route stays

@@ -17,8 +17,8 @@ import (
 //	neighbour  device(4) address(4 or 16)
 //	route      namespace(4) family(1: 4, 6) address(4 or 16) length(1) table(1: 0 local, 1 main) metric(4) order(8)
 //
-// A value starts with the version of its form (1), then come its fields: numbers as unsigned varints, strings and addresses with
-// their length before them (an absent address has none).
+// A value starts with the version of its form (1), then come its fields: numbers as unsigned varints, strings and
+// addresses with their length before them (an absent address has none).
 //
 //	namespace  name
 //	device     kind, namespace, ifindex, name, peer, MAC, MTU, flags (1 up, 2 MAC set by the operator), and for XDP: host, mode, queues,

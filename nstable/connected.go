@@ -29,8 +29,8 @@ func (tx *Tx) connect(d *device) {
 	d.connected = now
 }
 
-// connectedRoutes are the routes that follow from a device's addresses while it is up: those that fib_add_ifaddr of the kernel's
-// net/ipv4/fib_frontend.c and addrconf.c of net/ipv6 with forwarding make, less the multicast ones.
+// connectedRoutes are the routes that follow from a device's addresses while it is up: those that fib_add_ifaddr of the
+// kernel's net/ipv4/fib_frontend.c and addrconf.c of net/ipv6 with forwarding make, less the multicast ones.
 func (d *device) connectedRoutes() []*fib.Route {
 	if !d.up {
 		return nil

@@ -8,8 +8,8 @@ type departure struct {
 	from   *namespace
 }
 
-// settle leaves in the namespace what the device has counted there. It is called when no worker counts for the namespace any more; one
-// reading ends the old account and opens the next, so that nothing is lost or counted twice.
+// settle leaves in the namespace what the device has counted there. It is called when no worker counts for the
+// namespace any more; one reading ends the old account and opens the next, so that nothing is lost or counted twice.
 func (l departure) settle() {
 	var now counters.Totals
 	l.device.counters.Sum(&now)
@@ -19,9 +19,9 @@ func (l departure) settle() {
 	l.device.base = now
 }
 
-// NamespaceCounters returns what was counted in a namespace since it was made, by devices that are in it and by those that have left it
-// or are deleted. A packet that its device received here, and that was waiting for a neighbour when the device moved, is counted as held
-// here, and where the device then was when it left the wait.
+// NamespaceCounters returns what was counted in a namespace since it was made, by devices that are in it and by those
+// that have left it or are deleted. A packet that its device received here, and that was waiting for a neighbour when
+// the device moved, is counted as held here, and where the device then was when it left the wait.
 func (t *Table) NamespaceCounters(name string) (counters.Totals, error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()

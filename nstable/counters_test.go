@@ -80,7 +80,8 @@ func TestNamespaceCountersUndone(t *testing.T) {
 	b.wantReceived("red", 10)
 }
 
-// TestNamespaceCountersHeld: a packet that was waiting when its device moved does not make the count of another namespace negative.
+// TestNamespaceCountersHeld: a packet that was waiting when its device moved does not make the count of another
+// namespace negative.
 func TestNamespaceCountersHeld(t *testing.T) {
 	b := newBench(t)
 	b.ok(b.addNamespace("red"))

@@ -21,8 +21,8 @@ const (
 	loopbackMTU = 65536
 )
 
-// device is the truth about a device; all of it is under the table's lock. Slices in it are replaced, never changed, so that a copy of
-// the struct is enough to undo.
+// device is the truth about a device; all of it is under the table's lock. Slices in it are replaced, never changed, so
+// that a copy of the struct is enough to undo.
 type device struct {
 	id    DeviceID
 	ns    *namespace
@@ -95,7 +95,8 @@ func (t *Table) publicDevice(d *device) *Device {
 	}
 }
 
-// insertDevice gives a device its place in ns: an id (unless it has one), an ifindex, and what the data plane keeps for it.
+// insertDevice gives a device its place in ns: an id (unless it has one), an ifindex, and what the data plane keeps for
+// it.
 func (tx *Tx) insertDevice(ns *namespace, d *device) error {
 	t := tx.t
 	if d.id == 0 {
@@ -184,7 +185,8 @@ func (tx *Tx) carrierChanged(d *device, carrier bool) {
 	}
 }
 
-// hook queues a call of the data plane about a device as it will be published; it is left out if the device has moved on by then.
+// hook queues a call of the data plane about a device as it will be published; it is left out if the device has moved
+// on by then.
 func (tx *Tx) hook(d *device, f func(public *Device)) {
 	neighbors := d.neighbors
 	tx.hooks = append(tx.hooks, func() {
@@ -194,7 +196,8 @@ func (tx *Tx) hook(d *device, f func(public *Device)) {
 	})
 }
 
-// unconfigure takes from a device all that does not survive a move: it is down afterwards, without addresses, routes and neighbours.
+// unconfigure takes from a device all that does not survive a move: it is down afterwards, without addresses, routes
+// and neighbours.
 func (tx *Tx) unconfigure(d *device) {
 	tx.setUp(d, false)
 	for len(d.addrs) > 0 {
@@ -277,7 +280,8 @@ func (t *Table) freeName(ns *namespace, pattern string) string {
 	}
 }
 
-// deviceName checks a name for a new place in ns, by the rules of dev_valid_name and dev_alloc_name of the kernel's net/core/dev.c.
+// deviceName checks a name for a new place in ns, by the rules of dev_valid_name and dev_alloc_name of the kernel's
+// net/core/dev.c.
 func (t *Table) deviceName(ns *namespace, name string) (string, error) {
 	if strings.Count(name, "%") == 1 && strings.Contains(name, "%d") {
 		name = t.freeName(ns, name)
@@ -306,7 +310,13 @@ func checkMTU(d *device, mtu uint32) error {
 	case mtu > limit:
 		return fail(Invalid, "mtu greater than device maximum: %d, %s takes %d to %d", mtu, d.name, minMTU, limit)
 	case mtu < minMTU6 && slices.ContainsFunc(d.addrs, func(a address) bool { return a.prefix.Addr().Is6() && !a.automatic }):
-		return fail(Refused, "mtu %d is below %d, the minimum of IPv6: remove the IPv6 addresses of %s first", mtu, minMTU6, d.name)
+		return fail(
+			Refused,
+			"mtu %d is below %d, the minimum of IPv6: remove the IPv6 addresses of %s first",
+			mtu,
+			minMTU6,
+			d.name,
+		)
 	}
 	return nil
 }

@@ -21,8 +21,8 @@ const (
 // Error is what every mutation and query of this package fails with. Nothing was changed.
 type Error struct {
 	Kind ErrorKind
-	// Msg is one line for the operator: the reason in the words of iproute2 or the kernel where they have some, the offending
-	// word, and the mend.
+	// Msg is one line for the operator: the reason in the words of iproute2 or the kernel where they have some, the
+	// offending word, and the mend.
 	Msg string
 	Err error // the cause, or nil
 }

@@ -19,8 +19,8 @@ const (
 	MissedEvent
 )
 
-// Event is one change, as it was when it happened. Exactly one of the pointers is set, as Kind says; what they lead to is not changed
-// any more.
+// Event is one change, as it was when it happened. Exactly one of the pointers is set, as Kind says; what they lead to
+// is not changed any more.
 type Event struct {
 	// Seq numbers all events of the table without a gap from 1; the order is that in which the changes happened.
 	Seq       uint64
@@ -50,8 +50,9 @@ type Subscription struct {
 	closed bool
 }
 
-// Subscribe starts to deliver the events of a namespace, or of all with "". Nothing that is committed afterwards is left out, but for
-// what a MissedEvent tells. A namespace that is deleted ends with its own NamespaceEvent; one made later under the same name goes on.
+// Subscribe starts to deliver the events of a namespace, or of all with "". Nothing that is committed afterwards is
+// left out, but for what a MissedEvent tells. A namespace that is deleted ends with its own NamespaceEvent; one made
+// later under the same name goes on.
 func (t *Table) Subscribe(namespace string) *Subscription {
 	s := &Subscription{table: t, namespace: namespace, wake: make(chan struct{}, 1)}
 	t.mu.Lock()
@@ -119,8 +120,8 @@ func (s *Subscription) take() (e Event, ok, closed bool) {
 	return Event{}, false, s.closed
 }
 
-// put queues events without ever waiting; as many as missed are lost before them. Once some are missed, all further ones are until the
-// subscriber has been told.
+// put queues events without ever waiting; as many as missed are lost before them. Once some are missed, all further
+// ones are until the subscriber has been told.
 func (s *Subscription) put(missed uint64, events []Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -114,8 +114,8 @@ func (p *fakePorts) Configure(id DeviceID, c PortConfig) error {
 	return nil
 }
 
-// fakeDatapath keeps neighbours as workers do, and notes the calls. It fails the test when it is called about a device other than the
-// published one.
+// fakeDatapath keeps neighbours as workers do, and notes the calls. It fails the test when it is called about a device
+// other than the published one.
 type fakeDatapath struct {
 	b     *bench
 	mu    sync.Mutex

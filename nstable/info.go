@@ -106,7 +106,8 @@ type LinkChange struct {
 	Namespace string // to move to; "" leaves it
 }
 
-// RouteSpec says what route is meant, in the operator's terms. For a deletion zero fields match any, and Kind only counts with HasKind.
+// RouteSpec says what route is meant, in the operator's terms. For a deletion zero fields match any, and Kind only
+// counts with HasKind.
 type RouteSpec struct {
 	Prefix   netip.Prefix
 	Kind     fib.Kind

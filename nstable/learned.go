@@ -25,9 +25,17 @@ type learnedNeighbor struct {
 	deleted bool
 }
 
-// AnnounceNeighbor emits an event for a neighbour that the data plane has learned, changed or (deleted) forgotten. Nothing is stored, and
-// nothing waits: workers may call it, also while the table waits for them. mac counts with hasMAC only.
-func (t *Table) AnnounceNeighbor(id DeviceID, addr netip.Addr, mac [6]byte, hasMAC bool, state neigh.State, deleted bool) {
+// AnnounceNeighbor emits an event for a neighbour that the data plane has learned, changed or (deleted) forgotten.
+// Nothing is stored, and nothing waits: workers may call it, also while the table waits for them. mac counts with
+// hasMAC only.
+func (t *Table) AnnounceNeighbor(
+	id DeviceID,
+	addr netip.Addr,
+	mac [6]byte,
+	hasMAC bool,
+	state neigh.State,
+	deleted bool,
+) {
 	q := &t.learned
 	if q.listeners.Load() == 0 {
 		return
@@ -58,21 +66,24 @@ func (q *learnedQueue) take() (queue []learnedNeighbor, missed uint64) {
 	return queue, missed
 }
 
-// learnedEvents returns what workers have told, and how much of it was lost. It comes after the calls of the data plane, so that what
-// those flush is in it.
+// learnedEvents returns what workers have told, and how much of it was lost. It comes after the calls of the data
+// plane, so that what those flush is in it.
 func (tx *Tx) learnedEvents() (events []Event, missed uint64) {
 	queue, missed := tx.t.learned.take()
 	for _, l := range queue {
 		if tx.mistaken(l.device) {
 			continue
 		}
-		events = append(events, Event{Namespace: l.device.Namespace.Name, Kind: NeighborEvent, Deleted: l.deleted, Neighbor: &l.info})
+		events = append(
+			events,
+			Event{Namespace: l.device.Namespace.Name, Kind: NeighborEvent, Deleted: l.deleted, Neighbor: &l.info},
+		)
 	}
 	return events, missed
 }
 
-// mistaken tells a device that arrived in its namespace by this transaction. A worker that speaks of it before the transaction is
-// through may still mean the device where it was before: that must not be told in the new namespace.
+// mistaken tells a device that arrived in its namespace by this transaction. A worker that speaks of it before the
+// transaction is through may still mean the device where it was before: that must not be told in the new namespace.
 func (tx *Tx) mistaken(public *Device) bool {
 	for _, l := range tx.departures {
 		if l.device.id == public.ID && l.device.neighbors == public.Neighbors {

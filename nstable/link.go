@@ -1,7 +1,7 @@
 package nstable
 
-// AddLink makes a device, down and without addresses; a Veth with its other end. It returns when an XDP device is attached to its host
-// interface. It returns the name, which differs from the one of the spec if that has "%d".
+// AddLink makes a device, down and without addresses; a Veth with its other end. It returns when an XDP device is
+// attached to its host interface. It returns the name, which differs from the one of the spec if that has "%d".
 func (t *Table) AddLink(namespace string, s LinkSpec) (string, error) {
 	if s.MAC != nil {
 		if err := checkMAC(*s.MAC); err != nil {
@@ -125,7 +125,8 @@ func (t *Table) DeleteLink(namespace, name string) error {
 	return nil
 }
 
-// SetLink changes a device. What its host interface may refuse is tried first; a move leaves sockets and interface alone.
+// SetLink changes a device. What its host interface may refuse is tried first; a move leaves sockets and interface
+// alone.
 func (t *Table) SetLink(namespace, name string, c LinkChange) error {
 	t.host.Lock()
 	defer t.host.Unlock()
@@ -177,7 +178,10 @@ func (t *Table) configure(id DeviceID, c PortConfig) {
 }
 
 // prepareLink finds out whether a change is possible, before the host interface is touched.
-func (t *Table) prepareLink(namespace, name string, c LinkChange) (now PortConfig, id DeviceID, isHost bool, err error) {
+func (t *Table) prepareLink(
+	namespace, name string,
+	c LinkChange,
+) (now PortConfig, id DeviceID, isHost bool, err error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	d, err := t.device(namespace, name)
@@ -205,7 +209,12 @@ func (t *Table) checkChange(d *device, c LinkChange) (ns *namespace, name string
 	if ns != d.ns || name != d.name {
 		if name, err = t.deviceName(ns, name); err != nil {
 			if KindOf(err) == Exists && c.Name == "" {
-				err = fail(Exists, "File exists: namespace %s has a device %q already (say name NEW to rename it on the way)", ns.name, d.name)
+				err = fail(
+					Exists,
+					"File exists: namespace %s has a device %q already (say name NEW to rename it on the way)",
+					ns.name,
+					d.name,
+				)
 			}
 			return nil, "", err
 		}
@@ -283,8 +292,8 @@ func (tx *Tx) setMTU(d *device, mtu uint32) {
 	}
 }
 
-// DeleteNamespace removes a namespace: its XDP devices go home to init, down and unconfigured, and renamed devN where the name is taken;
-// its other devices are removed, with the other ends of veths wherever they are.
+// DeleteNamespace removes a namespace: its XDP devices go home to init, down and unconfigured, and renamed devN where
+// the name is taken; its other devices are removed, with the other ends of veths wherever they are.
 func (t *Table) DeleteNamespace(name string) error {
 	t.host.Lock()
 	defer t.host.Unlock()

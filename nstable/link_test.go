@@ -85,7 +85,8 @@ func TestLinkChecks(t *testing.T) {
 	}
 }
 
-// TestLinkLocal: the automatic address is there while the device is up and its MTU carries IPv6, and is made of the MAC.
+// TestLinkLocal: the automatic address is there while the device is up and its MTU carries IPv6, and is made of the
+// MAC.
 func TestLinkLocal(t *testing.T) {
 	b := newBench(t)
 	_, err := b.AddLink("init", LinkSpec{Name: "d", Kind: Dummy, MAC: &[6]byte{2, 0, 0, 0, 0, 1}})
@@ -175,7 +176,8 @@ func TestMove(t *testing.T) {
 	b.ok(b.SetLink("red", "p1", LinkChange{Namespace: "init", Name: "q1", Up: &up, MTU: mtu}))
 
 	d := b.View().Device(id)
-	if d.Namespace.ID != Init || d.Name != "q1" || !d.Up || d.MTU != mtu || len(d.Addrs) != 1 || d.Neighbors == old.Neighbors {
+	if d.Namespace.ID != Init || d.Name != "q1" || !d.Up || d.MTU != mtu || len(d.Addrs) != 1 ||
+		d.Neighbors == old.Neighbors {
 		t.Errorf("arrived as %+v", d)
 	}
 	if d.Counters != old.Counters {

@@ -106,7 +106,8 @@ func (tx *Tx) announceNamespace(ns *namespace, deleted bool) {
 	tx.announce(ns, NamespaceEvent, deleted, func(*Event) {})
 }
 
-// deleteNamespace sends the XDP devices home to init, and removes the other devices and the namespace. It returns who went home.
+// deleteNamespace sends the XDP devices home to init, and removes the other devices and the namespace. It returns who
+// went home.
 func (tx *Tx) deleteNamespace(name string) (home []*device, err error) {
 	t := tx.t
 	ns, err := t.namespace(name)
@@ -171,7 +172,11 @@ func checkNamespaceName(name string) error {
 	switch {
 	case name == "", name == ".", name == "..", len(name) > 255, strings.ContainsAny(name, "/\x00"),
 		strings.ContainsFunc(name, isSpaceOrControl):
-		return fail(Invalid, "Invalid netns name %q: use 1 to 255 bytes without slash, space or control characters", name)
+		return fail(
+			Invalid,
+			"Invalid netns name %q: use 1 to 255 bytes without slash, space or control characters",
+			name,
+		)
 	}
 	return nil
 }
@@ -179,7 +184,8 @@ func checkNamespaceName(name string) error {
 // isSpaceOrControl tells the bytes that no name may have; bytes beyond ASCII are fine, as in Linux.
 func isSpaceOrControl(r rune) bool { return r <= ' ' || r == 0x7f }
 
-// freeSlot returns the first index of s that is nil, or its length. Index zero of devices is taken by a caller who starts with one.
+// freeSlot returns the first index of s that is nil, or its length. Index zero of devices is taken by a caller who
+// starts with one.
 func freeSlot[T any](s []*T) int {
 	for i, v := range s {
 		if v == nil {

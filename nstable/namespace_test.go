@@ -65,7 +65,8 @@ func TestNamespaceHasLo(t *testing.T) {
 	b.ok(b.up("red", "lo", true))
 }
 
-// TestNamespaceDelete: XDP devices go home, down and unconfigured, renamed where the name is taken; the virtual ones go, and their peers.
+// TestNamespaceDelete: XDP devices go home, down and unconfigured, renamed where the name is taken; the virtual ones
+// go, and their peers.
 func TestNamespaceDelete(t *testing.T) {
 	b := newBench(t)
 	b.ok(b.addNamespace("red"))
@@ -105,7 +106,9 @@ func TestNamespaceDelete(t *testing.T) {
 	b.reopen()
 	b.want(dump(b.Table), before)
 	for bucket, records := range b.store.data {
-		if want := map[Bucket]int{BucketNamespace: 2, BucketDevice: 6, BucketAddress: 4}[Bucket(bucket)]; len(records) != want {
+		if want := map[Bucket]int{BucketNamespace: 2, BucketDevice: 6, BucketAddress: 4}[Bucket(bucket)]; len(
+			records,
+		) != want {
 			t.Errorf("%d %s records are stored, want %d", len(records), bucketNames[bucket], want)
 		}
 	}

@@ -11,8 +11,8 @@ import (
 // neighbors are the permanent neighbours of a device: the ones that are stored.
 type neighbors struct{ macs map[netip.Addr][6]byte }
 
-// SetNeighbor puts a neighbour of a device. state is Permanent, which is stored, or Reachable or Stale, which is only told to the data
-// plane.
+// SetNeighbor puts a neighbour of a device. state is Permanent, which is stored, or Reachable or Stale, which is only
+// told to the data plane.
 func (tx *Tx) SetNeighbor(op NeighborOp, namespace, dev string, addr netip.Addr, mac [6]byte, state neigh.State) error {
 	d, err := tx.t.device(namespace, dev)
 	if err != nil {
@@ -53,14 +53,21 @@ func (tx *Tx) DeleteNeighbor(namespace, dev string, addr netip.Addr) error {
 		return err
 	}
 	if !d.hasNeighbor(addr) {
-		return fail(NotFound, "No such file or directory: %s is no neighbour of %s (see neigh show dev %s)", addr, dev, dev)
+		return fail(
+			NotFound,
+			"No such file or directory: %s is no neighbour of %s (see neigh show dev %s)",
+			addr,
+			dev,
+			dev,
+		)
 	}
 	tx.unsetPermanent(d, addr)
 	tx.hook(d, func(public *Device) { tx.t.options.Datapath.DeleteNeighbor(public, addr) })
 	return nil
 }
 
-// FlushNeighbors removes the learned neighbours of a device, or of all devices of the namespace if dev is "". Permanent ones stay.
+// FlushNeighbors removes the learned neighbours of a device, or of all devices of the namespace if dev is "". Permanent
+// ones stay.
 func (tx *Tx) FlushNeighbors(namespace, dev string) error {
 	devices, err := tx.t.devicesOf(namespace, dev)
 	if err != nil {
@@ -122,7 +129,8 @@ func (n *neighbors) restore(addr netip.Addr, mac [6]byte, had bool) {
 	}
 }
 
-// flushNeighbors removes all neighbours of a device that goes down, the permanent ones too, as neigh_ifdown of the kernel does.
+// flushNeighbors removes all neighbours of a device that goes down, the permanent ones too, as neigh_ifdown of the
+// kernel does.
 func (tx *Tx) flushNeighbors(d *device) {
 	for _, a := range d.permanent.sorted() {
 		tx.unsetPermanent(d, a)
@@ -141,12 +149,19 @@ func (n *neighbors) sorted() []netip.Addr {
 
 func (tx *Tx) announceNeighbor(d *device, addr netip.Addr, mac [6]byte, deleted bool) {
 	tx.announce(d.ns, NeighborEvent, deleted, func(e *Event) {
-		e.Neighbor = &NeighborInfo{Device: d.name, Index: d.index, Addr: addr, MAC: mac, HasMAC: true, State: neigh.Permanent}
+		e.Neighbor = &NeighborInfo{
+			Device: d.name,
+			Index:  d.index,
+			Addr:   addr,
+			MAC:    mac,
+			HasMAC: true,
+			State:  neigh.Permanent,
+		}
 	})
 }
 
-// Neighbors lists the neighbours of a namespace, permanent and learned, device by device in ifindex order and by address; those of one
-// device if dev is not "".
+// Neighbors lists the neighbours of a namespace, permanent and learned, device by device in ifindex order and by
+// address; those of one device if dev is not "".
 func (t *Table) Neighbors(namespace, dev string) ([]NeighborInfo, error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -158,7 +173,10 @@ func (t *Table) Neighbors(namespace, dev string) ([]NeighborInfo, error) {
 	for _, d := range devices {
 		first := len(out)
 		for a, mac := range d.permanent.macs {
-			out = append(out, NeighborInfo{Device: d.name, Index: d.index, Addr: a, MAC: mac, HasMAC: true, State: neigh.Permanent})
+			out = append(
+				out,
+				NeighborInfo{Device: d.name, Index: d.index, Addr: a, MAC: mac, HasMAC: true, State: neigh.Permanent},
+			)
 		}
 		d.neighbors.All(func(e *neigh.Entry) bool {
 			if _, permanent := d.permanent.macs[e.Addr.Netip()]; !permanent {

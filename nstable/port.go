@@ -56,11 +56,13 @@ type PortConfig struct {
 	MAC [6]byte
 }
 
-// Ports attaches host interfaces; the daemon implements it. Calls are slow and are made without the table's lock, one at a time for
-// each device. An implementation may call [Table.SetCarrier], [Table.PortGone] and [Table.PortBack] at any time, also from within.
+// Ports attaches host interfaces; the daemon implements it. Calls are slow and are made without the table's lock, one
+// at a time for each device. An implementation may call [Table.SetCarrier], [Table.PortGone] and [Table.PortBack] at
+// any time, also from within.
 type Ports interface {
-	// Attach takes over the interface of spec for device id. When it fails while the table is being restored, the implementation
-	// goes on trying (the interface may appear later) and calls [Table.PortBack] in the end, unless Detach comes first.
+	// Attach takes over the interface of spec for device id. When it fails while the table is being restored, the
+	// implementation goes on trying (the interface may appear later) and calls [Table.PortBack] in the end, unless
+	// Detach comes first.
 	Attach(id DeviceID, spec XDPSpec) (PortInfo, error)
 	// Detach gives the interface back. The data plane no longer uses the device.
 	Detach(id DeviceID) error
@@ -89,10 +91,11 @@ type Op struct {
 
 // Store keeps the state of a table. One table uses it, one call at a time.
 type Store interface {
-	// Commit makes all ops durable in their order, or none of them. The slices may be kept until it returns, not longer.
+	// Commit makes all ops durable in their order, or none of them. The slices may be kept until it returns, not
+	// longer.
 	Commit(ops []Op) error
-	// Load calls f for everything that is stored, bucket by bucket in ascending order, keys ascending. The slices are valid only
-	// within the call.
+	// Load calls f for everything that is stored, bucket by bucket in ascending order, keys ascending. The slices are
+	// valid only within the call.
 	Load(f func(b Bucket, key, value []byte) error) error
 }
 

@@ -10,8 +10,9 @@ import (
 	"nsrouter/fib"
 )
 
-// Open makes a table from what the store has: everything as it was, but for host interfaces, which are not attached, and learned
-// neighbours. An empty store gives the namespace init with its lo. Neither the Datapath nor the Ports are called: see [Table.Start].
+// Open makes a table from what the store has: everything as it was, but for host interfaces, which are not attached,
+// and learned neighbours. An empty store gives the namespace init with its lo. Neither the Datapath nor the Ports are
+// called: see [Table.Start].
 func Open(o Options) (*Table, error) {
 	o.Workers = max(o.Workers, 1)
 	if o.Ports == nil {
@@ -49,8 +50,9 @@ func Open(o Options) (*Table, error) {
 	return t, nil
 }
 
-// Start is called once, when the workers run: it tells the data plane the permanent neighbours and attaches the host interfaces. One
-// that cannot be attached is logged; its device keeps all its configuration, without carrier, until [Table.PortBack].
+// Start is called once, when the workers run: it tells the data plane the permanent neighbours and attaches the host
+// interfaces. One that cannot be attached is logged; its device keeps all its configuration, without carrier, until
+// [Table.PortBack].
 func (t *Table) Start() error {
 	t.host.Lock()
 	defer t.host.Unlock()
@@ -97,7 +99,8 @@ func (t *Table) attachAgain(d *device) {
 	}
 }
 
-// Close ends the table: further changes are refused, subscriptions end. Host interfaces stay attached; they are their owner's.
+// Close ends the table: further changes are refused, subscriptions end. Host interfaces stay attached; they are their
+// owner's.
 func (t *Table) Close() {
 	t.closing.Do(func() { close(t.stop) })
 	<-t.done
@@ -141,7 +144,12 @@ func (t *Table) checkPairs() error {
 		}
 		peer := t.deviceByID(d.peer)
 		if (d.kind == Veth) != (d.peer != 0) || d.peer != 0 && (peer == nil || peer.peer != d.id || peer == d) {
-			return fail(Storage, "the stored state cannot be restored: device %q in namespace %s lacks its peer", d.name, d.ns.name)
+			return fail(
+				Storage,
+				"the stored state cannot be restored: device %q in namespace %s lacks its peer",
+				d.name,
+				d.ns.name,
+			)
 		}
 	}
 	for name, ns := range t.byName {

@@ -71,13 +71,27 @@ func (tx *Tx) FlushRoutes(namespace string, match func(RouteInfo) bool) (int, er
 func routeError(err error, r *fib.Route) error {
 	switch {
 	case errors.Is(err, fib.ErrExists):
-		return fail(Exists, "File exists: route %s metric %d (replace or append it, or give another metric)", r.Prefix, r.Metric)
+		return fail(
+			Exists,
+			"File exists: route %s metric %d (replace or append it, or give another metric)",
+			r.Prefix,
+			r.Metric,
+		)
 	case errors.Is(err, fib.ErrNoEntry):
-		return fail(NotFound, "No such file or directory: no route %s metric %d to change (replace makes one)", r.Prefix, r.Metric)
+		return fail(
+			NotFound,
+			"No such file or directory: no route %s metric %d to change (replace makes one)",
+			r.Prefix,
+			r.Metric,
+		)
 	case errors.Is(err, fib.ErrNoProcess):
 		return fail(NotFound, "No such process: no route %s fits (see route show %s)", r.Prefix, r.Prefix)
 	case errors.Is(err, fib.ErrOrigin):
-		return fail(Refused, "Operation not permitted: route %s comes from an address: delete the address instead", r.Prefix)
+		return fail(
+			Refused,
+			"Operation not permitted: route %s comes from an address: delete the address instead",
+			r.Prefix,
+		)
 	}
 	return err
 }
@@ -120,10 +134,22 @@ func (tx *Tx) resolveRoute(ns *namespace, s RouteSpec) (fib.Route, error) {
 		r.Scope = fib.ScopeLink
 	}
 	if s.MTU != 0 && (s.MTU < minMTU || is6 && s.MTU < minMTU6 || s.MTU > 65535) {
-		return r, fail(Invalid, "mtu %d of route %s: use %d to 65535", s.MTU, r.Prefix, map[bool]int{false: minMTU, true: minMTU6}[is6])
+		return r, fail(
+			Invalid,
+			"mtu %d of route %s: use %d to 65535",
+			s.MTU,
+			r.Prefix,
+			map[bool]int{false: minMTU, true: minMTU6}[is6],
+		)
 	}
 	if s.Source.IsValid() && (s.Source.Is6() != is6 || !ns.hasAddress(s.Source)) {
-		return r, fail(Invalid, "Invalid prefsrc address: src %s is no %s address of namespace %s", s.Source, family(r.Prefix.Addr()), ns.name)
+		return r, fail(
+			Invalid,
+			"Invalid prefsrc address: src %s is no %s address of namespace %s",
+			s.Source,
+			family(r.Prefix.Addr()),
+			ns.name,
+		)
 	}
 	return r, tx.resolveNextHop(ns, s, &r)
 }
@@ -162,7 +188,8 @@ func (tx *Tx) resolveNextHop(ns *namespace, s RouteSpec, r *fib.Route) error {
 	return nil
 }
 
-// resolveGateway finds the device of a gateway, which must be a neighbour: fib_check_nh_v4_gw and ip6_route_check_nh of the kernel.
+// resolveGateway finds the device of a gateway, which must be a neighbour: fib_check_nh_v4_gw and ip6_route_check_nh of
+// the kernel.
 func (tx *Tx) resolveGateway(ns *namespace, s RouteSpec, r *fib.Route) error {
 	via := s.Via
 	switch {
@@ -185,7 +212,12 @@ func (tx *Tx) resolveGateway(ns *namespace, s RouteSpec, r *fib.Route) error {
 		return nil
 	}
 	if p, ok := ns.public.FIB.Load().Match(via); on == nil && ok && fib.Best(ns.rib.Get(p), isIndirect) != nil {
-		return fail(Refused, "Nexthop has invalid gateway: via %s is itself behind a gateway (route %s), which is not supported yet", via, p)
+		return fail(
+			Refused,
+			"Nexthop has invalid gateway: via %s is itself behind a gateway (route %s), which is not supported yet",
+			via,
+			p,
+		)
 	}
 	return fail(Refused, "Nexthop has invalid gateway: no connected network has %s (see addr show, or say onlink)", via)
 }
@@ -232,8 +264,8 @@ func (tx *Tx) deleteRoutes(ns *namespace, match func(*fib.Route) bool) int {
 	return n - ns.rib.Len()
 }
 
-// editRoutes replaces the list of each prefix by what f makes of it: the same list, or a copy with either some routes less or some
-// replaced by others of the same rank and order.
+// editRoutes replaces the list of each prefix by what f makes of it: the same list, or a copy with either some routes
+// less or some replaced by others of the same rank and order.
 func (tx *Tx) editRoutes(ns *namespace, f func([]*fib.Route) []*fib.Route) {
 	type change struct {
 		prefix    netip.Prefix
@@ -253,7 +285,10 @@ func (tx *Tx) editRoutes(ns *namespace, f func([]*fib.Route) []*fib.Route) {
 // flushDeviceRoutes removes the routes through a device that match, but the connected ones.
 func (tx *Tx) flushDeviceRoutes(d *device, match func(*fib.Route) bool) {
 	if d.ns.rib.Uses(d.id) {
-		tx.deleteRoutes(d.ns, func(r *fib.Route) bool { return r.Device == d.id && r.Origin != fib.Connected && match(r) })
+		tx.deleteRoutes(
+			d.ns,
+			func(r *fib.Route) bool { return r.Device == d.id && r.Origin != fib.Connected && match(r) },
+		)
 	}
 }
 

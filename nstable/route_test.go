@@ -120,7 +120,9 @@ func TestRouteMetrics(t *testing.T) {
 		}
 		ns, _ := b.Namespace("init")
 		snapshot := ns.FIB.Load()
-		if hop := snapshot.NextHop(snapshot.Lookup(addrOf("10.1.1.1"))); b.deviceName(hop.Device) != g.Route.DeviceName {
+		if hop := snapshot.NextHop(snapshot.Lookup(addrOf("10.1.1.1"))); b.deviceName(
+			hop.Device,
+		) != g.Route.DeviceName {
 			t.Errorf("route get says %s, the forwarding table %+v", g.Route.DeviceName, hop)
 		}
 		return g.Route.DeviceName
@@ -172,7 +174,11 @@ func TestRoutesInSteps(t *testing.T) {
 	b := newBench(t)
 	b.dummy("init", "d", "192.0.2.1/24")
 	const n = 3*routeChunk + 7
-	_, err := b.Bulk(n, false, func(tx *Tx, i int) error { return tx.Route(fib.Add, "init", via(nth(i), "192.0.2.2", "")) })
+	_, err := b.Bulk(
+		n,
+		false,
+		func(tx *Tx, i int) error { return tx.Route(fib.Add, "init", via(nth(i), "192.0.2.2", "")) },
+	)
 	b.ok(err)
 	seen := make(map[netip.Prefix]int)
 	b.ok(b.Routes("init", netip.Prefix{}, func(r RouteInfo) error {

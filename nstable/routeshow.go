@@ -9,9 +9,9 @@ import (
 // routeChunk is how many prefixes are copied before the lock is let go.
 const routeChunk = 1024
 
-// Routes calls f for the routes of a namespace in order, those of all tables; with a valid exact only for those of that prefix. It stops
-// at the first error of f and returns it. The lock is not held while f runs, nor for long: changes that are made meanwhile may show or not,
-// each route as a whole.
+// Routes calls f for the routes of a namespace in order, those of all tables; with a valid exact only for those of that
+// prefix. It stops at the first error of f and returns it. The lock is not held while f runs, nor for long: changes
+// that are made meanwhile may show or not, each route as a whole.
 func (t *Table) Routes(namespace string, exact netip.Prefix, f func(RouteInfo) error) error {
 	t.mu.RLock()
 	ns, err := t.namespace(namespace)
@@ -55,8 +55,8 @@ func (t *Table) Routes(namespace string, exact netip.Prefix, f func(RouteInfo) e
 	return nil
 }
 
-// RouteGet tells what becomes of a packet to addr: the route taken, and the source address if the router sends it itself. iif, unless
-// it is "", names the device that it came from.
+// RouteGet tells what becomes of a packet to addr: the route taken, and the source address if the router sends it
+// itself. iif, unless it is "", names the device that it came from.
 func (t *Table) RouteGet(namespace string, addr netip.Addr, iif string) (GetInfo, error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -95,8 +95,8 @@ func (t *Table) RouteGet(namespace string, addr netip.Addr, iif string) (GetInfo
 	return info, nil
 }
 
-// sourceFor chooses the address of d to send to a neighbour from: the first whose prefix has it, else the first of the family and
-// scope.
+// sourceFor chooses the address of d to send to a neighbour from: the first whose prefix has it, else the first of the
+// family and scope.
 func (d *device) sourceFor(neighbor netip.Addr) netip.Addr {
 	var first netip.Addr
 	for i := range d.addrs {

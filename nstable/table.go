@@ -1,13 +1,14 @@
 // Package nstable is the control plane's truth: the namespaces, their devices, addresses, static neighbours and routes.
 //
-// A [Table] is changed by transactions only, which are durable once they are acknowledged, and undone without a trace when they fail
-// ([Table.Do]). What the data plane needs is published as a [View] and as the namespaces' fib tables, after the state is on disk;
-// when a change returns, no worker uses anything older.
+// A [Table] is changed by transactions only, which are durable once they are acknowledged, and undone without a trace
+// when they fail ([Table.Do]). What the data plane needs is published as a [View] and as the namespaces' fib tables,
+// after the state is on disk; when a change returns, no worker uses anything older.
 //
 // # Files
 //
-// Each object has a file: namespace.go, device.go (all devices), link.go (the commands, with their slow parts at the host interface),
-// address.go, route.go, neighbor.go. tx.go tells how transactions work, codec.go how objects are stored, restore.go how they come back.
+// Each object has a file: namespace.go, device.go (all devices), link.go (the commands, with their slow parts at the
+// host interface), address.go, route.go, neighbor.go. tx.go tells how transactions work, codec.go how objects are
+// stored, restore.go how they come back.
 package nstable
 
 import (
@@ -37,7 +38,8 @@ type Table struct {
 	view     atomic.Pointer[View]
 	learned  learnedQueue
 
-	// host serialises commands that touch host interfaces, slow as they are. It is taken before mu, and never from Ports.
+	// host serialises commands that touch host interfaces, slow as they are. It is taken before mu, and never from
+	// Ports.
 	host sync.Mutex
 
 	// mu guards what follows, and all objects in it. The committer alone writes.

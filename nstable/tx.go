@@ -20,8 +20,8 @@ type request struct {
 
 // Tx is a running transaction. It is used by the function that it was given to, and no longer.
 //
-// All mutations come down to a few primitives, each of which changes memory at once and pushes what undoes it; besides they note what
-// is to be stored, published, called and announced when the transaction is through.
+// All mutations come down to a few primitives, each of which changes memory at once and pushes what undoes it; besides
+// they note what is to be stored, published, called and announced when the transaction is through.
 type Tx struct {
 	t *Table
 
@@ -40,9 +40,10 @@ type Tx struct {
 	departures  []departure // devices that left a namespace
 }
 
-// Do runs fn as a transaction: when it fails, or the state cannot be stored, nothing has changed; when Do returns nil, all of it is
-// durable, and no worker uses what was there before. Concurrent calls share a commit of the store, one at a time, in some order; fn
-// sees what those before it did. It must not call methods of Table, nor wait for anybody who does.
+// Do runs fn as a transaction: when it fails, or the state cannot be stored, nothing has changed; when Do returns nil,
+// all of it is durable, and no worker uses what was there before. Concurrent calls share a commit of the store, one at
+// a time, in some order; fn sees what those before it did. It must not call methods of Table, nor wait for anybody who
+// does.
 func (t *Table) Do(fn func(tx *Tx) error) error { return t.submit(&request{fn: fn}) }
 
 func (t *Table) submit(r *request) error {
@@ -67,8 +68,9 @@ type Failure struct {
 	Err   error
 }
 
-// Bulk is a Do of n small changes, each of which is done or refused on its own: fn(tx, i) makes the i-th. It stops at the first that is
-// refused, unless force is set, and keeps those before. The error is for the whole: nothing was changed then.
+// Bulk is a Do of n small changes, each of which is done or refused on its own: fn(tx, i) makes the i-th. It stops at
+// the first that is refused, unless force is set, and keeps those before. The error is for the whole: nothing was
+// changed then.
 func (t *Table) Bulk(n int, force bool, fn func(tx *Tx, i int) error) (failed []Failure, err error) {
 	err = t.Do(func(tx *Tx) error {
 		for i := range n {
@@ -174,7 +176,8 @@ func (t *Table) newTx() *Tx {
 	}
 }
 
-// commit runs a group of requests: memory first, then the store, then the publication. Readers are kept out for as long.
+// commit runs a group of requests: memory first, then the store, then the publication. Readers are kept out for as
+// long.
 func (t *Table) commit(group []*request) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -200,7 +203,8 @@ func (t *Table) commit(group []*request) {
 	tx.publish()
 }
 
-// publish makes the transaction visible to workers, waits until they use nothing older, and tells the data plane and the subscribers.
+// publish makes the transaction visible to workers, waits until they use nothing older, and tells the data plane and
+// the subscribers.
 func (tx *Tx) publish() {
 	t := tx.t
 	published := tx.viewChanged

@@ -28,7 +28,8 @@ const (
 	Dummy         // holds addresses, swallows packets
 )
 
-// View is what the data plane sees of the table: immutable, published whole after each change. Workers load it once a round.
+// View is what the data plane sees of the table: immutable, published whole after each change. Workers load it once a
+// round.
 type View struct {
 	// Devices are indexed by DeviceID; nil where there is none. Devices[0] is nil.
 	Devices []*Device
@@ -44,7 +45,8 @@ func (v *View) Device(id DeviceID) *Device {
 	return v.Devices[id]
 }
 
-// Device is a device as published: immutable but for what its pointers lead to. A changed device is a new Device with the same ID.
+// Device is a device as published: immutable but for what its pointers lead to. A changed device is a new Device with
+// the same ID.
 type Device struct {
 	ID    DeviceID
 	Index int // ifindex within its namespace; not the host's
@@ -57,8 +59,8 @@ type Device struct {
 	MTU       uint32 // bytes of layer 3
 	Up        bool   // administratively
 	Carrier   bool   // the link is there; for Veth: the peer is up
-	// Addrs are the addresses with their prefix length, in the order in which they were added (the first is the primary one),
-	// link-local IPv6 included.
+	// Addrs are the addresses with their prefix length, in the order in which they were added (the first is the primary
+	// one), link-local IPv6 included.
 	Addrs []netip.Prefix
 	// Owner is the worker that resolves this device's neighbours and holds packets for them.
 	Owner int
@@ -78,8 +80,8 @@ type Namespace struct {
 	Name string
 }
 
-// Datapath is what the table asks of the data plane besides reading views. All may be called with the table's lock held, and return
-// when it is done. A data plane without workers (tests) may do nothing.
+// Datapath is what the table asks of the data plane besides reading views. All may be called with the table's lock
+// held, and return when it is done. A data plane without workers (tests) may do nothing.
 type Datapath interface {
 	// Quiesce returns when no worker uses a view, snapshot or device that was replaced before the call.
 	Quiesce()
@@ -87,7 +89,7 @@ type Datapath interface {
 	SetNeighbor(d *Device, addr netip.Addr, mac [6]byte, state neigh.State) error
 	// DeleteNeighbor removes an entry and drops what it holds; false if there was none.
 	DeleteNeighbor(d *Device, addr netip.Addr) bool
-	// FlushNeighbors removes all entries and drops what they hold: before a device moves, goes down or is deleted. keepPermanent
-	// leaves the permanent ones.
+	// FlushNeighbors removes all entries and drops what they hold: before a device moves, goes down or is deleted.
+	// keepPermanent leaves the permanent ones.
 	FlushNeighbors(d *Device, keepPermanent bool)
 }

@@ -62,7 +62,13 @@ func (tx *Tx) reserve(namespace string, s *LinkSpec, d *device) error {
 func (t *Table) checkHost(host string) error {
 	for _, d := range t.devices {
 		if d != nil && d.kind == XDP && !d.gone && d.host.spec.Host == host {
-			return fail(Busy, "Device or resource busy: host interface %q belongs to device %q in namespace %q", host, d.name, d.ns.name)
+			return fail(
+				Busy,
+				"Device or resource busy: host interface %q belongs to device %q in namespace %q",
+				host,
+				d.name,
+				d.ns.name,
+			)
 		}
 	}
 	for _, r := range t.reserved {
@@ -73,7 +79,8 @@ func (t *Table) checkHost(host string) error {
 	return nil
 }
 
-// finishXDP makes the device of an attached interface. What was asked for besides is configured first: it may be refused.
+// finishXDP makes the device of an attached interface. What was asked for besides is configured first: it may be
+// refused.
 func (t *Table) finishXDP(namespace string, s LinkSpec, d *device) error {
 	if s.MTU != 0 {
 		d.mtu = s.MTU
@@ -115,8 +122,9 @@ func (t *Table) PortGone(id fib.DeviceID) error {
 	return t.changePort(id, func(d *device, h *hostPort) { h.attached = false; h.info.Carrier = false }, &carrier)
 }
 
-// PortBack tells that the host interface of a device is attached again, or for the first time. The caller configures it for the state of
-// the device as the view then shows it. Unless the operator has set the MAC, it is the interface's now.
+// PortBack tells that the host interface of a device is attached again, or for the first time. The caller configures it
+// for the state of the device as the view then shows it. Unless the operator has set the MAC, it is the interface's
+// now.
 func (t *Table) PortBack(id fib.DeviceID, info PortInfo) error {
 	return t.changePort(id, func(d *device, h *hostPort) {
 		h.attached, h.info = true, info

@@ -13,7 +13,8 @@ func TestXDP(t *testing.T) {
 	b.want(name, "p0")
 	l, err := b.Links("init", "p0")
 	b.ok(err)
-	if x := l[0].XDP; x == nil || *x != (XDPInfo{Host: "eth7", Asked: ModeCopy, Mode: ModeCopy, Queues: 1, Present: true}) {
+	if x := l[0].XDP; x == nil ||
+		*x != (XDPInfo{Host: "eth7", Asked: ModeCopy, Mode: ModeCopy, Queues: 1, Present: true}) {
 		t.Errorf("%+v", x)
 	}
 	if l[0].Up || !l[0].Carrier || l[0].MTU != 1500 || l[0].MAC != [6]byte{2, 0, 0, 0, 0, byte(l[0].ID)} {
@@ -63,7 +64,8 @@ func TestXDPRefused(t *testing.T) {
 	}
 }
 
-// TestXDPConfigure: the interface follows the device, goes back when the change is not stored, and a refusal changes nothing.
+// TestXDPConfigure: the interface follows the device, goes back when the change is not stored, and a refusal changes
+// nothing.
 func TestXDPConfigure(t *testing.T) {
 	b := newBench(t)
 	b.xdp("init", "p")
@@ -84,7 +86,8 @@ func TestXDPConfigure(t *testing.T) {
 	b.want(dump(b.Table), before)
 }
 
-// TestCarrier: without carrier addresses and routes are kept, unused; learned neighbours are forgotten, permanent ones are not.
+// TestCarrier: without carrier addresses and routes are kept, unused; learned neighbours are forgotten, permanent ones
+// are not.
 func TestCarrier(t *testing.T) {
 	b := newBench(t)
 	b.xdp("init", "p", "192.0.2.1/24")
@@ -123,7 +126,12 @@ func TestCarrier(t *testing.T) {
 	if l, _ := b.Links("init", "p"); l[0].XDP.Present || l[0].Carrier || !l[0].Up {
 		t.Errorf("gone: %+v %+v", l[0], l[0].XDP)
 	}
-	b.ok(b.PortBack(id, PortInfo{MAC: [6]byte{2, 0, 0, 0, 0, byte(id)}, MTU: 1500, Mode: ModeCopy, Queues: 1, Carrier: true}))
+	b.ok(
+		b.PortBack(
+			id,
+			PortInfo{MAC: [6]byte{2, 0, 0, 0, 0, byte(id)}, MTU: 1500, Mode: ModeCopy, Queues: 1, Carrier: true},
+		),
+	)
 	learned := "" // all but the learned neighbour is as it was
 	for line := range strings.Lines(full) {
 		if !strings.Contains(line, "192.0.2.3 ") {
@@ -156,7 +164,8 @@ func TestPortMAC(t *testing.T) {
 	}
 }
 
-// TestStartWithout: an interface that is not there at start leaves its device as it was, without carrier; it may come later.
+// TestStartWithout: an interface that is not there at start leaves its device as it was, without carrier; it may come
+// later.
 func TestStartWithout(t *testing.T) {
 	b := newBench(t)
 	b.xdp("init", "p", "192.0.2.1/24")
@@ -171,6 +180,11 @@ func TestStartWithout(t *testing.T) {
 	b.want(b.routesOf("init"), "203.0.113.0/24 metric 0 dev p")
 	b.ok(b.SetLink("init", "p", LinkChange{MTU: 1400})) // no interface to ask
 	b.ok(b.SetLink("init", "p", LinkChange{MTU: 1500}))
-	b.ok(b.PortBack(id, PortInfo{MAC: [6]byte{2, 0, 0, 0, 0, byte(id)}, MTU: 1500, Mode: ModeCopy, Queues: 1, Carrier: true}))
+	b.ok(
+		b.PortBack(
+			id,
+			PortInfo{MAC: [6]byte{2, 0, 0, 0, 0, byte(id)}, MTU: 1500, Mode: ModeCopy, Queues: 1, Carrier: true},
+		),
+	)
 	b.want(dump(b.Table), before)
 }

@@ -170,8 +170,8 @@ func addrObject(dev string, a *v1.Address) addrJSON {
 	return o
 }
 
-// addrObjects are the addresses that filter wants in the kernel's order: IPv4, of these the secondary ones last, then IPv6, link-local
-// last.
+// addrObjects are the addresses that filter wants in the kernel's order: IPv4, of these the secondary ones last, then
+// IPv6, link-local last.
 func addrObjects(dev string, addrs []*v1.Address, filter *addrFilter) []addrJSON {
 	all := make([]addrJSON, 0, len(addrs))
 	for _, a := range addrs {

@@ -14,8 +14,8 @@ import (
 	v1 "nsrouter/ctl/api/nsrouter/v1"
 )
 
-// args are the words of a command. The first error sticks: after it there are no more words, so that a parser need look at err only
-// once, at its end.
+// args are the words of a command. The first error sticks: after it there are no more words, so that a parser need look
+// at err only once, at its end.
 type args struct {
 	words []string
 	at    int

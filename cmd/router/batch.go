@@ -15,8 +15,8 @@ import (
 	v1 "nsrouter/ctl/api/nsrouter/v1"
 )
 
-// queue sends the changes of a batch over one stream, many to a message. The answer comes with the end of the stream, so whatever must
-// come after the changes calls finish first.
+// queue sends the changes of a batch over one stream, many to a message. The answer comes with the end of the stream,
+// so whatever must come after the changes calls finish first.
 type queue struct {
 	c       *cli
 	line    int // of the command being read
@@ -29,8 +29,8 @@ type queue struct {
 // chunk is how many changes go into one message.
 const chunk = 4096
 
-// idle is how long the input may pause before the changes read so far are finished, so that a program that writes commands one by one
-// sees each of them done.
+// idle is how long the input may pause before the changes read so far are finished, so that a program that writes
+// commands one by one sees each of them done.
 const idle = 5 * time.Millisecond
 
 // errStop ends a batch at a failure that was reported.

@@ -84,7 +84,8 @@ func TestBatchShowsInOrder(t *testing.T) {
 	}
 }
 
-// TestBatchFollowsItsWriter is about a program that writes one command and looks for its effect before it writes the next.
+// TestBatchFollowsItsWriter is about a program that writes one command and looks for its effect before it writes the
+// next.
 func TestBatchFollowsItsWriter(t *testing.T) {
 	d := newTestDaemon(t)
 	in, out := io.Pipe()

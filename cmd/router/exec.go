@@ -64,8 +64,9 @@ func (c *cli) execChild(ctx context.Context, name string, words []string) error 
 	return cmd.Run()
 }
 
-// enter moves the calling thread into the network namespace at path, for good, and into a mount namespace of its own, where /sys shows
-// that network namespace and the files of /etc/netns/NAME lie over those of /etc. This is what "ip netns exec" does.
+// enter moves the calling thread into the network namespace at path, for good, and into a mount namespace of its own,
+// where /sys shows that network namespace and the files of /etc/netns/NAME lie over those of /etc. This is what "ip
+// netns exec" does.
 func enter(path, name string) error {
 	ns, err := netns.OfPath(path)
 	if err != nil {

@@ -1,8 +1,8 @@
 // Command router is the daemon ("router run") and its command line, which speaks the grammar of ip(8).
 //
-// The daemon's commands are cobra's. Everything else goes through a layer of its own, since iproute2's grammar (keywords without
-// dashes, abbreviations with a fixed precedence, options with one dash) is not that of cobra: [parseOptions] takes the options
-// before the object, and the tables in objects.go find object and command.
+// The daemon's commands are cobra's. Everything else goes through a layer of its own, since iproute2's grammar
+// (keywords without dashes, abbreviations with a fixed precedence, options with one dash) is not that of cobra:
+// [parseOptions] takes the options before the object, and the tables in objects.go find object and command.
 package main
 
 import (

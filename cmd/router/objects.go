@@ -8,8 +8,8 @@ import (
 	v1 "nsrouter/ctl/api/nsrouter/v1"
 )
 
-// object is what the first word of a command line names, command the second. Both are found by the first entry that the word
-// abbreviates, as in iproute2: the order of the tables is the precedence.
+// object is what the first word of a command line names, command the second. Both are found by the first entry that the
+// word abbreviates, as in iproute2: the order of the tables is the precedence.
 type object struct {
 	names    []string
 	usage    string

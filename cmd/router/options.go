@@ -15,7 +15,8 @@ type options struct {
 	family                       v1.Family
 }
 
-// optionNames are in iproute2's order: of several that a shortened option fits, the first is meant (-b is -batch, -br is -brief).
+// optionNames are in iproute2's order: of several that a shortened option fits, the first is meant (-b is -batch, -br
+// is -brief).
 // -h is -help here, as nearly everywhere but in ip(8).
 func optionNames() []string {
 	return []string{

@@ -54,8 +54,8 @@ func (c *cli) print(records ...record) error {
 	return p.end()
 }
 
-// printer writes one listing: text as it is, JSON as one array. An array is begun with the first row, so that an error before it
-// leaves nothing on standard output.
+// printer writes one listing: text as it is, JSON as one array. An array is begun with the first row, so that an error
+// before it leaves nothing on standard output.
 type printer struct {
 	c    *cli
 	rows int

@@ -124,8 +124,8 @@ neigh show 10.0.0.7
 -4 neigh show nud permanent
 `
 
-// common leaves out what Linux has and the router has not: duplicate address detection, the noprefixroute of newer kernels, and
-// the device of an IPv6 blackhole. IPv6 routes, which Linux lists as its tree has them, are sorted.
+// common leaves out what Linux has and the router has not: duplicate address detection, the noprefixroute of newer
+// kernels, and the device of an IPv6 blackhole. IPv6 routes, which Linux lists as its tree has them, are sorted.
 func common(line, text string) string {
 	text = regexp.MustCompile(` (tentative|nodad|noprefixroute|proto kernel_l[lo])`).ReplaceAllString(text, "")
 	text = strings.ReplaceAll(text, "2001:db8:2::/48 dev lo ", "2001:db8:2::/48 ")
@@ -172,8 +172,8 @@ func sameJSON(t *testing.T, line, want, got string) {
 	}
 }
 
-// objectsOf reads an array, without what [common] leaves out, the empty objects with which ip(8) marks what it skips, and what the
-// router tells besides.
+// objectsOf reads an array, without what [common] leaves out, the empty objects with which ip(8) marks what it skips,
+// and what the router tells besides.
 func objectsOf(line, text string) []map[string]any {
 	var all []map[string]any
 	if json.Unmarshal([]byte(text), &all) != nil {

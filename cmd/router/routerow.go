@@ -79,8 +79,8 @@ func routeObject(r *v1.Route) (o routeJSON, v6 bool) {
 	return o, v6
 }
 
-// routeRecord is a route of a listing. As in ip(8), what the filter chose is not repeated, and neither are the usual protocol and
-// scope.
+// routeRecord is a route of a listing. As in ip(8), what the filter chose is not repeated, and neither are the usual
+// protocol and scope.
 func (c *cli) routeRecord(r *v1.Route, filter *v1.RouteFilter) record {
 	o, v6 := routeObject(r)
 	if r.Protocol != 3 || c.details {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// script runs lines against one daemon: "$ WORDS" is a command; what follows is its output, "! " before an error line, and
-// "? N" its status unless 0. A line that ends in "..." may go on otherwise.
+// script runs lines against one daemon: "$ WORDS" is a command; what follows is its output, "! " before an error line,
+// and "? N" its status unless 0. A line that ends in "..." may go on otherwise.
 func script(t *testing.T, d *testDaemon, text string) {
 	t.Helper()
 	for _, step := range strings.Split(strings.TrimSpace(text), "$ ")[1:] {

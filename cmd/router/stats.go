@@ -56,8 +56,8 @@ type queueJSON struct {
 	TxRingEmpty     uint64 `json:"tx_ring_empty_descs"`
 }
 
-// statsObject sorts the counters into iproute2's: dropped is what the router dropped, for a reason each; over_errors ("missed") is
-// what the kernel could not hand to it.
+// statsObject sorts the counters into iproute2's: dropped is what the router dropped, for a reason each; over_errors
+// ("missed") is what the kernel could not hand to it.
 func statsObject(s *v1.LinkStats) *statsJSON {
 	o := &statsJSON{Drops: make(map[string]uint64)}
 	o.Stats64.Rx = rxJSON{Bytes: s.RxBytes, Packets: s.RxPackets, Multicast: s.RxMulticast}

@@ -2,8 +2,8 @@ package main
 
 import "strings"
 
-// splitWords splits a line of a batch as iproute2 does: blanks separate, a word may be in single or double quotes, # begins a comment.
-// There is no escape.
+// splitWords splits a line of a batch as iproute2 does: blanks separate, a word may be in single or double quotes, #
+// begins a comment. There is no escape.
 func splitWords(line string) ([]string, error) {
 	words := make([]string, 0, 8)
 	for {

@@ -36,7 +36,8 @@ type Client struct {
 	transport *http.Transport
 }
 
-// New prepares a client; it connects with the first call. HTTP/2 without TLS carries it, so that streams run beside each other.
+// New prepares a client; it connects with the first call. HTTP/2 without TLS carries it, so that streams run beside
+// each other.
 func New(socket string) *Client {
 	var protocols http.Protocols
 	protocols.SetUnencryptedHTTP2(true)

@@ -60,8 +60,8 @@ func (b *batch) part(changes []*v1.ChangeRequest) bool {
 	return b.bulk(quick)
 }
 
-// bulk makes quick changes in one transaction, each of which succeeds or fails alone. It returns false where the batch ends
-// at a failure.
+// bulk makes quick changes in one transaction, each of which succeeds or fails alone. It returns false where the batch
+// ends at a failure.
 func (b *batch) bulk(steps []step) bool {
 	if len(steps) == 0 {
 		return true

@@ -8,15 +8,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// HostNamespaces knows the Linux network namespaces that belong to the router's. The daemon implements it; any goroutine may call.
+// HostNamespaces knows the Linux network namespaces that belong to the router's. The daemon implements it; any
+// goroutine may call.
 type HostNamespaces interface {
 	// Add gives a router namespace its Linux namespace; no fault if it has one. Delete takes it away.
 	Add(namespace string) error
 	Delete(namespace string) error
 	// Path is where another process can open the Linux namespace of a router namespace: /proc/PID/fd/N.
 	Path(namespace string) (string, error)
-	// ByCookie and ByInode find the router namespace that a Linux namespace belongs to, by its SO_NETNS_COOKIE or by the inode of
-	// /proc/PID/ns/net.
+	// ByCookie and ByInode find the router namespace that a Linux namespace belongs to, by its SO_NETNS_COOKIE or by
+	// the inode of /proc/PID/ns/net.
 	ByCookie(cookie uint64) (namespace string, ok bool)
 	ByInode(inode uint64) (namespace string, ok bool)
 	// Pids lists the processes in the Linux namespace of a router namespace.
@@ -28,8 +29,9 @@ const initNamespace = "init"
 
 type callerKey struct{}
 
-// withCaller notes the network namespace of who connected. A connection that was accepted on a unix socket belongs to the namespace of
-// the connecting socket, which is that of its process when it made it: nothing that a process can say of itself.
+// withCaller notes the network namespace of who connected. A connection that was accepted on a unix socket belongs to
+// the namespace of the connecting socket, which is that of its process when it made it: nothing that a process can say
+// of itself.
 func withCaller(ctx context.Context, c net.Conn) context.Context {
 	conn, ok := c.(*net.UnixConn)
 	if !ok {

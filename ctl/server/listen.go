@@ -21,8 +21,8 @@ const maxSocketPath = 107
 // socketMode lets root and the socket's group drive the router.
 const socketMode = 0o660
 
-// Listen makes the control socket, with the directory that it is in. A socket that nobody serves any more is replaced; one that is
-// served, and a file that is no socket, are refused. Closing the listener removes the socket.
+// Listen makes the control socket, with the directory that it is in. A socket that nobody serves any more is replaced;
+// one that is served, and a file that is no socket, are refused. Closing the listener removes the socket.
 func Listen(path string) (net.Listener, error) {
 	if len(path) > maxSocketPath {
 		return nil, fmt.Errorf("socket %s: the path is longer than %d bytes: give a shorter --socket", path, maxSocketPath)
@@ -85,7 +85,8 @@ func removeStale(path string) error {
 	return nil
 }
 
-// What a client may cost. There is no limit to the time that a request takes: changes wait for drivers, and a monitor lasts.
+// What a client may cost. There is no limit to the time that a request takes: changes wait for drivers, and a monitor
+// lasts.
 const (
 	headerTimeout   = 10 * time.Second // to send the head of a request, the first on a connection included
 	idleTimeout     = 2 * time.Minute  // between requests
@@ -93,8 +94,8 @@ const (
 	shutdownTimeout = 3 * time.Second  // for requests that run when the daemon ends
 )
 
-// Serve answers on l until ctx is done, and closes it. Every connection has a goroutine of its own, so that those who keep theirs
-// open, or send junk, keep nobody out.
+// Serve answers on l until ctx is done, and closes it. Every connection has a goroutine of its own, so that those who
+// keep theirs open, or send junk, keep nobody out.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)

@@ -69,7 +69,8 @@ func (f *neighborFilter) wants(n *nstable.NeighborInfo) bool {
 		(f.state == 0 || f.state == apiNeighStates()[n.State])
 }
 
-// planNeighborFlush lists first and deletes then: what the data plane learns meanwhile stays, and what it forgets is no fault.
+// planNeighborFlush lists first and deletes then: what the data plane learns meanwhile stays, and what it forgets is no
+// fault.
 func (s *Server) planNeighborFlush(ns string, flush *v1.NeighborFlush) (step, error) {
 	filter, err := readNeighborFilter(flush.GetFamily(), flush.GetPrefix(), flush.GetState())
 	if err != nil {

@@ -1,7 +1,7 @@
 // Package server answers the control API over a namespace table.
 //
-// A request without a namespace is about that of the caller, which is known by the connection (caller.go). Errors have the connect
-// code of their kind, and a message of one line for the operator.
+// A request without a namespace is about that of the caller, which is known by the connection (caller.go). Errors have
+// the connect code of their kind, and a message of one line for the operator.
 package server
 
 import (

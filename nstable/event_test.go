@@ -1,0 +1,98 @@
+package nstable
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+// TestEventsOfMove: each side of a move sees its part, in order, and nothing of the other; who listens to all sees both
+// in one order.
+func TestEventsOfMove(t *testing.T) {
+	b := newBench(t)
+	b.ok(b.addNamespace("red"))
+	b.ok(b.addNamespace("blue"))
+	b.dummy("red", "d", "192.0.2.1/24")
+	red, blue, all := b.Subscribe("red"), b.Subscribe("blue"), b.Subscribe("")
+	defer red.Close()
+	defer blue.Close()
+	defer all.Close()
+	b.ok(b.SetLink("red", "d", LinkChange{Namespace: "blue"}))
+	r, bl, a := b.events(red), b.events(blue), b.events(all)
+	gone := slices.Index(r, "red -link d up=false carrier=true")
+	if gone < 0 || gone != len(r)-1 {
+		t.Errorf("red's last event is not the device's end: %q", r)
+	}
+	if !slices.Contains(r, "red -addr d 192.0.2.1/24") {
+		t.Errorf("red did not see the address go: %q", r)
+	}
+	if len(bl) == 0 || bl[0] != "blue +link d up=false carrier=true" {
+		t.Errorf("blue: %q", bl)
+	}
+	if !slices.Equal(a, append(slices.Clone(r), bl...)) {
+		t.Errorf("all: %q\nred: %q\nblue: %q", a, r, bl)
+	}
+}
+
+// TestEventsFollowCommit: what was refused, or could not be stored, is not announced.
+func TestEventsFollowCommit(t *testing.T) {
+	b := newBench(t)
+	s := b.Subscribe("")
+	defer s.Close()
+	b.store.setFull(true)
+	b.refused(b.addNamespace("red"), Storage, "no space left")
+	b.store.setFull(false)
+	b.refused(b.addNamespace("a/b"), Invalid, "a/b")
+	if got := b.events(s); len(got) != 0 {
+		t.Errorf("announced: %q", got)
+	}
+	b.ok(b.addNamespace("red"))
+	if got := b.events(s); len(got) == 0 || got[0] != "red +netns" {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestSlowSubscriber: one that does not read is told how much it has missed, and never makes anybody wait; sequence
+// numbers show the gap.
+func TestSlowSubscriber(t *testing.T) {
+	b := newBench(t)
+	b.dummy("init", "d")
+	s := b.Subscribe("init")
+	defer s.Close()
+	const changes = subscriptionBuffer + 100
+	for i := range changes {
+		b.ok(b.Do(func(tx *Tx) error {
+			p := fmt.Sprintf("10.%d.%d.0/24", i>>8, i&255)
+			return tx.Route(0, "init", via(p, "", "d"))
+		}))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	got, missed := 0, uint64(0)
+	last := uint64(0)
+	for missed == 0 {
+		e, err := s.Next(ctx)
+		b.ok(err)
+		if e.Kind == MissedEvent {
+			missed = e.Missed
+			continue
+		}
+		got++
+		if last != 0 && e.Seq != last+1 {
+			t.Fatalf("event %d after %d", e.Seq, last)
+		}
+		last = e.Seq
+	}
+	if got != subscriptionBuffer || missed != 100 {
+		t.Errorf("got %d, missed %d", got, missed)
+	}
+	b.ok(b.addNamespace("red")) // another namespace's
+	b.ok(b.up("init", "d", false))
+	e, err := s.Next(ctx)
+	b.ok(err)
+	if e.Namespace != "init" || e.Seq <= last+missed {
+		t.Errorf("after the gap: %+v", e)
+	}
+}

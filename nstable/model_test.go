@@ -1,0 +1,177 @@
+package nstable
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"nsrouter/dataplane/neigh"
+	"nsrouter/fib"
+)
+
+// words are what random commands are made of; few, so that they meet.
+var ( //nolint:gochecknoglobals // constant tables
+	modelNamespaces = []string{"init", "red", "blue", "none"}
+	modelDevices    = []string{"a", "b", "c", "lo"}
+	modelAddresses  = []string{
+		"10.0.0.1/24",
+		"10.0.0.2/24",
+		"10.0.1.1/30",
+		"2001:db8::1/64",
+		"2001:db8:1::1/128",
+		"192.0.2.7/32",
+	}
+	modelPrefixes = []string{"10.5.0.0/16", "10.6.0.0/16", "0.0.0.0/0", "2001:db8:5::/48", "::/0", "10.0.0.0/24"}
+	modelGateways = []string{"", "10.0.0.9", "10.0.1.2", "2001:db8::9", "10.99.0.1"}
+)
+
+// randomCommand makes one command; most are refused for some reason, which is as good.
+func randomCommand(t *rapid.T, b *bench) (string, error) {
+	pick := func(what string, from []string) string { return rapid.SampledFrom(from).Draw(t, what) }
+	ns, dev := pick("namespace", modelNamespaces), pick("device", modelDevices)
+	yes := rapid.Bool().Draw(t, "yes")
+	switch kind := rapid.IntRange(0, 13).Draw(t, "command"); kind {
+	case 0:
+		return "netns add " + ns, b.addNamespace(ns)
+	case 1:
+		return "netns del " + ns, b.DeleteNamespace(ns)
+	case 2:
+		_, err := b.AddLink(ns, LinkSpec{Name: dev, Kind: Dummy})
+		return "add dummy " + ns + dev, err
+	case 3:
+		peer, other := pick("peer", modelDevices), pick("other", modelNamespaces)
+		_, err := b.AddLink(ns, LinkSpec{Name: dev, Kind: Veth, Peer: peer, PeerNamespace: other})
+		return fmt.Sprintf("add veth %s %s to %s %s", ns, dev, other, peer), err
+	case 4:
+		_, err := b.AddLink(
+			ns,
+			LinkSpec{Name: dev, Kind: XDP, XDP: XDPSpec{Host: pick("host", []string{"eth1", "eth2"})}},
+		)
+		return "add xdp " + ns + dev, err
+	case 5:
+		return "del " + ns + dev, b.DeleteLink(ns, dev)
+	case 6, 7:
+		return fmt.Sprintf("up %s %s %v", ns, dev, yes), b.up(ns, dev, yes)
+	case 8:
+		to := pick("to", modelNamespaces)
+		return fmt.Sprintf("move %s %s to %s", ns, dev, to), b.SetLink(ns, dev, LinkChange{Namespace: to})
+	case 9, 10:
+		a := netip.MustParsePrefix(pick("address", modelAddresses))
+		return fmt.Sprintf("addr %s %s %v", ns, dev, a), b.Do(func(tx *Tx) error {
+			if yes {
+				return tx.AddAddress(ns, dev, a)
+			}
+			return tx.DeleteAddress(ns, dev, a)
+		})
+	case 11:
+		mac := [6]byte{2, 0, 0, 0, 0, rapid.Byte().Draw(t, "mac")}
+		addr := netip.MustParsePrefix(pick("address", modelAddresses)).Addr().Next()
+		return fmt.Sprintf("neigh %s %s %v", ns, dev, addr), b.Do(func(tx *Tx) error {
+			return tx.SetNeighbor(ReplaceNeighbor, ns, dev, addr, mac, neigh.Permanent)
+		})
+	default:
+		s := via(pick("prefix", modelPrefixes), pick("gateway", modelGateways), dev)
+		s.Metric = uint32(rapid.IntRange(0, 2).Draw(t, "metric"))
+		op := rapid.SampledFrom([]fib.Op{fib.Add, fib.Replace, fib.Append, fib.Change}).Draw(t, "op")
+		return fmt.Sprintf("route %d %s %+v", op, ns, s), b.Do(func(tx *Tx) error {
+			if yes {
+				return tx.Route(op, ns, s)
+			}
+			return tx.DeleteRoute(ns, s)
+		})
+	}
+}
+
+// TestModel makes random commands. One that is refused changes nothing, neither in memory nor in the store, whether it
+// was wrong or the disk was full; and a table restored from the store is the same as the one that wrote it.
+func TestModel(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		b := newBench(t)
+		defer b.Close()
+		for range rapid.IntRange(1, 40).Draw(rt, "commands") {
+			full := rapid.IntRange(0, 5).Draw(rt, "full") == 0
+			before, stored := dump(b.Table), b.store.dump()
+			b.store.setFull(full)
+			command, err := randomCommand(rt, b)
+			b.store.setFull(false)
+			if err == nil {
+				continue
+			}
+			if after := dump(b.Table); after != before {
+				rt.Fatalf("%s was refused (%v) and changed something:\n%s\nbefore:\n%s", command, err, after, before)
+			}
+			if after := b.store.dump(); after != stored {
+				rt.Fatalf("%s was refused (%v) and stored something:\n%s\nbefore:\n%s", command, err, after, stored)
+			}
+		}
+		before := dump(b.Table)
+		b.reopen()
+		if after := dump(b.Table); after != before {
+			rt.Fatalf("restored:\n%s\nbefore:\n%s", after, before)
+		}
+	})
+}
+
+// TestConcurrent: callers that come together share commits, each of their changes is done or refused on its own, and a
+// full disk takes all of a commit back.
+func TestConcurrent(t *testing.T) {
+	b := newBench(t)
+	b.dummy("init", "d")
+	var wait sync.WaitGroup
+	for i := range 200 {
+		wait.Go(func() {
+			p := fmt.Sprintf("10.%d.0.0/16", i/2) // each prefix twice: one of the two is refused
+			_ = b.route(fib.Add, "init", via(p, "", "d"))
+		})
+	}
+	wait.Wait()
+	routes := func() int {
+		n := 0
+		b.ok(b.Routes("init", netip.Prefix{}, func(r RouteInfo) error {
+			if r.Origin == fib.FromAPI {
+				n++
+			}
+			return nil
+		}))
+		return n
+	}
+	if n := routes(); n != 100 {
+		t.Errorf("%d routes, want 100", n)
+	}
+	if b.store.commits >= 200 {
+		t.Errorf("%d commits for 200 callers: none was shared", b.store.commits)
+	}
+	b.store.setFull(true)
+	for i := range 50 {
+		wait.Go(func() {
+			b.refused(b.route(fib.Add, "init", via(fmt.Sprintf("11.%d.0.0/16", i), "", "d")), Storage, "no space left")
+		})
+	}
+	wait.Wait()
+	if n := routes(); n != 100 {
+		t.Errorf("%d routes after a full disk, want 100", n)
+	}
+}
+
+func BenchmarkBulk(b *testing.B) {
+	const routes = 100_000
+	for b.Loop() {
+		bench := newBench(b)
+		bench.dummy("init", "d", "10.0.0.1/24")
+		failed, err := bench.Bulk(routes, false, func(tx *Tx, i int) error {
+			a := netip.AddrFrom4([4]byte{byte(20 + i>>16), byte(i >> 8), byte(i), 0})
+			return tx.Route(
+				fib.Add,
+				"init",
+				RouteSpec{Prefix: netip.PrefixFrom(a, 24), Via: netip.MustParseAddr("10.0.0.9")},
+			)
+		})
+		if err != nil || len(failed) > 0 {
+			b.Fatal(failed, err)
+		}
+	}
+	b.ReportMetric(routes*float64(b.N)/b.Elapsed().Seconds(), "routes/s")
+}
