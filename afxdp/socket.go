@@ -14,8 +14,8 @@ const (
 	// sendBuffer is the socket's send buffer in bytes: what a full transmit ring weighs where the kernel copies, so that
 	// the ring and not the buffer is the limit.
 	sendBuffer = ringEntries * 2048
-	// sendBudget is how many packets one system call sends at most where the kernel lets us choose (newer ones, later;
-	// else 32). At 0.7 us each it bounds the time that the call keeps the Go scheduler waiting.
+	// sendBudget is how many packets one system call sends at most, in kernels that let us choose (others send 32). At 0.7
+	// us each it bounds the time that the call keeps the Go scheduler waiting.
 	sendBudget = 256
 )
 
