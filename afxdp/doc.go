@@ -15,9 +15,9 @@
 //	        Transmit (transmit ring)          (completion ring) Complete
 //	worker -------------------> transmit side of q ---------------------> free
 //
-// The receive side never has more than its target of frames, and never fewer than what it has but for lack of free
-// frames. What a closed queue still had is found in the table by [Queue.Reclaim]. So frames are conserved whatever
-// the kernel does with a queue.
+// The receive side never has more frames than its target, and fewer only between two refills or for want of free ones.
+// What a closed queue still had is found in the table by [Queue.Reclaim]. So frames are conserved whatever the kernel
+// does with a queue.
 //
 // # Life
 //
