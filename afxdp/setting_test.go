@@ -21,6 +21,14 @@ func newJournal(t *testing.T) *testJournal { return &testJournal{t, map[int][]Se
 func (j *testJournal) Load(ifindex int) []Setting { return j.entries[ifindex] }
 
 func (j *testJournal) Save(ifindex int, changed []Setting) {
+	names := make(map[Setting]bool)
+	for _, s := range changed {
+		s.Old = ""
+		if names[s] {
+			j.t.Errorf("noted twice: %+v", changed)
+		}
+		names[s] = true
+	}
 	if len(changed) > len(j.entries[ifindex]) {
 		j.unchanged(ifindex, changed[len(changed)-1])
 	}

@@ -135,9 +135,11 @@ func (d *daemon) start() (err error) {
 	if err != nil {
 		return err
 	}
-	if d.ports, err = newPorts(d.pool, d.plane, d.o.Log); err != nil {
+	changes, err := openJournal(d.o.Socket+".interfaces", d.o.Log)
+	if err != nil {
 		return err
 	}
+	d.ports = newPorts(d.pool, d.plane, changes, d.o.Log)
 	d.table, err = nstable.Open(nstable.Options{
 		Store: stored, Workers: len(d.cpus), Datapath: d.plane, Ports: d.ports,
 		Log: func(msg string, err error) { d.o.Log.Warn(msg, zap.Error(err)) },

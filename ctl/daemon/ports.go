@@ -18,10 +18,11 @@ import (
 // ports attaches host interfaces for the table ([nstable.Ports]), gives their queues to the workers, and follows what
 // happens to them on the host.
 type ports struct {
-	pool  *frame.Pool
-	plane *dataplane.Dataplane
-	log   *zap.Logger
-	table *nstable.Table // set by restore, before watch
+	pool    *frame.Pool
+	plane   *dataplane.Dataplane
+	journal *journal
+	log     *zap.Logger
+	table   *nstable.Table // set by restore, before watch
 
 	mu        sync.Mutex
 	restoring bool
@@ -36,11 +37,11 @@ type port struct {
 	carrier bool
 }
 
-func newPorts(pool *frame.Pool, plane *dataplane.Dataplane, log *zap.Logger) (*ports, error) {
+func newPorts(pool *frame.Pool, plane *dataplane.Dataplane, j *journal, log *zap.Logger) *ports {
 	return &ports{
-		pool: pool, plane: plane, log: log,
+		pool: pool, plane: plane, journal: j, log: log,
 		attached: make(map[nstable.DeviceID]*port), missing: make(map[nstable.DeviceID]nstable.XDPSpec),
-	}, nil
+	}
 }
 
 // restore has the table attach what it had. Interfaces that cannot be attached now are tried again as the host changes.
@@ -53,6 +54,7 @@ func (p *ports) restore(t *nstable.Table) {
 	}
 	p.mu.Lock()
 	p.restoring = false
+	p.putBack()
 	p.mu.Unlock()
 }
 
@@ -73,7 +75,9 @@ func (p *ports) attach(id nstable.DeviceID, spec nstable.XDPSpec) (info nstable.
 	if err != nil {
 		return info, err
 	}
-	iface, err := afxdp.Open(p.pool, afxdp.Options{Host: spec.Host, Mode: mode, Queues: spec.Queues, Force: spec.Force})
+	iface, err := afxdp.Open(p.pool, afxdp.Options{
+		Host: spec.Host, Mode: mode, Queues: spec.Queues, Force: spec.Force, Journal: p.journal,
+	})
 	if err != nil {
 		return info, err
 	}
@@ -111,7 +115,9 @@ func (p *ports) Detach(id nstable.DeviceID) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.missing, id)
-	return p.detach(id)
+	err := p.detach(id)
+	p.putBack()
+	return err
 }
 
 func (p *ports) detach(id nstable.DeviceID) error {
@@ -165,7 +171,31 @@ func (p *ports) close() error {
 		}
 	}
 	clear(p.missing)
+	p.putBack()
 	return errors.Join(errs...)
+}
+
+// putBack puts the settings of interfaces back that a killed daemon had and that no device has or waits for any more;
+// under the lock.
+func (p *ports) putBack() {
+	wanted := make(map[int]bool)
+	for _, a := range p.attached {
+		wanted[a.iface.HostIndex()] = true
+	}
+	for _, spec := range p.missing {
+		if l, err := netlink.LinkByName(spec.Host); err == nil {
+			wanted[l.Attrs().Index] = true
+		}
+	}
+	for ifindex, changed := range p.journal.all() {
+		if wanted[ifindex] {
+			continue
+		}
+		if err := afxdp.PutBack(ifindex, changed); err != nil {
+			p.log.Warn("restore an interface that a killed daemon had", zap.Int("ifindex", ifindex), zap.Error(err))
+		}
+		p.journal.Save(ifindex, nil)
+	}
 }
 
 // queueStats joins what the data plane and what the kernel counts for a device's queues.
