@@ -21,8 +21,8 @@ import (
 // addresses with their length before them (an absent address has none).
 //
 //	namespace  name
-//	device     kind, namespace, ifindex, name, peer, MAC, MTU, flags (1 up, 2 MAC set by the operator), and for XDP: host, mode, queues,
-//	           force (0, 1)
+//	device     kind, namespace, ifindex, name, peer, MAC, MTU, flags (1 up, 2 MAC set by the operator),
+//	           and for XDP: host, mode, queues, force (0, 1)
 //	address    address, prefix length
 //	neighbour  MAC
 //	route      kind, device, gateway, source, protocol, scope, MTU, flags (1 onlink)

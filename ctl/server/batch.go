@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 
 	"connectrpc.com/connect"
 
@@ -71,7 +72,10 @@ func (b *batch) bulk(steps []step) bool {
 		return err
 	})
 	if err != nil {
-		b.fail(b.done, err) // such as a full disk: the first change of the transaction is as good as any
+		if rest := len(steps) - 1; rest > 0 { // such as a full disk
+			err = fmt.Errorf("%w (nor were the next %d changes made)", err, rest)
+		}
+		b.fail(b.done, err)
 		b.done += uint64(len(steps))
 		return b.force
 	}

@@ -100,7 +100,9 @@ func checkLinkType(kind string) error {
 
 func apiLink(l *nstable.LinkInfo) *v1.Link {
 	out := &v1.Link{
-		Index: uint32(l.Index), Name: l.Name, Netns: l.Namespace, Kind: kindName(l.Kind), Up: l.Up, Carrier: l.Carrier, Mtu: l.MTU,
+		Index: uint32(
+			l.Index,
+		), Name: l.Name, Netns: l.Namespace, Kind: kindName(l.Kind), Up: l.Up, Carrier: l.Carrier, Mtu: l.MTU,
 		Mac: macString(l.MAC),
 	}
 	if l.Kind == nstable.Veth {

@@ -11,7 +11,11 @@ import (
 )
 
 // Monitor sends events until the client, or the daemon, goes away.
-func (s *Server) Monitor(ctx context.Context, req *v1.MonitorRequest, stream *connect.ServerStream[v1.MonitorResponse]) error {
+func (s *Server) Monitor(
+	ctx context.Context,
+	req *v1.MonitorRequest,
+	stream *connect.ServerStream[v1.MonitorResponse],
+) error {
 	objects := req.GetObjects()
 	for _, o := range objects {
 		if !slices.Contains([]string{"netns", "link", "address", "route", "neighbor"}, o) {

@@ -123,7 +123,9 @@ func (s *Server) ListRoutes(
 
 func apiRoute(r *nstable.RouteInfo) *v1.Route {
 	out := &v1.Route{
-		Type: apiRouteType(r.Kind), Prefix: r.Prefix.String(), Dev: r.DeviceName, Metric: r.Metric, Protocol: uint32(r.Protocol),
+		Type: apiRouteType(
+			r.Kind,
+		), Prefix: r.Prefix.String(), Dev: r.DeviceName, Metric: r.Metric, Protocol: uint32(r.Protocol),
 		Scope: uint32(r.Scope), Mtu: r.MTU, Onlink: r.OnLink, Linkdown: r.LinkDown,
 	}
 	if r.Gateway.IsValid() {
