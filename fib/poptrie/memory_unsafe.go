@@ -7,7 +7,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const hugePage = 2 << 20 // bytes
+const (
+	smallUnit = 64 << 10 // bytes to grow by
+	hugePage  = 2 << 20  // bytes
+	hugeFrom  = 4 << 20  // bytes from which on a mapping grows by huge pages, if it did not begin with them
+)
 
 // mapping is a range of addresses outside Go's heap. It is reserved whole, and usable as far as it was committed, so that it grows
 // without moving under its readers.
@@ -15,11 +19,11 @@ type mapping struct {
 	mem       []byte // as mapped, for unmapping
 	base      unsafe.Pointer
 	reserved  int // bytes from base, a multiple of hugePage
-	committed int // bytes from base, a multiple of unit
-	unit      int // bytes to grow by
+	committed int // bytes from base
+	hugeFrom  int // bytes from which on it grows by huge pages
 }
 
-// reserve takes addresses for at least size bytes. huge asks for huge pages.
+// reserve takes addresses for at least size bytes. huge asks for huge pages from the first byte on.
 func reserve(size int, huge bool) (*mapping, error) {
 	size = (size + hugePage - 1) &^ (hugePage - 1)
 	mem, err := unix.Mmap(-1, 0, size+hugePage, unix.PROT_NONE, unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_NORESERVE)
@@ -27,12 +31,11 @@ func reserve(size int, huge bool) (*mapping, error) {
 		return nil, fmt.Errorf("reserve %d MiB of addresses: %w (a limit of virtual memory, ulimit -v, must allow it)", size>>20, err)
 	}
 	skip := -uintptr(unsafe.Pointer(&mem[0])) & (hugePage - 1)
-	m := &mapping{mem: mem, base: unsafe.Pointer(&mem[skip]), reserved: size, unit: 64 << 10}
+	m := &mapping{mem: mem, base: unsafe.Pointer(&mem[skip]), reserved: size, hugeFrom: hugeFrom}
 	if huge {
-		m.unit = hugePage
-		// Without huge pages all works, slower.
-		_ = unix.Madvise(mem[skip:int(skip)+size], unix.MADV_HUGEPAGE)
+		m.hugeFrom = 0
 	}
+	_ = unix.Madvise(mem[skip:int(skip)+size], unix.MADV_HUGEPAGE) // without huge pages all works, slower
 	return m, nil
 }
 
@@ -42,7 +45,11 @@ func (m *mapping) round(size int) int {
 		return m.committed
 	}
 	size = max(size, m.committed+m.committed/8)
-	return min((size+m.unit-1)&^(m.unit-1), m.reserved)
+	unit := smallUnit
+	if size > m.hugeFrom {
+		unit = hugePage
+	}
+	return min((size+unit-1)&^(unit-1), m.reserved)
 }
 
 // commit makes the first size bytes usable.

@@ -22,7 +22,8 @@ type route struct {
 	id     ID
 }
 
-// realTables are the prefixes of the Internet's tables, as in the test data of the module gaissmai/bart, sorted; their ids are 1 to 250.
+// realTables are the prefixes of the Internet's tables, from the test data of the module gaissmai/bart, sorted; their ids are 1 to
+// 250.
 var realTables = sync.OnceValues(func() (v4, v6 []route) {
 	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/gaissmai/bart").Output()
 	if err != nil {

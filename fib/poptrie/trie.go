@@ -216,17 +216,17 @@ func (t *trie) descend(x uint32, k Addr, d uint8, inherited uint32) (uint32, uin
 	return 0, inherited
 }
 
-// match returns the longest prefix that covers the first max bits of k.
-func (t *trie) match(k Addr, max uint8) (bits uint8, id uint32) {
+// match returns the longest prefix that covers the first width bits of k.
+func (t *trie) match(k Addr, width uint8) (bits uint8, id uint32) {
 	for x := t.top; x != 0; {
 		n := t.at(x)
-		if n.bits > max || common(t.key(x), k) < n.bits {
+		if n.bits > width || common(t.key(x), k) < n.bits {
 			break
 		}
 		if n.id != 0 {
 			bits, id = n.bits, n.id
 		}
-		if n.bits == max {
+		if n.bits == width {
 			break
 		}
 		x = n.child[k.bit(n.bits)]

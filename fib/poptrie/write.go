@@ -128,8 +128,8 @@ func (t *Table) swap(s *store, f form) {
 	}
 }
 
-// Load replaces all prefixes by those of a sequence, visible at once (but for the default route, which follows). A sequence in the order of [Table.All] is fastest; if a prefix
-// comes twice, the later one counts. If it fails, nothing is changed.
+// Load replaces all prefixes by those of a sequence, visible at once (but for the default route, which follows). A sequence in the
+// order of [Table.All] is fastest; if a prefix comes twice, the later one counts. If it fails, nothing is changed.
 func (t *Table) Load(seq iter.Seq2[netip.Prefix, ID]) error {
 	next := newTrie(t.family == IPv6)
 	fallback, err := t.collect(next, seq)
