@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Build builds the router from the module that the working directory is in, and returns the binary's path: .bin/router there. A
-// binary that is up to date is left as it is; builds of several processes come one after the other.
+// Build builds the router from the module that the working directory is in, and returns the binary's path: .bin/router
+// there. A binary that is up to date is left as it is; builds of several processes come one after the other.
 func Build() (string, error) {
 	out, err := exec.Command("go", "env", "GOMOD").Output()
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"nsrouter/internal/netns"
 )
 
-// Host is a Linux network namespace of a lab. Its loopback is up, and duplicate address detection is off, so that addresses can be
-// used at once.
+// Host is a Linux network namespace of a lab. Its loopback is up, and duplicate address detection is off, so that
+// addresses can be used at once.
 type Host struct {
 	Name string // within the lab
 	NS   *netns.Handle
@@ -118,8 +118,8 @@ func (h *Host) Interfaces() []string {
 	return names
 }
 
-// WriteSysfs writes a file of /sys/class/net as the host sees it: name is relative to that, as "eth0/threaded". A sysfs shows the
-// namespace in which it was mounted, so one is mounted for the occasion, at no place.
+// WriteSysfs writes a file of /sys/class/net as the host sees it: name is relative to that, as "eth0/threaded". A sysfs
+// shows the namespace in which it was mounted, so one is mounted for the occasion, at no place.
 func (h *Host) WriteSysfs(name, value string) {
 	h.lab.t.Helper()
 	h.must("write sysfs "+name, h.NS.Do(func() error {

@@ -1,9 +1,10 @@
-// Package lab builds topologies of Linux network namespaces and veth pairs, with the real router in one of them, for tests, the demo
-// and the benchmarks.
+// Package lab builds topologies of Linux network namespaces and veth pairs, with the real router in one of them, for
+// tests, the demo and the benchmarks.
 //
-// A [Lab] belongs to a [T], which is a testing.TB or what [Main] gives to a program. Everything that fails ends the test or the
-// program, so that topologies read as they would be drawn; everything that was made is removed at the end, also after a failure or a
-// panic. What a lab that was killed left behind is removed by the next lab: names carry the process id.
+// A [Lab] belongs to a [T], which is a testing.TB or what [Main] gives to a program. Everything that fails ends the
+// test or the program, so that topologies read as they would be drawn; everything that was made is removed at the end,
+// also after a failure or a panic. What a lab that was killed left behind is removed by the next lab: names carry the
+// process id.
 //
 //	l := lab.New(t)
 //	r := l.Router(lab.RouterOptions{})
@@ -73,8 +74,8 @@ func New(t T) *Lab {
 // keptDir is where a kept lab has its files.
 func keptDir(name string) string { return filepath.Join("/run", "nsrouter-"+name) }
 
-// NewKept makes a lab that outlives the process unless t fails, under a fixed name, and replaces an earlier one of that name.
-// [Remove] ends it.
+// NewKept makes a lab that outlives the process unless t fails, under a fixed name, and replaces an earlier one of that
+// name. [Remove] ends it.
 func NewKept(t T, name string) *Lab {
 	t.Helper()
 	Remove(name)
@@ -147,8 +148,8 @@ func sweep() {
 	}
 }
 
-// wipe ends the processes in the namespaces whose names begin with prefix, and removes the names and the directory. What cannot be
-// removed is left to the next sweep.
+// wipe ends the processes in the namespaces whose names begin with prefix, and removes the names and the directory.
+// What cannot be removed is left to the next sweep.
 func wipe(prefix, dir string) {
 	names, err := netns.List()
 	if err != nil {

@@ -36,8 +36,9 @@ type Interface struct {
 	link  netlink.Link
 }
 
-// Link joins two hosts by a veth pair, sets both ends up and gives them their addresses. Transmit checksum offload is off on both:
-// else TCP and UDP of a host's own stack leave with a partial checksum, which nobody completes across AF_XDP.
+// Link joins two hosts by a veth pair, sets both ends up and gives them their addresses. Transmit checksum offload is
+// off on both: else TCP and UDP of a host's own stack leave with a partial checksum, which nobody completes across
+// AF_XDP.
 func (l *Lab) Link(a, b End, o LinkOptions) (*Interface, *Interface) {
 	l.t.Helper()
 	queues := max(o.Queues, 1)

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Main runs fn for a program as a test is run: what fn or a lab of it fails with is the error returned; cleanups run in any case,
-// also after a panic, SIGINT or SIGTERM.
+// Main runs fn for a program as a test is run: what fn or a lab of it fails with is the error returned; cleanups run in
+// any case, also after a panic, SIGINT or SIGTERM.
 func Main(fn func(t T)) error {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, unix.SIGTERM)

@@ -27,7 +27,8 @@ func (h *Host) Run(name string, args ...string) string {
 	h.lab.t.Helper()
 	r := h.Try(name, args...)
 	if r.Status != 0 {
-		h.lab.t.Fatalf("host %s: %s %s: status %d: %s%s", h.Name, name, strings.Join(args, " "), r.Status, r.Stdout, r.Stderr)
+		h.lab.t.Fatalf("host %s: %s %s: status %d: %s%s",
+			h.Name, name, strings.Join(args, " "), r.Status, r.Stdout, r.Stderr)
 	}
 	return r.Stdout
 }
@@ -57,7 +58,8 @@ func result(cmd *exec.Cmd, do func(func() error) error) (Result, error) {
 	return Result{Stdout: stdout.String(), Stderr: stderr.String(), Status: cmd.ProcessState.ExitCode()}, nil
 }
 
-// Process is a command that runs beside the test. It is killed at the lab's end at the latest, and when this process dies.
+// Process is a command that runs beside the test. It is killed at the lab's end at the latest, and when this process
+// dies.
 type Process struct {
 	cmd   *exec.Cmd
 	log   string // path of what it writes to stdout and stderr

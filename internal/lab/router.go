@@ -27,8 +27,8 @@ type RouterOptions struct {
 	Memory bool
 }
 
-// Router is the daemon in a Linux network namespace of its own, with a socket and a state directory in the lab's. It is for the
-// goroutine of the lab's T but for CLI, which is safe for concurrent use.
+// Router is the daemon in a Linux network namespace of its own, with a socket and a state directory in the lab's. It is
+// for the goroutine of the lab's T but for CLI, which is safe for concurrent use.
 type Router struct {
 	Host   *Host
 	Binary string
@@ -81,7 +81,8 @@ func (r *Router) Start() {
 
 // TryStart is Start with the reason if the daemon ends, or does not answer in time, instead of failing.
 func (r *Router) TryStart() error {
-	args := append([]string{"run", "--socket", r.Socket, "--state", r.State, "--netns-prefix", r.NetnsPrefix}, r.o.Args...)
+	args := []string{"run", "--socket", r.Socket, "--state", r.State, "--netns-prefix", r.NetnsPrefix}
+	args = append(args, r.o.Args...)
 	cmd := exec.Command(r.Binary, args...)
 	var err error
 	if r.process, err = r.Host.start(cmd); err != nil {
@@ -147,8 +148,8 @@ func (r *Router) Input(stdin string, args ...string) Result {
 	return out
 }
 
-// Must runs commands, one a line and each without the word `router` and without quotes, which must succeed, and returns what they
-// print. Empty lines are left out.
+// Must runs commands, one a line and each without the word `router` and without quotes, which must succeed, and returns
+// what they print. Empty lines are left out.
 func (r *Router) Must(lines string) string {
 	r.Host.lab.t.Helper()
 	var out strings.Builder
@@ -159,7 +160,8 @@ func (r *Router) Must(lines string) string {
 		}
 		res := r.CLI(args...)
 		if res.Status != 0 {
-			r.Host.lab.t.Fatalf("router %s: status %d: %s%s", strings.Join(args, " "), res.Status, res.Stdout, res.Stderr)
+			r.Host.lab.t.Fatalf("router %s: status %d: %s%s",
+				strings.Join(args, " "), res.Status, res.Stdout, res.Stderr)
 		}
 		out.WriteString(res.Stdout)
 	}

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Sniffer is a packet socket on an interface of a host: it collects the Ethernet frames that arrive there, and sends raw ones.
-// It is safe for concurrent use.
+// Sniffer is a packet socket on an interface of a host: it collects the Ethernet frames that arrive there, and sends
+// raw ones. It is safe for concurrent use.
 type Sniffer struct {
 	iface *Interface
 	file  *os.File
@@ -31,7 +31,8 @@ type Frame struct {
 	At   time.Time // when it was read from the socket, later than its arrival
 }
 
-// Sniff opens a sniffer on an interface; it collects from now until the lab's end, what arrives and not what the host sends.
+// Sniff opens a sniffer on an interface; it collects from now until the lab's end, what arrives and not what the host
+// sends.
 func (h *Host) Sniff(dev string) *Sniffer {
 	h.lab.t.Helper()
 	s := &Sniffer{iface: h.Interface(dev), more: make(chan struct{})}
@@ -113,7 +114,8 @@ func (s *Sniffer) Reset() {
 	s.frames = nil
 }
 
-// Wait returns the first collected frame, past or to come, that match is true of; false if there is none within timeout.
+// Wait returns the first collected frame, past or to come, that match is true of; false if there is none within
+// timeout.
 func (s *Sniffer) Wait(timeout time.Duration, match func(frame []byte) bool) (Frame, bool) {
 	expired := time.After(timeout)
 	for seen := 0; ; {

@@ -1,8 +1,9 @@
 // Package load makes and counts benchmark traffic on veths, faster than any router there: 64-byte UDP over IPv4.
 //
-// The source is an XDP program that the kernel runs on frames of its own (BPF_PROG_TEST_RUN with BPF_F_TEST_XDP_LIVE_FRAMES), on a
-// thread pinned to a CPU; it redirects each frame into a veth, whose peer must have an XDP program. The sink is an XDP program on the
-// far veth, which counts and drops. Neither builds an skb. See perf/README.md for how to measure with them.
+// The source is an XDP program that the kernel runs on frames of its own (BPF_PROG_TEST_RUN with
+// BPF_F_TEST_XDP_LIVE_FRAMES), on a thread pinned to a CPU; it redirects each frame into a veth, whose peer must have
+// an XDP program. The sink is an XDP program on the far veth, which counts and drops. Neither builds an skb. See
+// perf/README.md for how to measure with them.
 package load
 
 import (

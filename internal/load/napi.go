@@ -14,9 +14,9 @@ import (
 	"nsrouter/internal/lab"
 )
 
-// PinNAPI has the kernel receive on an interface in threads (threaded NAPI), and pins these to a CPU. The interface must have its XDP
-// program already, since a veth has no NAPI before, and a name that no other interface of the machine has, since the threads are
-// known by it.
+// PinNAPI has the kernel receive on an interface in threads (threaded NAPI), and pins these to a CPU. The interface
+// must have its XDP program already, since a veth has no NAPI before, and a name that no other interface of the machine
+// has, since the threads are known by it.
 func PinNAPI(i *lab.Interface, cpu int) error {
 	i.Host.WriteSysfs(i.Name+"/threaded", "1")
 	prefix := "napi/" + i.Name + "-"
@@ -47,8 +47,8 @@ func PinNAPI(i *lab.Interface, cpu int) error {
 	return nil
 }
 
-// Available measures which part of a CPU this process can get, between 0 and 1, by taking all of it for a time: what is missing to 1
-// went to other processes, or to other machines on the same hardware.
+// Available measures which part of a CPU this process can get, between 0 and 1, by taking all of it for a time: what is
+// missing to 1 went to other processes, or to other machines on the same hardware.
 func Available(cpu int, during time.Duration) (share float64, err error) {
 	unpin, err := pin(cpu)
 	if err != nil {

@@ -24,8 +24,8 @@ type testRun struct {
 // liveFrames is BPF_F_TEST_XDP_LIVE_FRAMES.
 const liveFrames = 1 << 1
 
-// runLive runs an XDP program on copies of frame, of which the kernel does what the program says, on this thread until a signal comes
-// (EINTR). ebpf.Program.Run would begin anew after a signal, and so never end.
+// runLive runs an XDP program on copies of frame, of which the kernel does what the program says, on this thread until
+// a signal comes (EINTR). ebpf.Program.Run would begin anew after a signal, and so never end.
 func runLive(p *ebpf.Program, frame []byte) error {
 	var pinner runtime.Pinner
 	pinner.Pin(&frame[0])
@@ -34,7 +34,8 @@ func runLive(p *ebpf.Program, frame []byte) error {
 		progFD: uint32(p.FD()), dataSizeIn: uint32(len(frame)), dataIn: uint64(uintptr(unsafe.Pointer(&frame[0]))),
 		repeat: math.MaxUint32, flags: liveFrames,
 	}
-	_, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_TEST_RUN, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
+	_, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_TEST_RUN,
+		uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
 	if errno != 0 {
 		return fmt.Errorf("BPF_PROG_TEST_RUN: %w", errno)
 	}

@@ -1,8 +1,8 @@
-// Package netns makes, opens and enters Linux network namespaces. It is the one place of this project where a thread changes its
-// network namespace.
+// Package netns makes, opens and enters Linux network namespaces. It is the one place of this project where a thread
+// changes its network namespace.
 //
-// A [Handle] holds a namespace by an open descriptor, which keeps it alive whether or not it has a name or a process. A named
-// namespace is a bind mount in [Dir], as `ip netns` makes it, so that both see each other's.
+// A [Handle] holds a namespace by an open descriptor, which keeps it alive whether or not it has a name or a process. A
+// named namespace is a bind mount in [Dir], as `ip netns` makes it, so that both see each other's.
 package netns
 
 import (
@@ -47,8 +47,9 @@ func OfPid(pid int) (*Handle, error) { return open(fmt.Sprintf("/proc/%d/ns/net"
 // OfPath returns the namespace that a file leads to, such as the /proc/PID/fd/N of another process.
 func OfPath(path string) (*Handle, error) { return open(path) }
 
-// OfSocket returns the namespace of a socket, which is the one it was made in, for its whole life; fd remains the caller's.
-// For a connection accepted from a unix socket that is the client's namespace. It needs CAP_NET_ADMIN in that namespace.
+// OfSocket returns the namespace of a socket, which is the one it was made in, for its whole life; fd remains the
+// caller's. For a connection accepted from a unix socket that is the client's namespace. It needs CAP_NET_ADMIN in that
+// namespace.
 func OfSocket(fd int) (*Handle, error) {
 	nsfd, err := unix.IoctlRetInt(fd, unix.SIOCGSKNS)
 	if err != nil {
@@ -111,12 +112,13 @@ func (h *Handle) Cookie() (cookie uint64, err error) {
 	return cookie, err
 }
 
-// Do runs fn inside the namespace and returns its error. What fn makes there (sockets, devices, processes) stays there; goroutines
-// that it starts are outside. fn runs on a goroutine of its own, which is locked to its thread; a panic or a runtime.Goexit (as of
-// testing's Fatal) in fn becomes one in the caller.
+// Do runs fn inside the namespace and returns its error. What fn makes there (sockets, devices, processes) stays there;
+// goroutines that it starts are outside. fn runs on a goroutine of its own, which is locked to its thread; a panic or a
+// runtime.Goexit (as of testing's Fatal) in fn becomes one in the caller.
 func (h *Handle) Do(fn func() error) error { return onThread(h.setns, fn) }
 
-// Enter moves the calling goroutine's thread into the namespace and locks it there for good: for a process that is about to exec.
+// Enter moves the calling goroutine's thread into the namespace and locks it there for good: for a process that is
+// about to exec.
 func (h *Handle) Enter() error {
 	runtime.LockOSThread()
 	return h.setns()
@@ -132,8 +134,8 @@ func (h *Handle) setns() error {
 // errExit says that fn ended its goroutine.
 var errExit = errors.New("goroutine ended")
 
-// onThread runs enter and then fn on a locked thread, and puts the thread back to its namespace. A thread that cannot be put back
-// is not unlocked: it ends with its goroutine, and no other goroutine ever runs on it.
+// onThread runs enter and then fn on a locked thread, and puts the thread back to its namespace. A thread that cannot
+// be put back is not unlocked: it ends with its goroutine, and no other goroutine ever runs on it.
 func onThread(enter, fn func() error) error {
 	var panicked any
 	err := errExit

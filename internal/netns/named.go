@@ -21,8 +21,9 @@ var (
 	ErrName = errors.New("not a name for a network namespace: 1 to 255 bytes, no '/', neither '.' nor '..'")
 )
 
-// Create makes a namespace and names it. A file of that name that is no namespace is a leftover and is replaced; a namespace of that
-// name is an error that is fs.ErrExist. The name stays until [Delete], also after the handle is closed.
+// Create makes a namespace and names it. A file of that name that is no namespace is a leftover and is replaced; a
+// namespace of that name is an error that is fs.ErrExist. The name stays until [Delete], also after the handle is
+// closed.
 func Create(name string) (*Handle, error) {
 	h, created, err := Adopt(name)
 	if err == nil && !created {
@@ -72,8 +73,8 @@ func Open(name string) (*Handle, error) {
 	return open(path)
 }
 
-// Delete removes a name. The namespace itself lives on while a process, a socket or a handle is in it. A name that is not there is an
-// error that is fs.ErrNotExist.
+// Delete removes a name. The namespace itself lives on while a process, a socket or a handle is in it. A name that is
+// not there is an error that is fs.ErrNotExist.
 func Delete(name string) error {
 	path, err := pathOf(name)
 	if err != nil {
@@ -126,8 +127,9 @@ func remove(path string) error {
 	return os.Remove(path)
 }
 
-// lockDir makes [Dir] and its mount point, and locks it against other makers of names (newer `ip netns` does the same) until unlock
-// is called. The mount is shared, so that a name removed here is removed in the mount namespaces made from this one too.
+// lockDir makes [Dir] and its mount point, and locks it against other makers of names (newer `ip netns` does the same)
+// until unlock is called. The mount is shared, so that a name removed here is removed in the mount namespaces made from
+// this one too.
 func lockDir() (unlock func(), err error) {
 	if err := os.MkdirAll(Dir, 0o755); err != nil {
 		return nil, err

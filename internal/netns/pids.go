@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Pids returns the processes whose main thread is in the namespace of an inode ([Handle.Inode]), in ascending order. Processes that
-// end meanwhile, or that may not be looked at, are left out.
+// Pids returns the processes whose main thread is in the namespace of an inode ([Handle.Inode]), in ascending order.
+// Processes that end meanwhile, or that may not be looked at, are left out.
 func Pids(inode uint64) ([]int, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {

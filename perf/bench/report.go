@@ -17,7 +17,8 @@ func printMachine(o options, tracks []*track) {
 	if unix.Uname(&u) == nil {
 		release = unix.ByteSliceToString(u.Release[:])
 	}
-	fmt.Printf("64-byte UDP over IPv4 between veths, %d flows, one route; %d rounds of %v in turns\n", o.flows, o.rounds, o.measure)
+	fmt.Printf("64-byte UDP over IPv4 between veths, %d flows, one route; %d rounds of %v in turns\n",
+		o.flows, o.rounds, o.measure)
 	fmt.Printf("machine:   %s, Linux %s, %s\n", cpuModel(), release, time.Now().Format(time.RFC3339))
 	fmt.Printf("placement: source on CPU %d; receive NAPI, forwarder and sink on CPU %d\n", o.sourceCPU, o.workCPU)
 	names := make([]string, len(tracks))
@@ -41,7 +42,8 @@ func cpuModel() string {
 	return "?"
 }
 
-// printSummary prints minimum, median and maximum of each track, and the ratio of the first to the last, round by round.
+// printSummary prints minimum, median and maximum of each track, and the ratio of the first to the last, round by
+// round.
 func printSummary(tracks []*track, disturbed int) {
 	fmt.Printf("\n%-28s %9s %9s %9s   Mpps forwarded\n", "", "min", "median", "max")
 	for _, tr := range tracks {
@@ -56,7 +58,8 @@ func printSummary(tracks []*track, disturbed int) {
 		printSpread("ratio, round by round", ratios, 1)
 	}
 	if disturbed > 0 {
-		fmt.Printf("%d measurements ran beside other users of the CPUs: trust the ratio less, and the figures not at all\n", disturbed)
+		fmt.Printf("%d measurements ran beside other users of the CPUs: "+
+			"trust the ratio less, and the figures not at all\n", disturbed)
 	}
 }
 

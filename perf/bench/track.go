@@ -34,12 +34,14 @@ type wires struct{ source, in, out, far *lab.Interface }
 func wire(l *lab.Lab, tag string, forwarder *lab.Host) wires {
 	name := func(part string) string { return fmt.Sprintf("%s%s%d", tag, part, os.Getpid()) }
 	var w wires
-	w.source, w.in = l.Link(l.Host(tag+"-near").End(name("s"), nearHost+"/24"), forwarder.End(name("i")), lab.LinkOptions{})
+	near := l.Host(tag+"-near").End(name("s"), nearHost+"/24")
+	w.source, w.in = l.Link(near, forwarder.End(name("i")), lab.LinkOptions{})
 	w.out, w.far = l.Link(forwarder.End(name("o")), l.Host(tag+"-far").End(name("f"), farHost+"/24"), lab.LinkOptions{})
 	return w
 }
 
-// newTrack puts the sink and the source on the wires of a forwarder that is ready, and pins the receiving side of both wires.
+// newTrack puts the sink and the source on the wires of a forwarder that is ready, and pins the receiving side of both
+// wires.
 func newTrack(t lab.T, name string, w wires, o options) *track {
 	sink, err := load.NewSink(w.far)
 	if err != nil {
