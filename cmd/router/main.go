@@ -108,8 +108,6 @@ func (c *cli) status(err error) int {
 	case errors.As(err, &usage):
 		fmt.Fprintf(c.err, "Error: %s\n", oneLine(usage.text))
 		return statusUsage
-	case errors.Is(err, syscall.EPIPE):
-		return statusRefused // whoever read our output has enough
 	}
 	fmt.Fprintf(c.err, "Error: %s\n", oneLine(c.message(err)))
 	return statusRefused
