@@ -22,6 +22,10 @@ func (w *Worker) arpInput(v []uint16) {
 			w.handoff(w.dev.Owner, arpInput, p)
 			continue
 		}
+		if !w.dev.Up { // it may have moved while the packet was handed over
+			w.toDrop(i, counters.DeviceDown)
+			continue
+		}
 		b := w.network(p)
 		if len(b) < header.ARPLen || !header.ARP(b).Valid() {
 			w.toDrop(i, counters.BadARP)
@@ -50,6 +54,7 @@ func (w *Worker) arpInput(v []uint16) {
 		a.Set(header.ARPReply, own, target, mac, sender)
 		w.ethernet(p).SetAddresses(mac, own)
 		*p = Packet{Addr: p.Addr, Len: max(p.Len, minFrame), Out: w.dev.ID, Flags: Own}
+		clear(w.network(p)[header.ARPLen:]) // padding: the frame has carried other people's packets
 		w.deliver(p, w.dev)
 	}
 }
@@ -60,10 +65,12 @@ func (w *Worker) learnARP(a header.ARP, create, unicast bool) {
 	sender := fib.Addr4(a.SenderIP())
 	e := w.dev.Neighbors.Lookup(sender)
 	if e == nil {
-		if !create || !w.onLink(sender) || w.dev.Neighbors.Len() >= maxNeighbors {
+		if !create || !w.onLink(sender) {
 			return
 		}
-		e = w.dev.Neighbors.Add(sender, w.now)
+		if e = w.newNeighbor(w.dev, sender); e == nil {
+			return
+		}
 	}
 	if e.State() == neigh.Permanent {
 		return

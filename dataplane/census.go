@@ -1,8 +1,6 @@
 package dataplane
 
 import (
-	"sync"
-
 	"nsrouter/dataplane/frame"
 	"nsrouter/nstable"
 )
@@ -23,23 +21,30 @@ type Frames struct {
 
 // Census stops all workers between two rounds and counts.
 func (d *Dataplane) Census() Frames {
+	d.census.Lock() // two at once would wait for each other's workers for ever
+	defer d.census.Unlock()
 	var f Frames
 	f.Total = d.pool.Frames()
-	var arrived, counted sync.WaitGroup
-	arrived.Add(len(d.workers))
-	counted.Add(1)
+	counted := make(chan struct{})
+	arrived := make([]chan struct{}, len(d.workers))
 	places := make([]Frames, len(d.workers))
-	for _, w := range d.workers {
+	for i, w := range d.workers {
+		arrived[i] = make(chan struct{})
 		w.post(func(w *Worker) {
-			places[w.id] = w.frames()
-			arrived.Done()
-			counted.Wait()
+			places[i] = w.frames()
+			close(arrived[i])
+			<-counted
 		})
 	}
-	arrived.Wait()
+	for i, w := range d.workers {
+		select {
+		case <-arrived[i]:
+		case <-w.done:
+		}
+	}
 	owners := d.pool.Census()
 	free := d.pool.FreeInDepot()
-	counted.Done()
+	close(counted)
 	for _, p := range places {
 		free += p.Free
 		f.Held += p.Held
@@ -57,7 +62,7 @@ func (d *Dataplane) Census() Frames {
 
 // frames counts what a worker has itself, between two rounds.
 func (w *Worker) frames() Frames {
-	f := Frames{Free: w.cache.Len(), Held: w.neighbors.heldPackets(), Pipeline: len(w.crossings)}
+	f := Frames{Free: w.cache.Len(), Held: w.neighbors.held, Pipeline: len(w.crossings)}
 	for i := range w.inbox {
 		f.Pipeline += w.inbox[i].len()
 	}

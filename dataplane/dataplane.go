@@ -33,6 +33,8 @@ type Dataplane struct {
 	pool    *frame.Pool
 	workers []*Worker
 
+	census sync.Mutex // held by a Census
+
 	mu    sync.Mutex // over ports
 	ports map[nstable.DeviceID][]*boundPort
 }
@@ -88,7 +90,11 @@ func newWorker(id, cpu int, o Options) (*Worker, error) {
 		crossings: make([]Packet, 0, crossingLimit), crossed: make([]Packet, 0, crossingLimit),
 		inbox: make([]handoffRing, len(o.CPUs)), notify: make([]bool, len(o.CPUs)),
 		wake: wake, pollWait: defaultPollWait, done: make(chan struct{}),
-		neighbors: neighborKeeper{asked: make(map[*neigh.Entry]*question), changed: o.NeighborChanged},
+		neighbors: neighborKeeper{
+			asked: make(map[*neigh.Entry]*question), changed: o.NeighborChanged,
+			maxHeld: o.Pool.Frames() / heldShare / len(o.CPUs),
+		},
+		nap: shortNap,
 	}, nil
 }
 
@@ -198,7 +204,6 @@ func (w *Worker) release() {
 		}
 	}
 	w.cache.Drain()
-	w.cache.Publish()
 }
 
 // Quiesce returns when every worker has finished the round that it was in, and what was in flight between them at the
@@ -244,8 +249,14 @@ func (d *Dataplane) DeleteNeighbor(dev *nstable.Device, addr netip.Addr) bool {
 	return found
 }
 
-// FlushNeighbors implements [nstable.Datapath].
+// FlushNeighbors implements [nstable.Datapath]. Of a device that leaves (keepPermanent is false) it drops besides what
+// came in by it and waits for neighbours of other devices.
 func (d *Dataplane) FlushNeighbors(dev *nstable.Device, keepPermanent bool) {
+	if !keepPermanent {
+		for _, w := range d.workers {
+			w.call(func(w *Worker) { w.forgetFrom(dev) })
+		}
+	}
 	d.workers[dev.Owner].call(func(w *Worker) {
 		dev.Neighbors.All(func(e *neigh.Entry) bool {
 			if !keepPermanent || e.State() != neigh.Permanent {

@@ -21,9 +21,6 @@ func (w *Worker) ip6Forward(v []uint16) {
 		}
 		src := addr6(h.Source())
 		switch {
-		case src == fib.Addr{}:
-			w.toDrop(i, counters.IP6BadSource)
-			continue
 		case isLinkLocal(src):
 			// A link-local source has no meaning on another link (RFC 4291 2.5.6).
 			w.toError(icmp6Error, i, counters.IP6Scope, header.ICMPv6BeyondScope)

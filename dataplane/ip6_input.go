@@ -1,6 +1,8 @@
 package dataplane
 
 import (
+	"net/netip"
+
 	"nsrouter/dataplane/counters"
 	"nsrouter/dataplane/header"
 	"nsrouter/fib"
@@ -32,6 +34,12 @@ func (w *Worker) ip6Input(v []uint16) {
 		p.Len = uint32(header.EthernetLen + total)
 		src, dst := addr6(h.Source()), addr6(h.Destination())
 		switch {
+		case src.Is4(), dst.Is4():
+			// IPv4-mapped addresses are none on the wire (RFC 4291 2.5.5.2), and would meet IPv4's routes and
+			// neighbours.
+			w.toDrop(i, counters.IP6BadSource)
+		case src == fib.Addr{} && !isMulticast6(dst):
+			w.toDrop(i, counters.IP6BadSource) // only duplicate address detection has no source yet
 		case isMulticast6(src), src == loopback6, dst == loopback6, isInterfaceLocalMulticast(dst):
 			w.toDrop(i, counters.IP6BadSource)
 		case isMulticast6(dst):
@@ -81,8 +89,25 @@ func (w *Worker) listens6(group fib.Addr) bool {
 		return true
 	}
 	for _, a := range w.dev.Addrs {
-		if a.Addr().Is6() && solicitedNode(fib.AddrOf(a.Addr())) == group {
+		if a.Addr().Is6() && (solicitedNode(fib.AddrOf(a.Addr())) == group ||
+			hasAnycast(a) && solicitedNode(fib.AddrOf(a.Masked().Addr())) == group) {
 			return true
+		}
+	}
+	return false
+}
+
+// hasAnycast tells whether the prefix of a device's address brings a subnet-router anycast address (RFC 4291 2.6.1);
+// one of two or fewer addresses does not (RFC 6164).
+func hasAnycast(a netip.Prefix) bool {
+	return a.Addr().Is6() && a.Bits() < 127 && !a.Addr().IsLinkLocalUnicast()
+}
+
+// isAnycast tells whether an address is the device's by anycast only.
+func isAnycast(d *nstable.Device, a fib.Addr) bool {
+	for _, own := range d.Addrs {
+		if hasAnycast(own) && fib.AddrOf(own.Masked().Addr()) == a {
+			return !hasAddr(d, a)
 		}
 	}
 	return false

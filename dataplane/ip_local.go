@@ -108,7 +108,7 @@ func (w *Worker) ip6Local(v []uint16) {
 		case protocol == header.ProtoTCP || protocol == header.ProtoUDP || protocol == header.ProtoNone:
 			w.toDrop(i, counters.NoListener)
 		default:
-			p.Detail = header.IPv6NextHeaderOffset
+			p.Detail = uint16(h.NextHeaderOffset(offset))
 			w.toError(icmp6Error, i, counters.UnknownProtocol, header.ICMPv6UnrecognizedNextHeader)
 		}
 	}

@@ -19,12 +19,16 @@ func (w *Worker) ndInput(v []uint16) {
 			w.handoff(w.dev.Owner, ndInput, p)
 			continue
 		}
+		if !w.dev.Up { // it may have moved while the packet was handed over
+			w.toDrop(i, counters.DeviceDown)
+			continue
+		}
 		h := header.IPv6(w.network(p))
 		n := header.ND(h.Payload())
 		// RFC 4861 7.1: from this link (hop limit 255), code 0, whole, and for a unicast target.
 		if h.NextHeader() != header.ProtoICMPv6 || h.HopLimit() != 255 || header.ICMP(n).Code() != 0 ||
 			len(n) < header.NDLen ||
-			isMulticast6(addr6(n.Target())) {
+			isMulticast6(addr6(n.Target())) || addr6(n.Target()).Is4() {
 			w.toDrop(i, counters.BadICMP)
 			continue
 		}
@@ -53,7 +57,8 @@ func (w *Worker) solicitation(p *Packet, h header.IPv6, n header.ND) bool {
 	if !ok || probing && (found || addr6(h.Destination()) != solicitedNode(target)) || found && header.IsGroup(mac) {
 		return false
 	}
-	if !hasAddr(w.dev, target) {
+	anycast := isAnycast(w.dev, target)
+	if !anycast && !hasAddr(w.dev, target) {
 		w.end(p)
 		return true
 	}
@@ -72,6 +77,9 @@ func (w *Worker) solicitation(p *Packet, h header.IPv6, n header.ND) bool {
 	if probing {
 		to, mac, flags = allNodes, groupMAC(allNodes), header.NDRouter|header.NDOverride
 	}
+	if anycast { // others may answer as well (RFC 4861 7.2.7)
+		flags &^= header.NDOverride
+	}
 	w.sendAdvertisement(p.Addr, to, mac, target, flags)
 	return true
 }
@@ -80,10 +88,12 @@ func (w *Worker) solicitation(p *Packet, h header.IPv6, n header.ND) bool {
 func (w *Worker) learnSolicitor(src fib.Addr, mac uint64, option bool) {
 	e := w.dev.Neighbors.Lookup(src)
 	if e == nil {
-		if !option || !w.onLink(src) || w.dev.Neighbors.Len() >= maxNeighbors {
+		if !option || !w.onLink(src) {
 			return
 		}
-		e = w.dev.Neighbors.Add(src, w.now)
+		if e = w.newNeighbor(w.dev, src); e == nil {
+			return
+		}
 	}
 	if old, ok := e.MAC(); option && e.State() != neigh.Permanent && (!ok || old != mac) {
 		w.learn(e, w.dev, mac, neigh.Stale)

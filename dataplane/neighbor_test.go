@@ -231,7 +231,8 @@ func TestAnswersND(t *testing.T) {
 			p := r.one(p1)
 			ip := layer[*layers.IPv6](t, p, layers.LayerTypeIPv6)
 			na := layer[*layers.ICMPv6NeighborAdvertisement](t, p, layers.LayerTypeICMPv6NeighborAdvertisement)
-			if ip.DstIP.String() != c.to || ip.HopLimit != 255 || na.Flags != c.flags || na.TargetAddress.String() != c.target ||
+			if ip.DstIP.String() != c.to || ip.HopLimit != 255 || na.Flags != c.flags ||
+				na.TargetAddress.String() != c.target ||
 				ip.SrcIP.String() != c.target ||
 				string(na.Options[0].Data) != "\x02\x00\x00\x00\x00\x01" {
 				t.Errorf("%v %+v", ip, na)

@@ -13,6 +13,8 @@ import (
 // Neighbour timing and bounds; the defaults of Linux (ip-sysctl, neigh/default) where it has them.
 const (
 	holdLimit      = 8                       // packets held for one neighbour; the newest push out the oldest
+	heldShare      = 16                      // of all frames, workers hold at most one in so many
+	deviceHold     = 256                     // packets held for all neighbours of a device
 	maxNeighbors   = 4096                    // entries of one device
 	maxProbes      = 3                       // requests before a neighbour counts as failed (mcast_solicit, ucast_solicit)
 	probeInterval  = int64(time.Second)      // RFC 1122 2.3.2.1: at most one request a second for an address
@@ -20,6 +22,8 @@ const (
 	staleTime      = int64(60 * time.Second) // gc_stale_time: unused for longer, and one of many, it goes
 	fewNeighbors   = 128                     // gc_thresh1: below it nothing is collected
 	ageingInterval = int64(time.Second)
+	// evictionInterval bounds the searches of a full table.
+	evictionInterval = int64(100 * time.Millisecond)
 )
 
 // neighborKeeper is what a worker remembers about the neighbours of the devices it owns that it is asking at the
@@ -27,8 +31,13 @@ const (
 type neighborKeeper struct {
 	asked      map[*neigh.Entry]*question
 	spare      []*question
+	held       int   // packets held, in all
+	maxHeld    int   // at most: a share of the frame area, so that nobody's silent neighbours stop the others' traffic
+	heldBy     []int // packets held, by the device that they are to leave by
 	lastAgeing int64
-	changed    func(nstable.DeviceID, *neigh.Entry, bool) // tells the control plane; must not block
+	// lastEviction is when a full table was last searched for entries to give up.
+	lastEviction int64
+	changed      func(nstable.DeviceID, *neigh.Entry, bool) // tells the control plane; must not block
 }
 
 // question is a neighbour that is being asked for its address, and the packets that wait for the answer.
@@ -42,16 +51,15 @@ type question struct {
 // waiting tells whether some question is open.
 func (k *neighborKeeper) waiting() bool { return len(k.asked) > 0 }
 
-// heldPackets is how many frames wait for answers.
-func (k *neighborKeeper) heldPackets() int {
-	n := 0
-	for _, q := range k.asked {
-		n += q.n
-	}
-	return n
+// room tells whether one more packet may be held for a device.
+func (k *neighborKeeper) room(dev nstable.DeviceID) bool {
+	return k.held < k.maxHeld && k.heldBy[dev] < deviceHold
 }
 
 func (k *neighborKeeper) ask(e *neigh.Entry, dev nstable.DeviceID) *question {
+	for int(dev) >= len(k.heldBy) {
+		k.heldBy = append(k.heldBy, 0)
+	}
 	var q *question
 	if n := len(k.spare); n > 0 {
 		q, k.spare = k.spare[n-1], k.spare[:n-1]
@@ -93,11 +101,10 @@ func (w *Worker) resolve(v []uint16) {
 func (w *Worker) await(i uint16, p *Packet, out *nstable.Device) {
 	e := out.Neighbors.Lookup(p.Via)
 	if e == nil {
-		if out.Neighbors.Len() >= maxNeighbors {
+		if e = w.newNeighbor(out, p.Via); e == nil {
 			w.toDrop(i, counters.NeighborTableFull)
 			return
 		}
-		e = out.Neighbors.Add(p.Via, w.now)
 	} else if mac, ok := e.Use(); ok {
 		w.ethernet(p).SetAddresses(mac, header.MAC(out.MAC))
 		w.to(transmit, i)
@@ -112,15 +119,43 @@ func (w *Worker) await(i uint16, p *Packet, out *nstable.Device) {
 	w.hold(q, p)
 }
 
-// hold appends a packet to a neighbour's queue; the oldest makes room (RFC 4861 7.2.2).
+// newNeighbor makes an entry, or returns nil where the device has as many as it may. A full table first loses who does
+// not answer, so that a scan of the link does not keep living neighbours out (RFC 6583).
+func (w *Worker) newNeighbor(d *nstable.Device, a fib.Addr) *neigh.Entry {
+	if d.Neighbors.Len() >= maxNeighbors {
+		if w.now-w.neighbors.lastEviction < evictionInterval {
+			return nil
+		}
+		w.neighbors.lastEviction = w.now
+		d.Neighbors.All(func(e *neigh.Entry) bool {
+			if s := e.State(); s == neigh.Failed || s == neigh.Incomplete && e.Probes > 1 {
+				w.remove(d, e)
+			}
+			return true
+		})
+		if d.Neighbors.Len() >= maxNeighbors {
+			return nil
+		}
+	}
+	return d.Neighbors.Add(a, w.now)
+}
+
+// hold appends a packet to a neighbour's queue; the oldest makes room (RFC 4861 7.2.2). Where the device or the worker
+// holds as many as it may, the question stays open, and the packet is dropped.
 func (w *Worker) hold(q *question, p *Packet) {
 	if q.n == holdLimit {
-		w.unheld(&q.held[0])
+		w.letGo(q, 0, 1)
 		w.discard(&q.held[0], counters.NeighborHoldFull)
 		q.n = copy(q.held[:], q.held[1:])
 	}
+	if !w.neighbors.room(q.dev) {
+		w.discard(p, counters.NeighborHoldFull)
+		return
+	}
 	q.held[q.n] = *p
 	q.n++
+	w.neighbors.held++
+	w.neighbors.heldBy[q.dev]++
 	if p.In != 0 {
 		if s := w.slotOf(p.In); s != nil {
 			s.Held.Add(1)
@@ -128,10 +163,15 @@ func (w *Worker) hold(q *question, p *Packet) {
 	}
 }
 
-func (w *Worker) unheld(p *Packet) {
-	if p.In != 0 {
-		if s := w.slotOf(p.In); s != nil {
-			s.HeldOut.Add(1)
+// letGo counts packets [from, to) of a queue as held no longer. What becomes of them is the caller's matter.
+func (w *Worker) letGo(q *question, from, to int) {
+	w.neighbors.held -= to - from
+	w.neighbors.heldBy[q.dev] -= to - from
+	for k := from; k < to; k++ {
+		if in := q.held[k].In; in != 0 {
+			if s := w.slotOf(in); s != nil {
+				s.HeldOut.Add(1)
+			}
 		}
 	}
 }
@@ -160,9 +200,9 @@ func (w *Worker) learn(e *neigh.Entry, dev *nstable.Device, mac uint64, state ne
 		e.Confirmed.Store(w.now)
 	}
 	if q := w.neighbors.asked[e]; q != nil {
+		w.letGo(q, 0, q.n)
 		for k := range q.n {
 			p := &q.held[k]
-			w.unheld(p)
 			w.ethernet(p).SetAddresses(mac, header.MAC(dev.MAC))
 			w.deliver(p, dev)
 		}
@@ -179,16 +219,39 @@ func (w *Worker) forget(e *neigh.Entry, why reason) {
 	if q == nil {
 		return
 	}
+	w.letGo(q, 0, q.n)
 	for k := range q.n {
-		w.unheld(&q.held[k])
 		w.discard(&q.held[k], why)
 	}
 	w.neighbors.close(e, q)
 }
 
+// forgetFrom drops the packets that came in by a device which leaves its namespace or ends: what is held for a
+// neighbour elsewhere must not be met by whatever has that device, or its number, next.
+func (w *Worker) forgetFrom(d *nstable.Device) {
+	slot := d.Counters.Worker(w.id)
+	for _, q := range w.neighbors.asked {
+		kept := 0
+		for k := range q.n {
+			p := &q.held[k]
+			if p.In != d.ID {
+				q.held[kept] = *p
+				kept++
+				continue
+			}
+			// Not by its number, which may be gone from the view.
+			slot.HeldOut.Add(1)
+			slot.Drops[counters.EgressDown].Add(1)
+			w.cache.Put(p.Addr)
+		}
+		w.neighbors.held -= q.n - kept
+		w.neighbors.heldBy[q.dev] -= q.n - kept
+		q.n = kept
+	}
+}
+
 // tick asks again, gives up, and ages; ten times a second.
 func (w *Worker) tick() {
-	w.cache.Publish()
 	for e, q := range w.neighbors.asked {
 		if w.now < q.next {
 			continue
@@ -218,12 +281,13 @@ func (w *Worker) tick() {
 func (w *Worker) giveUp(e *neigh.Entry, q *question, dev *nstable.Device) {
 	e.Set(neigh.Failed, 0, w.now)
 	w.neighbors.changed(dev.ID, e, false)
+	w.letGo(q, 0, q.n)
 	held := q.held
 	n := q.n
 	w.neighbors.close(e, q)
 	for k := range n {
-		w.unheld(&held[k])
-		if held[k].Flags&Own != 0 || !w.enter(held[k].In) {
+		// Who is told is a neighbour of the device that the packet came in by, in this namespace and no other.
+		if held[k].Flags&Own != 0 || !w.enter(held[k].In) || w.ns != dev.Namespace {
 			w.discard(&held[k], counters.NeighborFailed)
 			continue
 		}
@@ -258,7 +322,7 @@ func (w *Worker) age(d *nstable.Device) {
 				w.remove(d, e)
 			}
 		case neigh.Failed:
-			if idle > staleTime {
+			if idle > staleTime || d.Neighbors.Len() > fewNeighbors {
 				w.remove(d, e)
 			}
 		default:

@@ -16,7 +16,7 @@ const (
 	defaultPollWait = int64(20 * time.Microsecond)
 	// longNap bounds a sleep with nothing due. Packets, mail and peers wake the worker; only ageing needs the clock.
 	longNap = time.Second
-	// shortNap is the longest that a frame waits in a transmit ring which the kernel did not take at once.
+	// shortNap is how long a frame at first waits in a transmit ring which the kernel did not empty at once.
 	shortNap = 200 * time.Microsecond
 )
 
@@ -53,7 +53,6 @@ func (w *Worker) loop(started chan<- error) {
 // of the two sees the other.)
 func (w *Worker) sleep() {
 	w.leave()
-	w.cache.Publish()
 	w.sleeping.Store(true)
 	defer w.sleeping.Store(false)
 	if w.mail.pending() {
@@ -67,7 +66,9 @@ func (w *Worker) sleep() {
 	nap := longNap
 	switch {
 	case w.transmitting():
-		nap = shortNap
+		// Twice as long each time, while nothing comes back: an interface that is down sends nothing for a long time.
+		nap = w.nap
+		w.nap = min(2*w.nap, time.Duration(tickInterval))
 	case w.neighbors.waiting() || w.starved():
 		nap = time.Duration(tickInterval)
 	}

@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"sync/atomic"
+	"time"
 
 	"nsrouter/dataplane/counters"
 	"nsrouter/dataplane/frame"
@@ -52,15 +53,15 @@ type Worker struct {
 	now       int64 // nanoseconds of the monotonic clock, read once a round
 	lastTick  int64
 	lastWork  int64
-	pollWait  int64 // how long to poll without traffic before sleeping, nanoseconds
+	pollWait  int64         // how long to poll without traffic before sleeping, nanoseconds
+	nap       time.Duration // how long to sleep next while the kernel has frames to send
 	neighbors neighborKeeper
 	budgets   []budget // by NamespaceID
 	ipID      uint16   // identification of the next own IPv4 packet
 	stop      bool
 	done      chan struct{}
 
-	rounds atomic.Uint64 // written here, read by anyone: rounds made
-	naps   atomic.Uint64 // times slept
+	rounds, naps counters.Counter // rounds made, times slept
 }
 
 // boundPort is a queue and what waits to be transmitted on it.
@@ -194,10 +195,10 @@ func (w *Worker) takeHandoffs(r *handoffRing) int {
 		if p == nil {
 			break
 		}
-		in, next := p.In, p.Next
+		in, out, next := p.In, p.Out, p.Next
 		known := w.enterFor(p)
 		n := 0
-		for n < vectorSize && p != nil && p.In == in && p.Next == next {
+		for n < vectorSize && p != nil && p.In == in && p.Next == next && (in != 0 || p.Out == out) {
 			w.packets[n] = *p
 			r.pop()
 			if known {
@@ -238,10 +239,13 @@ func (w *Worker) flush() {
 	for _, p := range w.ports {
 		if p.n > 0 {
 			w.sendPending(p)
+			w.nap = shortNap
 		}
 		if p.Pending() > 0 {
 			p.Flush()
-			p.Complete(w.cache)
+			if p.Complete(w.cache) > 0 {
+				w.nap = shortNap
+			}
 		}
 		p.lacking = p.Refill(w.cache)
 	}
@@ -255,7 +259,7 @@ func (w *Worker) flush() {
 	}
 }
 
-// frame is the packet from its Ethernet header on, up to the end of its frame: room to grow at the tail.
+// ethernet is the packet from its Ethernet header on.
 func (w *Worker) ethernet(p *Packet) header.Ethernet {
 	return header.Ethernet(w.mem[p.Addr : p.Addr+uint64(p.Len)])
 }

@@ -10,12 +10,10 @@ const magazineSize = 64
 type Cache struct {
 	pool *Pool
 	free []uint32 // frame numbers; last in, first out, since the last one used is warm in the CPU's cache
-	len  atomic.Int32
 }
 
 // NewCache returns an empty cache; frames come from the depot when they are asked for.
 func (p *Pool) NewCache() *Cache {
-	p.caches.Add(1)
 	return &Cache{pool: p, free: make([]uint32, 0, 4*magazineSize)}
 }
 
@@ -41,14 +39,8 @@ func (c *Cache) Put(addr uint64) {
 	c.free = append(c.free, uint32(addr/Size))
 }
 
-// Len is the number of frames in the cache. Only its worker may ask; others see what it last published.
+// Len is the number of frames in the cache.
 func (c *Cache) Len() int { return len(c.free) }
-
-// Publish makes the present length visible to other goroutines ([Cache.Published]).
-func (c *Cache) Publish() { c.len.Store(int32(len(c.free))) }
-
-// Published is the length at the last [Cache.Publish].
-func (c *Cache) Published() int { return int(c.len.Load()) }
 
 // Drain gives every frame back to the depot as far as whole magazines go, for a worker that ends.
 func (c *Cache) Drain() {

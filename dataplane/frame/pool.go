@@ -77,7 +77,6 @@ type Pool struct {
 	huge   bool
 	depot  depot
 	owners atomic.Uint32 // queue owners given out so far
-	caches atomic.Int32
 }
 
 // NewPool maps and populates an area of the given number of frames, rounded up to a multiple of a magazine. Huge pages
@@ -193,9 +192,15 @@ func (p *Pool) Reclaim(from Owner, c *Cache) int {
 //
 //go:norace
 func (p *Pool) Census() map[Owner]int {
-	m := make(map[Owner]int)
+	counts := make([]int, p.owners.Load()+uint32(firstQueueOwner))
 	for _, o := range p.owner {
-		m[o]++
+		counts[o]++
+	}
+	m := make(map[Owner]int)
+	for o, n := range counts {
+		if n > 0 {
+			m[Owner(o)] = n
+		}
 	}
 	return m
 }

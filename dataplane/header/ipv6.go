@@ -3,9 +3,6 @@ package header
 // IPv6HeaderLen is the length of the fixed header in bytes.
 const IPv6HeaderLen = 40
 
-// IPv6NextHeaderOffset is where the fixed header tells the next one's type.
-const IPv6NextHeaderOffset = 6
-
 // IPv6MinMTU is the least MTU of a link (RFC 8200 5), in bytes.
 const IPv6MinMTU = 1280
 
@@ -58,6 +55,21 @@ func SetIPv6(p IPv6, trafficClass byte, payloadLen int, nextHeader, hopLimit byt
 	be.PutUint32(p[0:4], 6<<28|uint32(trafficClass)<<20)
 	be.PutUint16(p[4:6], uint16(payloadLen))
 	p[6], p[7] = nextHeader, hopLimit
+}
+
+// NextHeaderOffset is where the type of the header at offset stands: in the fixed header, or in the extension before it.
+// offset is one that Transport returned.
+func (p IPv6) NextHeaderOffset(offset int) int {
+	at := 6 // of the fixed header
+	for next, o := p.NextHeader(), IPv6HeaderLen; o < offset; {
+		at = o
+		length := 8
+		if next != ExtFragment {
+			length += int(p[o+1]) * 8
+		}
+		next, o = p[o], o+length
+	}
+	return at
 }
 
 // Extension headers that a walk steps over (RFC 8200 4).
