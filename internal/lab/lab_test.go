@@ -76,6 +76,18 @@ func TestKernelForwards(t *testing.T) {
 	b.Route("10.0.1.0/24", "10.0.2.1")
 	b.Route("2001:db8:1::/64", "2001:db8:2::1")
 
+	for addr, want := range map[string]int{
+		"10.0.2.2": 5, "2001:db8:2::2": 5, // across
+		r.Interface("p1").LinkLocal().String() + "%eth0": 5,
+		"10.0.2.77": 0, "2001:db8:3::1": 0, // no such host, no such network
+	} {
+		if got := a.Ping(addr, 5, 10*time.Millisecond); got != want {
+			t.Errorf("%s answers %d of 5 pings, want %d", addr, got, want)
+		}
+	}
+	if got := l.Host("lonely").Ping("10.0.2.2", 1, 0); got != 0 {
+		t.Errorf("a host without a route gets %d answers", got)
+	}
 	for _, addr := range []string{"10.0.2.2", "2001:db8:2::2"} {
 		if got := banner(t, b, a, addr); got != "hello from b" {
 			t.Errorf("%s: got %q", addr, got)

@@ -117,10 +117,12 @@ func (p *Process) Running() bool {
 func (p *Process) Wait(timeout time.Duration) (int, error) {
 	select {
 	case <-p.ended:
-		return p.cmd.ProcessState.ExitCode(), nil
 	case <-time.After(timeout):
+	}
+	if p.Running() { // a process that has ended is told from one that has not with a timeout of 0 too
 		return 0, fmt.Errorf("%s still runs after %v", p.cmd, timeout)
 	}
+	return p.cmd.ProcessState.ExitCode(), nil
 }
 
 // Output is what the process has written so far, stdout and stderr as they came.

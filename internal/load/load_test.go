@@ -51,7 +51,19 @@ func TestThroughKernel(t *testing.T) {
 			if err := source.Start(); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(300 * time.Millisecond)
+			time.Sleep(150 * time.Millisecond)
+			used, err := source.CPUTime()
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(150 * time.Millisecond)
+			usedLater, err := source.CPUTime()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := usedLater - used; d <= 0 || d > time.Since(started) {
+				t.Errorf("CPU time %v within %v", d, time.Since(started))
+			}
 			sent, err := source.Stop()
 			if err != nil {
 				t.Fatal(err)

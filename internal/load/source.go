@@ -164,6 +164,21 @@ func (s *Source) Sent() (n uint64, err error) {
 	return n, err
 }
 
+// CPUTime returns the processor time that the sending thread has used in its life, which may be longer than the source's. A source
+// that gets less than the time that passes shares its CPU with somebody. It is an error while the source does not send.
+func (s *Source) CPUTime() (time.Duration, error) {
+	if s.run == nil || s.run.thread.Load() == 0 {
+		return 0, errors.New("source: it does not send")
+	}
+	// The clock of another thread of this process: include/linux/posix-timers.h, make_thread_cpuclock with CPUCLOCK_SCHED.
+	const perThread, sched = 4, 2
+	var used unix.Timespec
+	if err := unix.ClockGettime(^s.run.thread.Load()<<3|perThread|sched, &used); err != nil {
+		return 0, fmt.Errorf("CPU time of the source: %w", err)
+	}
+	return time.Duration(used.Nano()), nil
+}
+
 // Close stops the source and unloads it.
 func (s *Source) Close() error {
 	var err error

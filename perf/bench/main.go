@@ -68,18 +68,14 @@ func bench(t lab.T, o options) {
 		tracks = append([]*track{routerTrack(t, l, o)}, tracks...)
 	}
 	printMachine(o, tracks)
-	disturbed := 0
 	for range o.rounds {
 		for _, tr := range tracks {
-			r, ok := tr.measureQuiet(t, o)
-			if !ok {
-				disturbed++
-			}
+			r := tr.measureQuiet(t, o)
 			tr.results = append(tr.results, r)
-			fmt.Printf("  %-24s %s forwarded/s of %s offered/s%s\n", tr.name, millions(r.forwarded), millions(r.offered), note(ok))
+			fmt.Printf("  %-24s %s forwarded/s of %s offered/s%s\n", tr.name, millions(r.forwarded), millions(r.offered), r.note())
 		}
 	}
-	printSummary(tracks, disturbed)
+	printSummary(tracks)
 	for _, tr := range tracks {
 		if tr.bad > 0 {
 			t.Fatalf("%s: %d packets arrived with a wrong MAC or TTL: what was measured is not forwarding", tr.name, tr.bad)
@@ -87,26 +83,30 @@ func bench(t lab.T, o options) {
 	}
 }
 
-func note(quiet bool) string {
-	if quiet {
+// result is one measurement.
+type result struct {
+	offered, forwarded float64 // packets per second
+	quiet              bool    // nobody else is known to have used the CPUs
+}
+
+func (r result) note() string {
+	if r.quiet {
 		return ""
 	}
 	return "  (beside other users of the CPUs)"
 }
 
-// result is one measurement, in packets per second.
-type result struct{ offered, forwarded float64 }
-
-// measureQuiet measures until the CPUs were free before and after, three times at most; ok tells whether they were.
-func (tr *track) measureQuiet(t lab.T, o options) (r result, ok bool) {
+// measureQuiet measures until the CPUs were free before and after, and the source's also meanwhile, three times at most.
+func (tr *track) measureQuiet(t lab.T, o options) (r result) {
 	for range 3 {
 		before := o.free(t)
-		r = tr.measure(t, o)
-		if before && o.free(t) {
-			return r, true
+		var share float64
+		r, share = tr.measure(t, o)
+		if r.quiet = before && share >= quiet && o.free(t); r.quiet {
+			break
 		}
 	}
-	return r, false
+	return r
 }
 
 // free tells whether nobody else uses the two CPUs.
@@ -123,8 +123,8 @@ func (o *options) free(t lab.T) bool {
 	return true
 }
 
-// measure sends for a while and counts what arrives at the sink.
-func (tr *track) measure(t lab.T, o options) result {
+// measure sends for a while and counts what arrives at the sink. share is the part of its CPU that the source had.
+func (tr *track) measure(t lab.T, o options) (r result, share float64) {
 	if err := tr.source.Start(); err != nil {
 		t.Fatalf("%v", err)
 	}
@@ -140,12 +140,13 @@ func (tr *track) measure(t lab.T, o options) result {
 	return result{
 		offered:   float64(end.sent-begin.sent) / seconds,
 		forwarded: float64(end.received.Packets-begin.received.Packets) / seconds,
-	}
+	}, (end.used - begin.used).Seconds() / seconds
 }
 
 // reading is what source and sink have counted at one time.
 type reading struct {
 	at       time.Time
+	used     time.Duration // CPU time of the source
 	sent     uint64
 	received load.Counts
 }
@@ -159,5 +160,9 @@ func (tr *track) read(t lab.T) reading {
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	return reading{at: time.Now(), sent: sent, received: received}
+	used, err := tr.source.CPUTime()
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return reading{at: time.Now(), used: used, sent: sent, received: received}
 }

@@ -42,31 +42,41 @@ func cpuModel() string {
 	return "?"
 }
 
-// printSummary prints minimum, median and maximum of each track, and the ratio of the first to the last, round by
-// round.
-func printSummary(tracks []*track, disturbed int) {
+// printSummary prints minimum, median and maximum of each track, and the ratio of the first to the last, round by round. Rounds in
+// which a measurement was disturbed are left out if there are others.
+func printSummary(tracks []*track) {
+	var rounds []int
+	for i := range tracks[0].results {
+		if !slices.ContainsFunc(tracks, func(tr *track) bool { return !tr.results[i].quiet }) {
+			rounds = append(rounds, i)
+		}
+	}
+	all := len(tracks[0].results)
+	fmt.Printf("\n%d of %d rounds had the CPUs to themselves", len(rounds), all)
+	if len(rounds) == 0 {
+		fmt.Print(": what follows is of the others, and tells little")
+		for i := range all {
+			rounds = append(rounds, i)
+		}
+	}
 	fmt.Printf("\n%-28s %9s %9s %9s   Mpps forwarded\n", "", "min", "median", "max")
 	for _, tr := range tracks {
-		printSpread(tr.name, tr.forwarded(), 1e6)
+		printSpread(tr.name, tr.forwarded(rounds), 1e6)
 	}
 	if len(tracks) > 1 {
-		ours, theirs := tracks[0].forwarded(), tracks[len(tracks)-1].forwarded()
+		ours, theirs := tracks[0].forwarded(rounds), tracks[len(tracks)-1].forwarded(rounds)
 		ratios := make([]float64, len(ours))
 		for i := range ours {
 			ratios[i] = ours[i] / theirs[i]
 		}
 		printSpread("ratio, round by round", ratios, 1)
 	}
-	if disturbed > 0 {
-		fmt.Printf("%d measurements ran beside other users of the CPUs: "+
-			"trust the ratio less, and the figures not at all\n", disturbed)
-	}
 }
 
-func (tr *track) forwarded() []float64 {
-	values := make([]float64, len(tr.results))
-	for i, r := range tr.results {
-		values[i] = r.forwarded
+func (tr *track) forwarded(rounds []int) []float64 {
+	values := make([]float64, len(rounds))
+	for i, round := range rounds {
+		values[i] = tr.results[round].forwarded
 	}
 	return values
 }
