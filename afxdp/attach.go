@@ -14,11 +14,16 @@ import (
 )
 
 // attach binds n queues and attaches the program in the first mode that can be had.
-func (i *Interface) attach(n int) error {
+func (i *Interface) attach(n int) (err error) {
 	if need, free := n*FillTarget, i.pool.FreeInDepot(); free < need {
 		return missing(need, need-free)
 	}
 	owners, err := i.owners(n)
+	defer func() {
+		if err != nil {
+			i.disown(owners)
+		}
+	}()
 	if err != nil {
 		return err
 	}
@@ -31,7 +36,7 @@ func (i *Interface) attach(n int) error {
 		}
 		i.release()
 		for _, q := range i.queues {
-			q.Reclaim(cache)
+			q.reclaim(cache)
 		}
 		i.queues = nil
 		var refused *modeError
@@ -54,13 +59,25 @@ func (i *Interface) owners(n int) ([]queueOwners, error) {
 	for k := range owners {
 		var err error
 		if owners[k].rx, err = i.pool.AddOwner(); err != nil {
-			return nil, err
+			return owners, err
 		}
 		if owners[k].tx, err = i.pool.AddOwner(); err != nil {
-			return nil, err
+			return owners, err
 		}
 	}
 	return owners, nil
+}
+
+// disown gives owners back that no queue uses.
+func (i *Interface) disown(owners []queueOwners) {
+	for _, o := range owners {
+		if o.rx != 0 {
+			i.pool.RemoveOwner(o.rx)
+		}
+		if o.tx != 0 {
+			i.pool.RemoveOwner(o.tx)
+		}
+	}
 }
 
 // try binds a queue for each of the owners and attaches the program, in one mode. What it made is undone by release.

@@ -79,8 +79,14 @@ func (q *Queue) Transmit(d []frame.Desc) int {
 	return n
 }
 
-// Pending is the number of frames transmitted and not yet completed.
-func (q *Queue) Pending() int { return q.pending }
+// Pending is the number of frames transmitted and not yet completed: none, once the interface is gone and nothing will
+// complete any more.
+func (q *Queue) Pending() int {
+	if q.gone.Load() {
+		return 0
+	}
+	return q.pending
+}
 
 // Complete frees into c the frames whose transmission is done, and returns how many.
 func (q *Queue) Complete(c *frame.Cache) int {
@@ -151,8 +157,17 @@ func (q *Queue) FD() int {
 	return q.fd
 }
 
-// Reclaim frees into c all frames that the queue still has, once the interface is closed, and returns how many.
+// Reclaim frees into c all frames that the queue still has, once the interface is closed, and returns how many. It is the
+// last call.
 func (q *Queue) Reclaim(c *frame.Cache) int {
+	n := q.reclaim(c)
+	q.pool.RemoveOwner(q.rxOwner)
+	q.pool.RemoveOwner(q.txOwner)
+	return n
+}
+
+// reclaim is Reclaim for a queue whose owners are used again.
+func (q *Queue) reclaim(c *frame.Cache) int {
 	n := q.pool.Reclaim(q.rxOwner, c) + q.pool.Reclaim(q.txOwner, c)
 	q.held, q.pending = 0, 0
 	return n

@@ -89,8 +89,14 @@ func (h *hosts) Delete(namespace string) error {
 	return h.drop(namespace, n, n.ours)
 }
 
+// drop lets go of a Linux namespace. Its name is removed only while it is that of this namespace, and not of another
+// that somebody has made under it since.
 func (h *hosts) drop(namespace string, n *host, remove bool) error {
 	err := n.handle.Close()
+	if now, openErr := netns.Open(h.prefix + namespace); openErr == nil {
+		remove = remove && now.Inode() == n.inode
+		err = errors.Join(err, now.Close())
+	}
 	if remove {
 		if e := netns.Delete(h.prefix + namespace); e != nil && !errors.Is(e, fs.ErrNotExist) {
 			err = errors.Join(err, e)

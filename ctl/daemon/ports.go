@@ -24,10 +24,12 @@ type ports struct {
 	log     *zap.Logger
 	table   *nstable.Table // set by restore, before watch
 
+	looking sync.Mutex // held by a look; taken before mu
+
 	mu        sync.Mutex
 	restoring bool
 	attached  map[nstable.DeviceID]*port
-	missing   map[nstable.DeviceID]nstable.XDPSpec // to be attached when the interface is there
+	missing   map[nstable.DeviceID]*absence // to be attached when the interface is there
 }
 
 // port is an attached interface.
@@ -40,7 +42,7 @@ type port struct {
 func newPorts(pool *frame.Pool, plane *dataplane.Dataplane, j *journal, log *zap.Logger) *ports {
 	return &ports{
 		pool: pool, plane: plane, journal: j, log: log,
-		attached: make(map[nstable.DeviceID]*port), missing: make(map[nstable.DeviceID]nstable.XDPSpec),
+		attached: make(map[nstable.DeviceID]*port), missing: make(map[nstable.DeviceID]*absence),
 	}
 }
 
@@ -64,7 +66,11 @@ func (p *ports) Attach(id nstable.DeviceID, spec nstable.XDPSpec) (nstable.PortI
 	defer p.mu.Unlock()
 	info, err := p.attach(id, spec)
 	if err != nil && p.restoring {
-		p.missing[id] = spec
+		m := &absence{spec: spec}
+		if l, lookErr := netlink.LinkByName(spec.Host); lookErr == nil {
+			m.failed(l.Attrs().Index)
+		}
+		p.missing[id] = m
 	}
 	return info, err
 }
@@ -96,7 +102,7 @@ func (p *ports) attach(id nstable.DeviceID, spec nstable.XDPSpec) (info nstable.
 	if err != nil {
 		return info, err
 	}
-	a := &port{spec: spec, iface: iface, carrier: hasCarrier(spec.Host)}
+	a := &port{spec: spec, iface: iface, carrier: hasCarrier(iface.HostIndex())}
 	p.attached[id] = a
 	delete(p.missing, id)
 	return nstable.PortInfo{
@@ -105,8 +111,8 @@ func (p *ports) attach(id nstable.DeviceID, spec nstable.XDPSpec) (info nstable.
 }
 
 // hasCarrier tells whether the host interface has a link. One that is down has none, until the device is set up.
-func hasCarrier(name string) bool {
-	l, err := netlink.LinkByName(name)
+func hasCarrier(ifindex int) bool {
+	l, err := netlink.LinkByIndex(ifindex)
 	return err == nil && running(l)
 }
 
@@ -182,8 +188,8 @@ func (p *ports) putBack() {
 	for _, a := range p.attached {
 		wanted[a.iface.HostIndex()] = true
 	}
-	for _, spec := range p.missing {
-		if l, err := netlink.LinkByName(spec.Host); err == nil {
+	for _, m := range p.missing {
+		if l, err := netlink.LinkByName(m.spec.Host); err == nil {
 			wanted[l.Attrs().Index] = true
 		}
 	}

@@ -29,7 +29,7 @@ package frame
 import (
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -69,14 +69,20 @@ const (
 	firstQueueOwner
 )
 
+// maxOwners is how many sides of queues there can be at once.
+const maxOwners = 1<<16 - int(firstQueueOwner)
+
 // Pool is the area, the table of who owns each frame, and the depot through which workers exchange surplus frames.
 // Its methods may be called from any goroutine unless they say otherwise.
 type Pool struct {
-	mem    []byte
-	owner  []Owner // one writer at a time: the frame's present owner
-	huge   bool
-	depot  depot
-	owners atomic.Uint32 // queue owners given out so far
+	mem   []byte
+	owner []Owner // one writer at a time: the frame's present owner
+	huge  bool
+	depot depot
+
+	mu     sync.Mutex // over what follows
+	owners int        // queue owners made so far
+	spare  []Owner    // those that were given back
 }
 
 // NewPool maps and populates an area of the given number of frames, rounded up to a multiple of a magazine. Huge pages
@@ -131,14 +137,34 @@ func (p *Pool) Frames() int { return len(p.owner) }
 // Huge tells whether the area lies on reserved huge pages.
 func (p *Pool) Huge() bool { return p.huge }
 
-// AddOwner gives out a new owner, for one side of a queue. Owners are not given back: a process attaches queues some
-// thousands of times at most in its life, and reuse would hide stale ownership.
+// AddOwner gives out an owner, for one side of a queue.
 func (p *Pool) AddOwner() (Owner, error) {
-	n := p.owners.Add(1)
-	if n > 1<<16-1-uint32(firstQueueOwner) {
-		return 0, errors.New("frame area: 65,000 queues have been attached since the start: restart the daemon")
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.spare); n > 0 {
+		o := p.spare[n-1]
+		p.spare = p.spare[:n-1]
+		return o, nil
 	}
-	return firstQueueOwner + Owner(n) - 1, nil
+	if p.owners == maxOwners {
+		return 0, fmt.Errorf("frame area: %d queues are attached, as many as can be", maxOwners/2)
+	}
+	p.owners++
+	return firstQueueOwner + Owner(p.owners-1), nil
+}
+
+// RemoveOwner takes an owner back, which must have no frame any more ([Pool.Reclaim]).
+//
+//go:norace
+func (p *Pool) RemoveOwner(o Owner) {
+	for addr := range p.owner {
+		if p.owner[addr] == o {
+			p.fault(uint64(addr)*Size, o, Free)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.spare = append(p.spare, o)
 }
 
 // Lend passes the frame at addr (any address within it) from the calling worker to a queue's side.
@@ -192,7 +218,9 @@ func (p *Pool) Reclaim(from Owner, c *Cache) int {
 //
 //go:norace
 func (p *Pool) Census() map[Owner]int {
-	counts := make([]int, p.owners.Load()+uint32(firstQueueOwner))
+	p.mu.Lock()
+	counts := make([]int, int(firstQueueOwner)+p.owners)
+	p.mu.Unlock()
 	for _, o := range p.owner {
 		counts[o]++
 	}

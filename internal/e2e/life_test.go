@@ -281,6 +281,63 @@ func TestVanish(t *testing.T) {
 	w.conserved()
 }
 
+// TestNames: an interface attached by an alternative name stays attached, also when it is renamed.
+func TestNames(t *testing.T) {
+	w := newWorld(t)
+	a := w.host(1, "init")
+	b := w.Host("b")
+	w.Link(b.End("eth0", "10.0.2.2/24"), w.r.Host.End("lan"), lab.LinkOptions{})
+	b.Route("default", "10.0.2.1")
+	w.r.Host.Run("ip", "link", "property", "add", "dev", "lan", "altname", "office")
+	w.r.Must("link add p2 type xdp host office\naddr add 10.0.2.1/24 dev p2\nlink set p2 up")
+	w.ping(a, "10.0.2.2", 5)
+	w.r.Host.Run("ip", "link", "set", "lan", "name", "lan2")
+	w.r.Must("link set p2 mtu 1480") // has the daemon look at the host
+	time.Sleep(200 * time.Millisecond)
+	w.ping(a, "10.0.2.2", 5)
+	if l := w.link("init", "p2"); l.OperState != "UP" {
+		t.Errorf("p2 is %s", l.OperState)
+	}
+	w.conserved()
+}
+
+// TestHopelessInterface: an interface that comes back in a shape that cannot be attached is tried again now and then, which
+// costs next to nothing, and disturbs nobody; when it can be attached it is.
+func TestHopelessInterface(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.host(1, "init"), w.host(2, "init")
+	b.Interface("eth0").Delete()
+	w.Eventually(10*time.Second, "p2 without carrier", func() bool { return w.link("init", "p2").OperState == "DOWN" })
+	// What is there under its name now has an address of the host.
+	w.Link(b.End("eth0", "10.0.2.2/24"), w.r.Host.End("away"), lab.LinkOptions{})
+	w.r.Host.Run("ip", "addr", "add", "192.0.2.1/24", "dev", "away")
+	w.r.Host.Run("ip", "link", "set", "away", "down")
+	w.r.Host.Run("ip", "link", "set", "away", "name", "p2")
+	w.r.Host.Run("ip", "link", "set", "p2", "up")
+	before, err := w.r.Process().CPU()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const pause = 5 * time.Second
+	time.Sleep(pause)
+	after, err := w.r.Process().CPU()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if used := after - before; used > pause*2/100 {
+		t.Errorf("%v of CPU in %v", used, pause)
+	}
+	if n := strings.Count(w.r.Log(), "cannot be attached"); n == 0 || n > 4 {
+		t.Errorf("%d tries in %v:\n%s", n, pause, w.r.Log())
+	}
+	w.ping(a, "10.0.1.1", 3)
+	w.r.Host.Run("ip", "addr", "flush", "dev", "p2")
+	w.Eventually(30*time.Second, "p2 attached", func() bool { return w.link("init", "p2").OperState == "UP" })
+	b.Route("default", "10.0.2.1")
+	w.ping(a, "10.0.2.2", 5)
+	w.conserved()
+}
+
 // TestDamagedState: a daemon does not start on a store that is damaged, names the file, and leaves it as it is.
 func TestDamagedState(t *testing.T) {
 	w := newWorld(t)
