@@ -176,7 +176,7 @@ func BenchmarkLoad(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.N)*float64(len(routes))/b.Elapsed().Seconds()/1e6, "Mroutes/s")
 		})
-		b.Run(f.String()+"/bart.Fast", func(b *testing.B) {
+		b.Run(f.String()+"-bart.Fast", func(b *testing.B) {
 			for b.Loop() {
 				tbl := new(bart.Fast[ID])
 				for _, r := range routes {
@@ -211,14 +211,15 @@ func BenchmarkChurn(b *testing.B) {
 					tbl.Lookup6(keys[i:i+benchBatch], ids)
 				}
 			})
-			churn(b, routes, func(p netip.Prefix, id ID) { _ = tbl.Insert(p, id) }, func(p netip.Prefix) { _, _ = tbl.Delete(p) })
+			churn(b, routes, func(p netip.Prefix, id ID) { _ = tbl.Insert(p, id) },
+				func(p netip.Prefix) { _, _ = tbl.Delete(p) })
 			stop(b)
 			e.Leave(r)
 			after := tbl.Memory()
 			b.ReportMetric(float64(after.Lookup)/float64(before.Lookup), "x-bytes")
 			b.ReportMetric(float64(after.Held)/(1<<20), "MiB-held")
 		})
-		b.Run(f.String()+"/bart.Table", func(b *testing.B) {
+		b.Run(f.String()+"-bart.Table", func(b *testing.B) {
 			first := new(bart.Table[ID])
 			for _, r := range routes {
 				first.Insert(r.prefix, r.id)

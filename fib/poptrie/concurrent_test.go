@@ -112,6 +112,9 @@ func TestReadersDuringChurn(t *testing.T) {
 		{IPv4, 30_000, 200_000, 1}, {IPv6, 30_000, 200_000, 1}, {IPv4, 60_000, 100_000, 1 << 20},
 	} {
 		t.Run(fmt.Sprintf("%v/%d/%d", c.family, c.n, c.base), func(t *testing.T) {
+			if raceEnabled {
+				c.changes /= 8
+			}
 			rnd := rand.New(rand.NewPCG(uint64(c.n), uint64(c.family)))
 			u := newUniverse(c.family, c.n, c.base, rnd)
 			e := new(Epochs)

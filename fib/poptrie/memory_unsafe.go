@@ -28,7 +28,7 @@ func reserve(size int, huge bool) (*mapping, error) {
 	size = (size + hugePage - 1) &^ (hugePage - 1)
 	mem, err := unix.Mmap(-1, 0, size+hugePage, unix.PROT_NONE, unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_NORESERVE)
 	if err != nil {
-		return nil, fmt.Errorf("reserve %d MiB of addresses: %w (a limit of virtual memory, ulimit -v, must allow it)", size>>20, err)
+		return nil, fmt.Errorf("reserve %d MiB of addresses: %w (ulimit -v must allow it)", size>>20, err)
 	}
 	skip := -uintptr(unsafe.Pointer(&mem[0])) & (hugePage - 1)
 	m := &mapping{mem: mem, base: unsafe.Pointer(&mem[skip]), reserved: size, hugeFrom: hugeFrom}

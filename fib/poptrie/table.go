@@ -18,9 +18,10 @@
 //
 // # Costs
 //
-// A change of a prefix longer than the root's bits takes about a microsecond. A shorter one takes time in proportion to the entries
-// that it covers and that no longer prefix covers. The default route (/0) is kept apart, and costs one store. A table that outgrows
-// its form is built anew aside, some hundred nanoseconds a prefix, and swapped.
+// A change takes about a microsecond in a full Internet table, most of it cache misses in the writer's trie. A prefix shorter than the
+// root's bits takes time in proportion to the entries that it covers and that no longer prefix covers: in that table a /12 10 us, a /8
+// 60 us, a /4 1 ms, a /1 16 ms. It is prepared aside, in as much memory as what it covers takes, and shown at the end. The default
+// route (/0) is kept apart, and costs one store. A table that outgrows its form is built anew aside, 100 ns a prefix, and swapped.
 package poptrie
 
 import (
@@ -89,7 +90,7 @@ func New(f Family, o Options) (*Table, error) {
 		return nil, fmt.Errorf("poptrie: address family %d: must be 4 or 6", uint8(f))
 	}
 	if o.RootBits != 0 && (o.RootBits < mediumBits || o.RootBits > maxBits) {
-		return nil, fmt.Errorf("poptrie: root of %d bits: must be 12 to 24, or 0 to follow the number of prefixes", o.RootBits)
+		return nil, fmt.Errorf("poptrie: root of %d bits: must be 12 to 24, or 0 for as many as are needed", o.RootBits)
 	}
 	t := &Table{family: f, grace: o.Grace, fixed: o.RootBits, limit: o.MemoryLimit, trie: newTrie(f == IPv6)}
 	if t.limit <= 0 {
