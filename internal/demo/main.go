@@ -123,8 +123,8 @@ func (d *demo) explain() {
     router -n red route add blackhole 10.0.2.2      # and "route del" to take it back
     router monitor --all-netns                      # events, as they happen
     ip netns exec %s ping 10.0.2.2     # be red's near host
-    ip netns exec %s tcpdump -ni eth0   # and listen at blue's far host
+    ip netns exec %s ping 10.0.2.2    # be blue's: the same address, another host
 Log of the daemon: %s/router-*.log
 To remove it all: make demo-remove
-`, r.Socket, strings.TrimSuffix(r.Binary, "/router"), d.lab.Prefix+"red-near", d.lab.Prefix+"blue-far", d.lab.Dir)
+`, r.Socket, strings.TrimSuffix(r.Binary, "/router"), d.lab.Prefix+"red-near", d.lab.Prefix+"blue-near", d.lab.Dir)
 }
