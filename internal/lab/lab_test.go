@@ -55,11 +55,13 @@ func left(t *testing.T, prefix, dir string) []string {
 	return names
 }
 
-// TestKernelForwards joins two hosts by a third, which forwards with the kernel: addresses, routes, sysctls, both families.
+// TestKernelForwards joins two hosts by a third, which forwards with the kernel: addresses, routes, sysctls, both
+// families.
 func TestKernelForwards(t *testing.T) {
 	l := lab.New(t)
 	a, r, b := l.Host("a"), l.Host("r"), l.Host("b")
-	l.Link(a.End("eth0", "10.0.1.2/24", "2001:db8:1::2/64"), r.End("p1", "10.0.1.1/24", "2001:db8:1::1/64"), lab.LinkOptions{})
+	l.Link(a.End("eth0", "10.0.1.2/24", "2001:db8:1::2/64"),
+		r.End("p1", "10.0.1.1/24", "2001:db8:1::1/64"), lab.LinkOptions{})
 	end := b.End("eth0", "10.0.2.2/24", "2001:db8:2::2/64")
 	end.MAC = "02:00:00:00:00:b2"
 	_, eth0 := l.Link(r.End("p2", "10.0.2.1/24", "2001:db8:2::1/64"), end, lab.LinkOptions{Queues: 2, MTU: 1400})
@@ -95,8 +97,8 @@ func TestKernelForwards(t *testing.T) {
 	}
 }
 
-// banner has server greet, and returns the greeting that client reads. TCP needs the checksum offload to be off only across AF_XDP;
-// here it shows that both directions work.
+// banner has server greet, and returns the greeting that client reads. TCP needs the checksum offload to be off only
+// across AF_XDP; here it shows that both directions work.
 func banner(t *testing.T, server, client *lab.Host, addr string) string {
 	t.Helper()
 	var listener net.Listener
@@ -159,7 +161,8 @@ func TestSniffer(t *testing.T) {
 func TestProcesses(t *testing.T) {
 	l := lab.New(t)
 	a := l.Host("a")
-	if r := a.Try("sh", "-c", "echo out; echo err >&2; exit 3"); r != (lab.Result{Stdout: "out\n", Stderr: "err\n", Status: 3}) {
+	want := lab.Result{Stdout: "out\n", Stderr: "err\n", Status: 3}
+	if r := a.Try("sh", "-c", "echo out; echo err >&2; exit 3"); r != want {
 		t.Errorf("got %+v", r)
 	}
 	p := a.Start("sh", "-c", "echo started; exec sleep 600")

@@ -10,12 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pingPatience is how long Ping waits for answers after the last request. ping(8) gives up after two round trips, and so takes an
-// answer that a busy machine delays for a lost one.
+// pingPatience is how long Ping waits for answers after the last request. ping(8) gives up after two round trips, and
+// so takes an answer that a busy machine delays for a lost one.
 const pingPatience = 2 * time.Second
 
-// Ping sends count echo requests to an address (with %INTERFACE if it is link-local), interval apart, and returns how many are
-// answered. A request that the host has no route for counts as one without an answer.
+// Ping sends count echo requests to an address (with %INTERFACE if it is link-local), interval apart, and returns how
+// many are answered. A request that the host has no route for counts as one without an answer.
 func (h *Host) Ping(to string, count int, interval time.Duration) (answered int) {
 	h.lab.t.Helper()
 	addr, err := netip.ParseAddr(to)
@@ -39,13 +39,15 @@ func (h *Host) Ping(to string, count int, interval time.Duration) (answered int)
 			time.Sleep(interval)
 		}
 		binary.BigEndian.PutUint16(request[6:], uint16(seq)) // the kernel fills in identifier and checksum
-		_, _ = socket.Write(request)                         // the error may be that of an earlier one, and is a lack of an answer
+		// An error may be that of an earlier request, and is a lack of an answer.
+		_, _ = socket.Write(request)
 	}
 	h.must("ping", socket.SetReadDeadline(time.Now().Add(pingPatience)))
 	return <-ended
 }
 
-// pingSocket opens an ICMP socket of the host's to an address: it hears the answers to its own requests and nothing else.
+// pingSocket opens an ICMP socket of the host's to an address: it hears the answers to its own requests and nothing
+// else.
 func (h *Host) pingSocket(to netip.Addr) (*os.File, error) {
 	// Also root may open such sockets only when its group may.
 	h.Sysctl("net.ipv4.ping_group_range", "0 0")

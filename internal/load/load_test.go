@@ -14,7 +14,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestThroughKernel sends load through the kernel's forwarding, paced and at full rate, and looks for every packet at the sink.
+// TestThroughKernel sends load through the kernel's forwarding, paced and at full rate, and looks for every packet at
+// the sink.
 func TestThroughKernel(t *testing.T) {
 	l := lab.New(t)
 	a, r, b := l.Host("a"), l.Host("r"), l.Host("b")
@@ -97,7 +98,9 @@ func TestSourceOptions(t *testing.T) {
 	l := lab.New(t)
 	a := l.Host("a")
 	near, far := l.Link(a.End("eth0"), a.End("eth1"), lab.LinkOptions{})
-	good := load.SourceOptions{Device: near, To: far.MAC, Src: netip.MustParseAddr("10.0.1.2"), Dst: netip.MustParseAddr("10.0.2.2")}
+	good := load.SourceOptions{
+		Device: near, To: far.MAC, Src: netip.MustParseAddr("10.0.1.2"), Dst: netip.MustParseAddr("10.0.2.2"),
+	}
 	for what, change := range map[string]func(*load.SourceOptions){
 		"odd number of flows": func(o *load.SourceOptions) { o.Flows = 3 },
 		"too many flows":      func(o *load.SourceOptions) { o.Flows = 1 << 16 },

@@ -24,8 +24,8 @@ type SourceOptions struct {
 	To     net.HardwareAddr // the router's port
 	Src    netip.Addr       // IPv4
 	Dst    netip.Addr       // IPv4, the first destination
-	// Destinations and Flows are how many addresses from Dst on, and source ports, follow each other, a packet each; powers of two.
-	// Zero is one.
+	// Destinations and Flows are how many addresses from Dst on, and source ports, follow each other, a packet each;
+	// powers of two. Zero is one.
 	Destinations int
 	Flows        int
 	// Rate is in packets per second; 0 for as many as can be.
@@ -45,13 +45,15 @@ type Source struct {
 func NewSource(o SourceOptions) (*Source, error) {
 	destinations, flows := max(o.Destinations, 1), max(o.Flows, 1)
 	if destinations&(destinations-1) != 0 || flows&(flows-1) != 0 || flows > 1<<15 {
-		return nil, fmt.Errorf("source: %d destinations, %d flows: want powers of two, at most 32768 flows", destinations, flows)
+		return nil, fmt.Errorf("source: %d destinations, %d flows: want powers of two, at most 32768 flows",
+			destinations, flows)
 	}
 	if !o.Src.Is4() || !o.Dst.Is4() {
 		return nil, fmt.Errorf("source: %v to %v: want IPv4 addresses", o.Src, o.Dst)
 	}
 	coll, err := program("source", map[string]any{
-		"template": headers(o), "destination_mask": uint32(destinations - 1), "flow_mask": uint16(flows - 1), "rate": uint64(o.Rate),
+		"template": headers(o), "destination_mask": uint32(destinations - 1), "flow_mask": uint16(flows - 1),
+		"rate": uint64(o.Rate),
 	})
 	if err != nil {
 		return nil, err
@@ -121,7 +123,8 @@ func (s *Source) Start() error {
 	return nil
 }
 
-// send sends until it is told to stop. One call to the kernel lasts until a signal comes, since each ends in an RCU grace period.
+// send sends until it is told to stop. One call to the kernel lasts until a signal comes, since each ends in an RCU
+// grace period.
 func (s *Source) send(r *run) error {
 	frame := make([]byte, frameLen)
 	for !r.stop.Load() {
@@ -146,7 +149,8 @@ func (s *Source) Stop() (sent uint64, err error) {
 		case <-r.ended:
 			ended = true
 		case <-time.After(time.Millisecond):
-			// Go's own preemption signal: its handler takes one at any time. Again and again, since one may come just before the call.
+			// Go's own preemption signal: its handler takes one at any time. Again and again, since one may come just
+			// before the call.
 			if tid := r.thread.Load(); tid != 0 {
 				_ = unix.Tgkill(unix.Getpid(), int(tid), unix.SIGURG)
 			}
@@ -164,13 +168,15 @@ func (s *Source) Sent() (n uint64, err error) {
 	return n, err
 }
 
-// CPUTime returns the processor time that the sending thread has used in its life, which may be longer than the source's. A source
-// that gets less than the time that passes shares its CPU with somebody. It is an error while the source does not send.
+// CPUTime returns the processor time that the sending thread has used in its life, which may be longer than the
+// source's. A source that gets less than the time that passes shares its CPU with somebody. It is an error while the
+// source does not send.
 func (s *Source) CPUTime() (time.Duration, error) {
 	if s.run == nil || s.run.thread.Load() == 0 {
 		return 0, errors.New("source: it does not send")
 	}
-	// The clock of another thread of this process: include/linux/posix-timers.h, make_thread_cpuclock with CPUCLOCK_SCHED.
+	// The clock of another thread of this process: include/linux/posix-timers.h, make_thread_cpuclock with
+	// CPUCLOCK_SCHED.
 	const perThread, sched = 4, 2
 	var used unix.Timespec
 	if err := unix.ClockGettime(^s.run.thread.Load()<<3|perThread|sched, &used); err != nil {

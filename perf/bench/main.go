@@ -1,7 +1,9 @@
-// Command bench measures packets forwarded per second by this router and by the Linux kernel, in turns, on one lab of veths.
+// Command bench measures packets forwarded per second by this router and by the Linux kernel, in turns, on one lab of
+// veths.
 //
-// Each contender forwards 64-byte UDP between two hosts, one route, on one CPU: the router's worker, the receive NAPI of its port and
-// that of the sink are pinned there; the source has a CPU of its own. perf/README.md says what the figures mean.
+// Each contender forwards 64-byte UDP between two hosts, one route, on one CPU: the router's worker, the receive NAPI
+// of its port and that of the sink are pinned there; the source has a CPU of its own. perf/README.md says what the
+// figures mean.
 package main
 
 import (
@@ -72,7 +74,8 @@ func bench(t lab.T, o options) {
 		for _, tr := range tracks {
 			r := tr.measureQuiet(t, o)
 			tr.results = append(tr.results, r)
-			fmt.Printf("  %-24s %s forwarded/s of %s offered/s%s\n", tr.name, millions(r.forwarded), millions(r.offered), r.note())
+			fmt.Printf("  %-24s %s forwarded/s of %s offered/s%s\n",
+				tr.name, millions(r.forwarded), millions(r.offered), r.note())
 		}
 	}
 	printSummary(tracks)
@@ -96,7 +99,8 @@ func (r result) note() string {
 	return "  (beside other users of the CPUs)"
 }
 
-// measureQuiet measures until the CPUs were free before and after, and the source's also meanwhile, three times at most.
+// measureQuiet measures until the CPUs were free before and after, and the source's also meanwhile, three times at
+// most.
 func (tr *track) measureQuiet(t lab.T, o options) (r result) {
 	for range 3 {
 		before := o.free(t)

@@ -42,8 +42,8 @@ func cpuModel() string {
 	return "?"
 }
 
-// printSummary prints minimum, median and maximum of each track, and the ratio of the first to the last, round by round. Rounds in
-// which a measurement was disturbed are left out if there are others.
+// printSummary prints minimum, median and maximum of each track, and the ratio of the first to the last, round by
+// round. Rounds in which a measurement was disturbed are left out if there are others.
 func printSummary(tracks []*track) {
 	var rounds []int
 	for i := range tracks[0].results {
