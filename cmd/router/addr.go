@@ -73,8 +73,8 @@ func (a *args) localAddress(s string, family v1.Family, verb v1.Verb) string {
 
 func unsupportedAddrWord(w string) bool {
 	switch w {
-	case "peer", "remote", "broadcast", "brd", "anycast", "scope", "label", "metric", "priority", "valid_lft", "preferred_lft",
-		"home", "mngtmpaddr", "noprefixroute", "autojoin", "proto":
+	case "peer", "remote", "broadcast", "brd", "anycast", "scope", "label", "metric", "priority",
+		"valid_lft", "preferred_lft", "home", "mngtmpaddr", "noprefixroute", "autojoin", "proto":
 		return true
 	}
 	return false

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
 )
@@ -30,9 +31,14 @@ func (a *args) more() bool { return a.err == nil && a.at < len(a.words) }
 
 func (a *args) peek() string { return a.words[a.at] }
 
+// next is the next word. What is not UTF-8 cannot be said to the daemon.
 func (a *args) next() string {
+	w := a.words[a.at]
 	a.at++
-	return a.words[a.at-1]
+	if !utf8.ValidString(w) {
+		a.fail("%q is not UTF-8", w)
+	}
+	return w
 }
 
 func (a *args) rest() []string { return a.words[a.at:] }
@@ -122,8 +128,16 @@ func (a *args) mac(keyword string) string {
 	if a.err != nil {
 		return ""
 	}
-	mac, err := net.ParseMAC(s)
-	if err != nil || len(mac) != 6 {
+	var mac net.HardwareAddr
+	for octet := range strings.SplitSeq(s, ":") {
+		n, err := strconv.ParseUint(octet, 16, 8)
+		if err != nil {
+			mac = nil
+			break
+		}
+		mac = append(mac, byte(n))
+	}
+	if len(mac) != 6 {
 		a.fail("%q is invalid lladdr: a MAC address such as 02:00:00:00:00:01 is expected", s)
 		return ""
 	}

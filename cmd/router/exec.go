@@ -59,7 +59,8 @@ func (c *cli) execChild(ctx context.Context, name string, words []string) error 
 	if err := c.out.Flush(); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", append([]string{"--socket", c.socket, "netns", "exec", name, "--"}, words...)...)
+	words = append([]string{"--socket", c.socket, "netns", "exec", name, "--"}, words...)
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", words...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, c.err
 	return cmd.Run()
 }

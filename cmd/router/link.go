@@ -177,8 +177,8 @@ func linkSet(_ *cli, a *args) *v1.ChangeRequest {
 // unsupportedLinkWord tells keywords of "ip link set" that must not be taken for the name of a link.
 func unsupportedLinkWord(w string) bool {
 	switch w {
-	case "arp", "multicast", "allmulticast", "promisc", "trailers", "txqueuelen", "qlen", "broadcast", "brd", "alias", "group",
-		"master", "nomaster", "vf", "xdp", "type", "index":
+	case "arp", "multicast", "allmulticast", "promisc", "trailers", "txqueuelen", "qlen", "broadcast", "brd",
+		"alias", "group", "master", "nomaster", "vf", "xdp", "type", "index":
 		return true
 	}
 	return false

@@ -103,7 +103,8 @@ func operState(l *v1.Link) string {
 func linkObject(l *v1.Link) linkJSON {
 	o := linkJSON{
 		IfIndex: l.Index, IfName: l.Name, Flags: linkFlags(l), MTU: l.Mtu, Qdisc: "noqueue", OperState: operState(l),
-		LinkMode: "DEFAULT", Group: "default", TxQLen: 1000, LinkType: "ether", Address: l.Mac, Broadcast: "ff:ff:ff:ff:ff:ff",
+		LinkMode: "DEFAULT", Group: "default", TxQLen: 1000,
+		LinkType: "ether", Address: l.Mac, Broadcast: "ff:ff:ff:ff:ff:ff",
 	}
 	if !l.Up {
 		o.Qdisc = "noop"
@@ -161,7 +162,8 @@ func linkHead(o *linkJSON) string {
 		mode = "mode " + o.LinkMode + " "
 	}
 	return fmt.Sprintf("%d: %s: <%s> mtu %d qdisc %s state %s %sgroup %s qlen %d\n", o.IfIndex,
-		linkName(o.IfName, o.Link, o.LinkIndex), strings.Join(o.Flags, ","), o.MTU, o.Qdisc, o.OperState, mode, o.Group, o.TxQLen)
+		linkName(o.IfName, o.Link, o.LinkIndex), strings.Join(o.Flags, ","), o.MTU, o.Qdisc, o.OperState, mode, o.Group,
+		o.TxQLen)
 }
 
 func linkAddress(o *linkJSON) string {

@@ -16,8 +16,7 @@ type options struct {
 }
 
 // optionNames are in iproute2's order: of several that a shortened option fits, the first is meant (-b is -batch, -br
-// is -brief).
-// -h is -help here, as nearly everywhere but in ip(8).
+// is -brief). -h is -help here, as nearly everywhere but in ip(8).
 func optionNames() []string {
 	return []string{
 		"help", "family", "4", "6", "stats", "statistics", "details", "oneline", "Version", "force", "batch", "brief",

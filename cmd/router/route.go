@@ -15,7 +15,8 @@ router route show [ SELECTOR ]
 router route flush SELECTOR
 router route get ADDR [ from ADDR ] [ iif NAME ]
 TYPE := { unicast | blackhole | unreachable | prohibit | local | throw }
-SELECTOR := [ [ exact ] PREFIX | match ADDR | root PREFIX ] [ dev NAME ] [ proto P ] [ type TYPE ] [ via ADDR ] [ metric N ]
+SELECTOR := [ [ exact ] PREFIX | match ADDR | root PREFIX ] [ dev NAME ] [ proto P ] [ type TYPE ] [ via ADDR ]
+              [ metric N ]
 `
 
 func routeCommands() []command {
@@ -114,9 +115,10 @@ func routeTarget(a *args, w, dst string, r *v1.RouteChange) string {
 // unsupportedRouteWord tells keywords of "ip route add" that must not be taken for a destination.
 func unsupportedRouteWord(w string) bool {
 	switch w {
-	case "nexthop", "nhid", "nexthop-netns", "weight", "vrf", "tos", "dsfield", "encap", "multicast", "nat", "advmss", "expires",
-		"realms", "hoplimit", "window", "cwnd", "initcwnd", "initrwnd", "rtt", "rttvar", "rto_min", "quickack", "congctl",
-		"features", "as", "pref", "ttl-propagate", "pervasive", "uid", "mark", "ipproto", "sport", "dport", "fibmatch":
+	case "nexthop", "nhid", "nexthop-netns", "weight", "vrf", "tos", "dsfield", "encap", "multicast", "nat", "advmss",
+		"expires", "realms", "hoplimit", "window", "cwnd", "initcwnd", "initrwnd", "rtt", "rttvar", "rto_min", "quickack",
+		"congctl", "features", "as", "pref", "ttl-propagate", "pervasive", "uid", "mark", "ipproto", "sport", "dport",
+		"fibmatch":
 		return true
 	}
 	return false
@@ -156,9 +158,9 @@ func routeTypeName(t v1.RouteType) string {
 // protocolNames are those of iproute2's rt_protos; any other number is allowed.
 func protocolNames() map[uint32]string {
 	return map[uint32]string{
-		0: "unspec", 1: "redirect", 2: "kernel", 3: "boot", 4: "static", 8: "gated", 9: "ra", 10: "mrt", 11: "zebra", 12: "bird",
-		13: "dnrouted", 14: "xorp", 15: "ntk", 16: "dhcp", 18: "keepalived", 42: "babel", 99: "openr", 186: "bgp", 187: "isis",
-		188: "ospf", 189: "rip", 192: "eigrp",
+		0: "unspec", 1: "redirect", 2: "kernel", 3: "boot", 4: "static", 8: "gated", 9: "ra", 10: "mrt", 11: "zebra",
+		12: "bird", 13: "dnrouted", 14: "xorp", 15: "ntk", 16: "dhcp", 18: "keepalived", 42: "babel", 99: "openr", 186: "bgp",
+		187: "isis", 188: "ospf", 189: "rip", 192: "eigrp",
 	}
 }
 
@@ -179,7 +181,7 @@ func (a *args) protocol() uint32 {
 			return n
 		}
 	}
-	a.fail("argument %q is wrong: \"protocol\" is kernel, boot, static, another name of rt_protos or a number up to 255", s)
+	a.fail("argument %q is wrong: \"protocol\" is kernel, boot, static, another name or a number up to 255", s)
 	return 0
 }
 

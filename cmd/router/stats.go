@@ -102,9 +102,10 @@ func statsText(s *v1.LinkStats) string {
 	b.WriteString("\n")
 	b.WriteString(dropsText(s.Drops))
 	for _, q := range s.Queues {
-		fmt.Fprintf(&b, "    queue %d: worker %d rx %d tx %d rx_dropped %d rx_invalid_descs %d tx_invalid_descs %d rx_ring_full %d"+
-			" rx_fill_ring_empty_descs %d tx_ring_empty_descs %d\n", q.Queue, q.Worker, q.RxPackets, q.TxPackets, q.RxDropped,
-			q.RxInvalidDescs, q.TxInvalidDescs, q.RxRingFull, q.RxFillRingEmptyDescs, q.TxRingEmptyDescs)
+		fmt.Fprintf(&b, "    queue %d: worker %d rx %d tx %d rx_dropped %d rx_invalid_descs %d tx_invalid_descs %d",
+			q.Queue, q.Worker, q.RxPackets, q.TxPackets, q.RxDropped, q.RxInvalidDescs, q.TxInvalidDescs)
+		fmt.Fprintf(&b, " rx_ring_full %d rx_fill_ring_empty_descs %d tx_ring_empty_descs %d\n",
+			q.RxRingFull, q.RxFillRingEmptyDescs, q.TxRingEmptyDescs)
 	}
 	return b.String()
 }

@@ -205,7 +205,8 @@ func planRoute(ns string, r *v1.RouteChange) (step, error) {
 
 func routeSpec(r *v1.RouteChange) (nstable.RouteSpec, error) {
 	spec := nstable.RouteSpec{
-		Device: r.GetDev(), Metric: r.GetMetric(), MTU: r.GetMtu(), OnLink: r.GetOnlink(), Protocol: fib.Protocol(r.GetProtocol()),
+		Device: r.GetDev(), Metric: r.GetMetric(), MTU: r.GetMtu(), OnLink: r.GetOnlink(),
+		Protocol: fib.Protocol(r.GetProtocol()),
 	}
 	var err error
 	if spec.Prefix, err = netip.ParsePrefix(r.GetPrefix()); err != nil {

@@ -29,13 +29,9 @@ func (s *Server) ListNetns(
 
 // netnsStats is nil for a namespace that has just gone.
 func (s *Server) netnsStats(name string) *v1.NetnsStats {
-	links, err := s.table.Links(name, "")
+	t, err := s.table.NamespaceCounters(name)
 	if err != nil {
 		return nil
-	}
-	var t counters.Totals
-	for i := range links {
-		links[i].Counters.Sum(&t)
 	}
 	return &v1.NetnsStats{
 		Received: t.RxPackets, Forwarded: t.Forwarded, Delivered: t.Delivered, Held: t.Held, Drops: apiDrops(&t),
@@ -100,10 +96,8 @@ func checkLinkType(kind string) error {
 
 func apiLink(l *nstable.LinkInfo) *v1.Link {
 	out := &v1.Link{
-		Index: uint32(
-			l.Index,
-		), Name: l.Name, Netns: l.Namespace, Kind: kindName(l.Kind), Up: l.Up, Carrier: l.Carrier, Mtu: l.MTU,
-		Mac: macString(l.MAC),
+		Index: uint32(l.Index), Name: l.Name, Netns: l.Namespace, Kind: kindName(l.Kind),
+		Up: l.Up, Carrier: l.Carrier, Mtu: l.MTU, Mac: macString(l.MAC),
 	}
 	if l.Kind == nstable.Veth {
 		out.Peer = &v1.LinkPeer{Index: uint32(l.PeerIndex), Name: l.PeerName, Netns: l.PeerNamespace}

@@ -25,11 +25,7 @@ const socketMode = 0o660
 // one that is served, and a file that is no socket, are refused. Closing the listener removes the socket.
 func Listen(path string) (net.Listener, error) {
 	if len(path) > maxSocketPath {
-		return nil, fmt.Errorf(
-			"socket %s: the path is longer than %d bytes: give a shorter --socket",
-			path,
-			maxSocketPath,
-		)
+		return nil, fmt.Errorf("socket %s: the path has more than %d bytes: give a shorter --socket", path, maxSocketPath)
 	}
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -81,10 +77,7 @@ func removeStale(path string) error {
 		_ = conn.Close()
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf(
-			"socket %s: a daemon serves it already: stop that, or give this one a --socket of its own",
-			path,
-		)
+		return fmt.Errorf("socket %s: a daemon serves it already: stop that, or give this one another --socket", path)
 	}
 	if err := os.Remove(path); err != nil {
 		return fmt.Errorf("remove the stale socket %s: %w", path, err)

@@ -12,9 +12,7 @@ import (
 
 // Monitor sends events until the client, or the daemon, goes away.
 func (s *Server) Monitor(
-	ctx context.Context,
-	req *v1.MonitorRequest,
-	stream *connect.ServerStream[v1.MonitorResponse],
+	ctx context.Context, req *v1.MonitorRequest, stream *connect.ServerStream[v1.MonitorResponse],
 ) error {
 	objects := req.GetObjects()
 	for _, o := range objects {

@@ -123,10 +123,8 @@ func (s *Server) ListRoutes(
 
 func apiRoute(r *nstable.RouteInfo) *v1.Route {
 	out := &v1.Route{
-		Type: apiRouteType(
-			r.Kind,
-		), Prefix: r.Prefix.String(), Dev: r.DeviceName, Metric: r.Metric, Protocol: uint32(r.Protocol),
-		Scope: uint32(r.Scope), Mtu: r.MTU, Onlink: r.OnLink, Linkdown: r.LinkDown,
+		Type: apiRouteType(r.Kind), Prefix: r.Prefix.String(), Dev: r.DeviceName, Metric: r.Metric,
+		Protocol: uint32(r.Protocol), Scope: uint32(r.Scope), Mtu: r.MTU, Onlink: r.OnLink, Linkdown: r.LinkDown,
 	}
 	if r.Gateway.IsValid() {
 		out.Gateway = r.Gateway.String()
@@ -186,8 +184,5 @@ func (s *Server) checkSource(ns string, addr, from netip.Addr, iif string) error
 			return nil
 		}
 	}
-	return &nstable.Error{
-		Kind: nstable.Invalid,
-		Msg:  "Invalid argument: from " + from.String() + " is no address of the router: say with \"iif NAME\" where it comes from",
-	}
+	return invalid("Invalid argument: from %s is no address of the router: say where it is from with \"iif NAME\"", from)
 }
