@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,7 +42,8 @@ func newTestDaemon(t *testing.T) *testDaemon {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &testDaemon{t: t, socket: filepath.Join(t.TempDir(), "s"), table: table, hosts: &hosts{byName: map[string]*netns.Handle{}}}
+	known := &hosts{byName: make(map[string]*netns.Handle)}
+	d := &testDaemon{t: t, socket: filepath.Join(t.TempDir(), "s"), table: table, hosts: known}
 	l, err := server.Listen(d.socket)
 	if err != nil {
 		t.Fatal(err)
@@ -105,13 +107,18 @@ func (ports) Attach(_ nstable.DeviceID, spec nstable.XDPSpec) (nstable.PortInfo,
 	if spec.Host == "busy0" {
 		return nstable.PortInfo{}, fmt.Errorf("busy0: device busy: another program holds it (ip -d link show busy0)")
 	}
-	return nstable.PortInfo{MAC: [6]byte{2, 0, 0, 0, 0, 1}, MTU: 1500, Mode: nstable.ModeCopy, Queues: 2, Carrier: true}, nil
+	return nstable.PortInfo{
+		MAC: [6]byte{2, 0, 0, 0, 0, 1}, MTU: 1500, Mode: nstable.ModeCopy, Queues: 2, Carrier: true,
+	}, nil
 }
 func (ports) Detach(nstable.DeviceID) error                        { return nil }
 func (ports) Configure(nstable.DeviceID, nstable.PortConfig) error { return nil }
 
 // hosts are Linux namespaces, made by tests before they are used.
-type hosts struct{ byName map[string]*netns.Handle }
+type hosts struct {
+	mu     sync.Mutex
+	byName map[string]*netns.Handle
+}
 
 // Add and Delete leave it to the tests which namespaces have a Linux one.
 func (h *hosts) Add(string) error { return nil }
@@ -119,6 +126,8 @@ func (h *hosts) Add(string) error { return nil }
 func (h *hosts) Delete(string) error { return nil }
 
 func (h *hosts) Path(name string) (string, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if ns := h.byName[name]; ns != nil {
 		return ns.Path(), nil
 	}
@@ -134,6 +143,8 @@ func (h *hosts) ByInode(inode uint64) (string, bool) {
 }
 
 func (h *hosts) find(is func(*netns.Handle) bool) (string, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for name, ns := range h.byName {
 		if is(ns) {
 			return name, true
@@ -142,4 +153,8 @@ func (h *hosts) find(is func(*netns.Handle) bool) (string, bool) {
 	return "", false
 }
 
-func (h *hosts) Pids(name string) ([]int, error) { return netns.Pids(h.byName[name].Inode()) }
+func (h *hosts) Pids(name string) ([]int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return netns.Pids(h.byName[name].Inode())
+}
