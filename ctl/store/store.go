@@ -1,9 +1,12 @@
 // Package store keeps a table's state on disk: one bbolt file with a bucket for each kind of object.
 //
 // bbolt writes a transaction to fresh pages and then switches to them by one page with a checksum, so that a crash at
-// any time leaves the state before the transaction or after it. What bbolt does not notice is a flipped bit in a data
-// page; therefore each value has a CRC of its own in front. A file in which anything is wrong is refused and left as it
-// is.
+// any time leaves the state before the transaction or after it. What bbolt does not notice is damage that comes later:
+// therefore the structure is verified before bbolt sees the file (verify.go), each value has a CRC of bucket, key and value
+// in front, and each bucket counts its entries in the number that bbolt calls its sequence. A file in which anything is
+// wrong is refused and left as it is.
+//
+// There is no free list in the file: bbolt finds the free pages when it opens it.
 package store
 
 import (
@@ -18,7 +21,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
 
 	"nsrouter/nstable"
 )
@@ -36,6 +39,9 @@ const (
 type Store struct {
 	path string
 	db   *bbolt.DB
+	last int // id of the last transaction that is known to be on disk
+	// broken is set when nobody can tell whether a commit is on disk or not.
+	broken error
 }
 
 // Open opens the state in a directory, which it makes, with an empty state, where there is none. It fails if another
@@ -69,7 +75,7 @@ func create(dir, path string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	db, err := bbolt.Open(temporary, 0o600, &bbolt.Options{Timeout: lockTimeout})
+	db, err := bbolt.Open(temporary, 0o600, &bbolt.Options{Timeout: lockTimeout, NoFreelistSync: true})
 	if err == nil {
 		err = errors.Join(db.Update(initialize), db.Close())
 	}
@@ -108,48 +114,63 @@ func bucketName(b nstable.Bucket) []byte { return []byte{'b', byte(b)} }
 func metaBucket() []byte                 { return []byte("meta") }
 func versionKey() []byte                 { return []byte("version") }
 
-// open opens the file and looks through all of its pages.
+// open opens the file, once it is locked and verified.
 func (s *Store) open() error {
-	info, err := os.Stat(s.path)
+	var err error
+	s.db, err = bbolt.Open(s.path, 0o600, &bbolt.Options{
+		Timeout:        lockTimeout,
+		FreelistType:   bbolt.FreelistMapType,
+		NoFreelistSync: true,
+		OpenFile:       s.openFile,
+	})
 	if err != nil {
-		return fmt.Errorf("state file %s: %w", s.path, err)
-	}
-	if info.Size() == 0 {
-		return s.damaged(errors.New("it is empty"))
-	}
-	s.db, err = bbolt.Open(s.path, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType})
-	switch {
-	case errors.Is(err, berrors.ErrTimeout):
-		return fmt.Errorf(
-			"state file %s: another daemon uses it: stop that, or give this one a --state directory of its own",
-			s.path,
-		)
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("state file: %w", err)
-	case err != nil:
-		return s.damaged(err)
+		return err
 	}
 	return s.db.View(s.check)
 }
 
-// check verifies the file's structure and version. What it reads beyond the file's end faults: see guard.
-func (s *Store) check(tx *bbolt.Tx) error {
-	// bbolt checks on a goroutine of its own, where a fault could not be caught; a walk over all of it here comes
-	// first.
-	if err := tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
-		return b.ForEach(func(_, _ []byte) error { return nil })
-	}); err != nil {
-		return s.damaged(err)
+// openFile opens the file for bbolt and holds it to be whole. bbolt takes the lock a second time, which is no conflict on
+// the same open file.
+func (s *Store) openFile(path string, flag int, mode os.FileMode) (*os.File, error) {
+	f, err := os.OpenFile(path, flag&^os.O_CREATE, mode)
+	if err != nil {
+		return nil, fmt.Errorf("state file: %w", err)
 	}
-	var first error
-	for err := range tx.Check() { // to its end: the goroutine behind it waits for who reads
-		if first == nil {
-			first = err
+	if err = s.lock(f); err == nil {
+		var info os.FileInfo
+		if info, err = f.Stat(); err == nil {
+			if err = verify(f, info.Size()); err != nil {
+				err = s.damaged(err)
+			}
 		}
 	}
-	if first != nil {
-		return s.damaged(first)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
+	return f, nil
+}
+
+// lock waits a while for a daemon that is just ending.
+func (s *Store) lock(f *os.File) error {
+	for end := time.Now().Add(lockTimeout); ; time.Sleep(lockTimeout / 40) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, unix.EWOULDBLOCK):
+			return fmt.Errorf("lock state file %s: %w", s.path, err)
+		case time.Now().After(end):
+			return fmt.Errorf(
+				"state file %s: another daemon uses it: stop that, or give this one a --state directory of its own",
+				s.path,
+			)
+		}
+	}
+}
+
+// check looks whether the file is one that this router can read.
+func (s *Store) check(tx *bbolt.Tx) error {
+	s.last = tx.ID()
 	meta := tx.Bucket(metaBucket())
 	if meta == nil {
 		return s.damaged(errors.New("it is no state of this router"))
@@ -201,23 +222,55 @@ func (s *Store) guard(fn func() error) (err error) {
 
 // Commit implements [nstable.Store].
 func (s *Store) Commit(ops []nstable.Op) error {
+	if s.broken != nil {
+		return s.broken
+	}
+	id := 0
 	err := s.db.Update(func(tx *bbolt.Tx) error {
-		for _, op := range ops {
-			b := tx.Bucket(bucketName(op.Bucket))
-			if op.Value == nil {
-				if err := b.Delete(op.Key); err != nil {
-					return err
-				}
-				continue
-			}
-			if err := b.Put(op.Key, seal(op.Value)); err != nil {
-				return err
-			}
-		}
-		return nil
+		id = tx.ID()
+		return apply(tx, ops)
 	})
-	if err != nil {
-		return fmt.Errorf("state file %s: %w", s.path, err)
+	if err == nil {
+		s.last = id
+		return nil
+	}
+	err = fmt.Errorf("state file %s: %w", s.path, err)
+	// A disk that fails at the very last write leaves the transaction in the file, maybe, although it is not acknowledged.
+	if viewErr := s.db.View(func(tx *bbolt.Tx) error { id = tx.ID(); return nil }); viewErr != nil || id != s.last {
+		s.broken = fmt.Errorf("%w: whether the last change is on disk is unknown: mend the disk and restart the daemon", err)
+		return s.broken
+	}
+	return err
+}
+
+func apply(tx *bbolt.Tx, ops []nstable.Op) error {
+	var more [nstable.NumBuckets]int // entries
+	for _, op := range ops {
+		b := tx.Bucket(bucketName(op.Bucket))
+		had := b.Get(op.Key) != nil
+		var err error
+		switch {
+		case op.Value != nil:
+			err = b.Put(op.Key, seal(op.Bucket, op.Key, op.Value))
+			if !had {
+				more[op.Bucket]++
+			}
+		case had:
+			err = b.Delete(op.Key)
+			more[op.Bucket]--
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for i, n := range more {
+		if n == 0 {
+			continue
+		}
+		b := tx.Bucket(bucketName(nstable.Bucket(i)))
+		if err := b.SetSequence(b.Sequence() + uint64(n)); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -226,17 +279,7 @@ func (s *Store) Commit(ops []nstable.Op) error {
 func (s *Store) Load(f func(b nstable.Bucket, key, value []byte) error) error {
 	return s.db.View(func(tx *bbolt.Tx) error {
 		for b := range nstable.NumBuckets {
-			err := tx.Bucket(bucketName(b)).ForEach(func(key, sealed []byte) error {
-				value, ok := unseal(sealed)
-				if !ok {
-					return s.damaged(fmt.Errorf("the checksum of entry %x in bucket %d is wrong", key, b))
-				}
-				if err := f(b, key, value); err != nil {
-					return fmt.Errorf("state file %s: entry %x in bucket %d: %w", s.path, key, b, err)
-				}
-				return nil
-			})
-			if err != nil {
+			if err := s.loadBucket(tx.Bucket(bucketName(b)), b, f); err != nil {
 				return err
 			}
 		}
@@ -244,20 +287,45 @@ func (s *Store) Load(f func(b nstable.Bucket, key, value []byte) error) error {
 	})
 }
 
+func (s *Store) loadBucket(from *bbolt.Bucket, b nstable.Bucket, f func(b nstable.Bucket, key, value []byte) error) error {
+	n := uint64(0)
+	err := from.ForEach(func(key, sealed []byte) error {
+		n++
+		value, ok := unseal(b, key, sealed)
+		if !ok {
+			return s.damaged(fmt.Errorf("the checksum of entry %x in bucket %d is wrong", key, b))
+		}
+		if err := f(b, key, value); err != nil {
+			return fmt.Errorf("state file %s: entry %x in bucket %d: %w", s.path, key, b, err)
+		}
+		return nil
+	})
+	if err == nil && n != from.Sequence() {
+		err = s.damaged(fmt.Errorf("bucket %d has %d entries, it had %d", b, n, from.Sequence()))
+	}
+	return err
+}
+
 // Close closes the file.
 func (s *Store) Close() error { return s.db.Close() }
 
-// seal puts the CRC in front of a value: Castagnoli, which CPUs have an instruction for.
-func seal(value []byte) []byte {
+// seal puts the CRC in front of a value.
+func seal(b nstable.Bucket, key, value []byte) []byte {
 	sealed := make([]byte, crcSize, crcSize+len(value))
-	binary.BigEndian.PutUint32(sealed, crc32.Checksum(value, crc32.MakeTable(crc32.Castagnoli)))
+	binary.BigEndian.PutUint32(sealed, checksum(b, key, value))
 	return append(sealed, value...)
 }
 
-func unseal(sealed []byte) ([]byte, bool) {
+func unseal(b nstable.Bucket, key, sealed []byte) ([]byte, bool) {
 	if len(sealed) < crcSize {
 		return nil, false
 	}
 	value := sealed[crcSize:]
-	return value, binary.BigEndian.Uint32(sealed) == crc32.Checksum(value, crc32.MakeTable(crc32.Castagnoli))
+	return value, binary.BigEndian.Uint32(sealed) == checksum(b, key, value)
+}
+
+// checksum is that of Castagnoli, which CPUs have an instruction for.
+func checksum(b nstable.Bucket, key, value []byte) uint32 {
+	table := crc32.MakeTable(crc32.Castagnoli)
+	return crc32.Update(crc32.Update(crc32.Checksum([]byte{byte(b)}, table), table, key), table, value)
 }
