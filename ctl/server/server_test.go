@@ -8,8 +8,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -28,23 +31,29 @@ type service struct {
 	t      testing.TB
 	socket string
 	table  *nstable.Table
+	disk   *fullDisk
 	client *client.Client
 }
 
-func newService(t testing.TB) *service {
+func newService(t testing.TB) *service { return newServiceWith(t, Options{}) }
+
+// newServiceWith serves a new table with the options, of which Table is set here.
+func newServiceWith(t testing.TB, o Options) *service {
 	t.Helper()
-	table, err := nstable.Open(nstable.Options{Ports: pretendPorts{}})
+	disk := &fullDisk{}
+	table, err := nstable.Open(nstable.Options{Ports: pretendPorts{}, Store: disk})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &service{t: t, socket: filepath.Join(t.TempDir(), "s"), table: table}
+	o.Table = table
+	s := &service{t: t, socket: filepath.Join(t.TempDir(), "s"), table: table, disk: disk}
 	l, err := Listen(s.socket)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- New(Options{Table: table}).Serve(ctx, l) }()
+	go func() { ended <- New(o).Serve(ctx, l) }()
 	s.client = client.New(s.socket)
 	t.Cleanup(func() {
 		s.client.Close()
@@ -62,15 +71,22 @@ type pretendPorts struct{}
 
 func (pretendPorts) Attach(nstable.DeviceID, nstable.XDPSpec) (nstable.PortInfo, error) {
 	return nstable.PortInfo{
-		MAC:     [6]byte{2, 0, 0, 0, 0, 1},
-		MTU:     1500,
-		Mode:    nstable.ModeCopy,
-		Queues:  1,
-		Carrier: true,
+		MAC: [6]byte{2, 0, 0, 0, 0, 1}, MTU: 1500, Mode: nstable.ModeCopy, Queues: 1, Carrier: true,
 	}, nil
 }
 func (pretendPorts) Detach(nstable.DeviceID) error                        { return nil }
 func (pretendPorts) Configure(nstable.DeviceID, nstable.PortConfig) error { return nil }
+
+// fullDisk is a store that keeps nothing, and fails while it is full.
+type fullDisk struct{ full atomic.Bool }
+
+func (d *fullDisk) Commit([]nstable.Op) error {
+	if d.full.Load() {
+		return syscall.ENOSPC
+	}
+	return nil
+}
+func (*fullDisk) Load(func(nstable.Bucket, []byte, []byte) error) error { return nil }
 
 func netnsAdd(name string) *v1.ChangeRequest {
 	return &v1.ChangeRequest{Op: &v1.ChangeRequest_NetnsAdd{NetnsAdd: &v1.NetnsAdd{Name: name}}}
@@ -112,6 +128,7 @@ func (s *service) must(changes ...*v1.ChangeRequest) {
 func TestCodes(t *testing.T) {
 	s := newService(t)
 	s.must(netnsAdd("red"), dummyAdd("red", "d0"), addrAdd("red", "d0", "10.0.0.1/24"))
+	before := s.listings()
 	for _, c := range []struct {
 		change *v1.ChangeRequest
 		code   connect.Code
@@ -123,22 +140,61 @@ func TestCodes(t *testing.T) {
 		{dummyAdd("blue", "d0"), connect.CodeNotFound, "blue"},
 		{dummyAdd("red", "d0"), connect.CodeAlreadyExists, "d0"},
 		{dummyAdd("red", "much-too-long-a-name"), connect.CodeInvalidArgument, "much-too-long-a-name"},
-		{addrAdd("red", "d0", "10.0.0.1"), connect.CodeAlreadyExists, ""},
+		{addrAdd("red", "d0", "10.0.0.1"), connect.CodeInvalidArgument, "10.0.0.1"},
+		{addrAdd("red", "d0", "10.0.0.1/24"), connect.CodeAlreadyExists, "10.0.0.1/24"},
 		{addrAdd("red", "d9", "10.0.0.1/24"), connect.CodeNotFound, "d9"},
 		{addrAdd("red", "d0", "10.0.0.1/99"), connect.CodeInvalidArgument, "10.0.0.1/99"},
 		{routeAdd("red", "10.5.0.1/16", "10.0.0.9"), connect.CodeInvalidArgument, "10.5.0.1/16"},
-		{routeAdd("red", "10.5.0.0/16", "10.9.0.9"), connect.CodeUnknown, "10.9.0.9"},
+		{routeAdd("red", "10.5.0.0/16", "10.9.0.9"), connect.CodeFailedPrecondition, "10.9.0.9"},
 		{linkUp("red", "d9"), connect.CodeNotFound, "d9"},
 	} {
 		_, err := s.client.Change(t.Context(), c.change)
-		code := connect.CodeOf(err)
-		if err == nil || code != c.code && c.code != connect.CodeUnknown && c.word != "" ||
-			!strings.Contains(err.Error(), c.word) {
-			t.Errorf("%v: %v (%v), want %v and %q", c.change, err, code, c.code, c.word)
+		if connect.CodeOf(err) != c.code || err == nil || !strings.Contains(err.Error(), c.word) {
+			t.Errorf("%v: %v (%v), want %v and %q", c.change, err, connect.CodeOf(err), c.code, c.word)
 		}
 	}
-	if n := len(s.table.Namespaces()); n != 2 {
-		t.Errorf("%d namespaces", n)
+	s.disk.full.Store(true)
+	if _, err := s.client.Change(t.Context(), netnsAdd("blue")); connect.CodeOf(err) != connect.CodeResourceExhausted {
+		t.Errorf("full disk: %v", err)
+	}
+	if after := s.listings(); after != before {
+		t.Errorf("a refused change left something:\nbefore\n%s\nafter\n%s", before, after)
+	}
+}
+
+// listings is all that can be seen of red, and the namespaces.
+func (s *service) listings() string {
+	s.t.Helper()
+	var b strings.Builder
+	links, err := s.table.Links("red", "")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, l := range links {
+		l.Counters = nil
+		fmt.Fprintf(&b, "%+v\n", l)
+	}
+	addrs, _ := s.table.Addresses("red", "")
+	neighbors, _ := s.table.Neighbors("red", "")
+	fmt.Fprintf(&b, "%+v\n%+v\n%+v\n", s.table.Namespaces(), addrs, neighbors)
+	if err := s.table.Routes("red", netip.Prefix{}, func(r nstable.RouteInfo) error {
+		fmt.Fprintf(&b, "%+v\n", r)
+		return nil
+	}); err != nil {
+		s.t.Fatal(err)
+	}
+	return b.String()
+}
+
+// TestFrames: the count of frames comes from the data plane, and is refused where there is none.
+func TestFrames(t *testing.T) {
+	s := newServiceWith(t, Options{Frames: func() *v1.GetFramesResponse { return &v1.GetFramesResponse{Total: 7, Free: 7} }})
+	if f, err := s.client.GetFrames(t.Context(), &v1.GetFramesRequest{}); err != nil || f.Total != 7 || f.Free != 7 {
+		t.Errorf("%v, %v", f, err)
+	}
+	_, err := newService(t).client.GetFrames(t.Context(), &v1.GetFramesRequest{})
+	if connect.CodeOf(err) != connect.CodeFailedPrecondition {
+		t.Errorf("without a data plane: %v", err)
 	}
 }
 
@@ -181,11 +237,9 @@ func TestBatch(t *testing.T) {
 		t.Fatalf("applied %d, failures %v", r.Applied, r.Failures)
 	}
 	wrong := []*v1.ChangeRequest{
-		routeAdd(
-			"red",
-			"30.0.0.0/8",
-			"10.0.0.9",
-		), routeAdd("red", "30.0.0.0/8", "10.0.0.9"), routeAdd("red", "31.0.0.0/8", "10.0.0.9"),
+		routeAdd("red", "30.0.0.0/8", "10.0.0.9"),
+		routeAdd("red", "30.0.0.0/8", "10.0.0.9"),
+		routeAdd("red", "31.0.0.0/8", "10.0.0.9"),
 	}
 	if r := send(false, wrong...); r.Applied != 1 || len(r.Failures) != 1 || r.Failures[0].Index != 1 {
 		t.Errorf("applied %d, failures %v", r.Applied, r.Failures)
@@ -193,6 +247,13 @@ func TestBatch(t *testing.T) {
 	if r := send(true, wrong...); r.Applied != 1 || len(r.Failures) != 2 || r.Failures[1].Index != 1 {
 		t.Errorf("with force: applied %d, failures %v", r.Applied, r.Failures)
 	}
+	s.disk.full.Store(true)
+	more := []*v1.ChangeRequest{routeAdd("red", "40.0.0.0/8", "10.0.0.9"), routeAdd("red", "41.0.0.0/8", "10.0.0.9")}
+	if r := send(false, more...); r.Applied != 0 || len(r.Failures) != 1 || r.Failures[0].Index != 0 ||
+		!strings.Contains(r.Failures[0].Message, "no space left on device") {
+		t.Errorf("full disk: applied %d, failures %v", r.Applied, r.Failures)
+	}
+	s.disk.full.Store(false)
 	list, err := s.client.ListRoutes(t.Context(), &v1.ListRoutesRequest{Netns: "red"})
 	if err != nil {
 		t.Fatal(err)
@@ -220,11 +281,8 @@ func TestRudeClients(t *testing.T) {
 		case 1:
 			_, _ = c.Write([]byte("\x16\x03\x01 junk \x00\xff"))
 		case 2:
-			_, _ = c.Write(
-				[]byte(
-					"POST /nsrouter.v1.RouterService/Change HTTP/1.1\r\nHost: r\r\nContent-Length: 1000000\r\n\r\n{",
-				),
-			)
+			_, _ = io.WriteString(c, "POST /nsrouter.v1.RouterService/Change HTTP/1.1\r\n"+
+				"Host: r\r\nContent-Length: 1000000\r\n\r\n{")
 		case 3:
 			_, _ = c.Write([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
 		}
@@ -285,11 +343,7 @@ func TestMonitorIsolation(t *testing.T) {
 // FuzzAPI posts any bytes to any method, as JSON and as protobuf: the server answers, and serves the next.
 func FuzzAPI(f *testing.F) {
 	f.Add("Change", "application/json", []byte(`{"netns":"red","linkSet":{"name":"d0","up":true}}`))
-	f.Add(
-		"Change",
-		"application/json",
-		[]byte(`{"route":{"verb":"VERB_ADD","prefix":"10.0.0.0/8","dev":"lo","metric":7}}`),
-	)
+	f.Add("Change", "application/json", []byte(`{"route":{"verb":"VERB_ADD","prefix":"10.0.0.0/8","dev":"lo"}}`))
 	f.Add("Change", "application/proto", []byte{0x12, 5, 10, 3, 'r', 'e', 'd'})
 	f.Add("GetRoute", "application/json", []byte(`{"address":"10.0.0.1","from":"::1","iif":"lo"}`))
 	f.Add("ListRoutes", "application/connect+json", []byte("\x00\x00\x00\x00\x02{}"))
@@ -302,11 +356,8 @@ func FuzzAPI(f *testing.F) {
 		s := newService(t)
 		s.must(netnsAdd("red"), dummyAdd("red", "d0"))
 		handler := New(Options{Table: s.table}).Handler()
-		req, err := http.NewRequest(
-			http.MethodPost,
-			"http://r/nsrouter.v1.RouterService/"+method,
-			bytes.NewReader(body),
-		)
+		url := "http://r/nsrouter.v1.RouterService/" + method
+		req, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(body))
 		if err != nil {
 			return
 		}
