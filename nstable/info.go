@@ -38,11 +38,12 @@ type LinkInfo struct {
 
 // XDPInfo is what `link show` tells of an XDP device besides.
 type XDPInfo struct {
-	Host    string // Linux interface
-	Asked   Mode
-	Mode    Mode // obtained; ModeAuto while not attached
-	Queues  int  // bound; 0 while not attached
-	Present bool // the host interface is there and attached
+	Host        string // Linux interface
+	Asked       Mode
+	QueuesAsked int  // channels to be set; 0: the interface's own number
+	Mode        Mode // obtained; ModeAuto while not attached
+	Queues      int  // bound; 0 while not attached
+	Present     bool // the host interface is there and attached
 }
 
 // AddressInfo describes an address of a device.

@@ -10,7 +10,9 @@ func (t *Table) linkInfo(d *device) LinkInfo {
 		info.PeerNamespace, info.PeerName, info.PeerIndex = peer.ns.name, peer.name, peer.index
 	}
 	if h := d.host; h != nil {
-		info.XDP = &XDPInfo{Host: h.spec.Host, Asked: h.spec.Mode, Present: h.attached}
+		info.XDP = &XDPInfo{
+			Host: h.spec.Host, Asked: h.spec.Mode, QueuesAsked: h.spec.Queues, Present: h.attached,
+		}
 		if h.attached {
 			info.XDP.Mode, info.XDP.Queues = h.info.Mode, h.info.Queues
 		}

@@ -190,6 +190,9 @@ func (c *cli) linkDetails(o *linkJSON, detail bool) string {
 		s += " asked " + x.ModeAsked
 	}
 	s += fmt.Sprintf(" queues %d", x.Queues)
+	if x.QueuesAsked != 0 && x.QueuesAsked != x.Queues {
+		s += fmt.Sprintf(" asked %d", x.QueuesAsked)
+	}
 	if !x.Attached {
 		s += " not attached"
 	}

@@ -64,7 +64,7 @@ $ -j link show p1
 [{"ifindex":2,"ifname":"p1","flags":["BROADCAST","MULTICAST","UP","LOWER_UP"],"mtu":1500,"qdisc":"noqueue","operstate":"UP",`+
 		`"linkmode":"DEFAULT","group":"default","txqlen":1000,"link_type":"ether","address":"02:00:00:00:00:01",`+
 		`"broadcast":"ff:ff:ff:ff:ff:ff","linkinfo":{"info_kind":"xdp","info_data":{"host":"eth7","mode_asked":"auto",`+
-		`"mode":"copy","queues":2,"attached":true}}}]
+		`"mode":"copy","queues_asked":2,"queues":2,"attached":true}}}]
 $ a a 10.0.0.1/24 dev p1
 $ addr add 10.0.0.1/24 dev p1
 ! Error: ipv4: Address already assigned...

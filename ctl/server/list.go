@@ -103,7 +103,10 @@ func apiLink(l *nstable.LinkInfo) *v1.Link {
 		out.Peer = &v1.LinkPeer{Index: uint32(l.PeerIndex), Name: l.PeerName, Netns: l.PeerNamespace}
 	}
 	if x := l.XDP; x != nil {
-		out.Xdp = &v1.XdpState{Host: x.Host, ModeAsked: apiMode(x.Asked), Queues: uint32(x.Queues), Attached: x.Present}
+		out.Xdp = &v1.XdpState{
+			Host: x.Host, ModeAsked: apiMode(x.Asked), QueuesAsked: uint32(x.QueuesAsked), Queues: uint32(x.Queues),
+			Attached: x.Present,
+		}
 		if x.Present {
 			out.Xdp.ModeObtained = apiMode(x.Mode)
 		}
