@@ -22,7 +22,7 @@ DEMO_NEEDS := ip:iproute2 ping:iputils-ping
 TEST_NEEDS := $(DEMO_NEEDS) ethtool:ethtool iperf3:iperf3 tcpdump:tcpdump gcc:gcc
 GENERATE_NEEDS := clang:clang
 # packages of the control side, which many goroutines enter: tested with the race detector too
-RACE := ./ctl/... ./nstable/... ./fib/... ./cmd/... ./internal/netns ./internal/lab
+RACE := ./ctl/... ./nstable/... ./fib ./cmd/... ./internal/netns ./internal/lab
 
 .PHONY: help
 help: ## this list

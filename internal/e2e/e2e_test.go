@@ -6,8 +6,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"testing"
+	"time"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
 	"nsrouter/ctl/client"
@@ -53,9 +53,8 @@ func (w *world) hostAs(name, port string, n int, ns string) *lab.Host {
 // ping sends count echo requests, 20 ms apart, and fails the test unless each is answered.
 func (w *world) ping(from *lab.Host, to string, count int) {
 	w.t.Helper()
-	res := from.Try("ping", "-n", "-c", fmt.Sprint(count), "-i", "0.02", "-W", "2", to)
-	if res.Status != 0 || !strings.Contains(res.Stdout, " 0% packet loss") {
-		w.t.Errorf("ping from %s to %s: %s%s", from.Name, to, res.Stdout, res.Stderr)
+	if got := from.Ping(to, count, 20*time.Millisecond); got != count {
+		w.t.Errorf("ping from %s to %s: %d of %d answered", from.Name, to, got, count)
 	}
 }
 

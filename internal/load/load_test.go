@@ -81,7 +81,7 @@ func TestThroughKernel(t *testing.T) {
 				t.Errorf("rate %d: %d packets with a wrong MAC or TTL", rate, after.Bad)
 			}
 			// At full rate the rings overflow: then it is enough that much goes out and something arrives.
-			if low := sent < 100_000 || got == 0; rate == 0 && low {
+			if low := sent < 20_000 || got == 0; rate == 0 && low {
 				t.Errorf("full rate: sent %d, arrived %d", sent, got)
 			}
 			if limit := uint64(took.Seconds()*float64(rate)) + 1; rate != 0 && (sent == 0 || sent > limit || got != sent) {
