@@ -63,6 +63,7 @@ type Ports interface {
 	// Attach takes over the interface of spec for device id. When it fails while the table is being restored, the
 	// implementation goes on trying (the interface may appear later) and calls [Table.PortBack] in the end, unless
 	// Detach comes first.
+	// Its error reads "attach HOST: reason".
 	Attach(id DeviceID, spec XDPSpec) (PortInfo, error)
 	// Detach gives the interface back. The data plane no longer uses the device.
 	Detach(id DeviceID) error
@@ -103,7 +104,7 @@ type Store interface {
 type noPorts struct{}
 
 func (noPorts) Attach(DeviceID, XDPSpec) (PortInfo, error) {
-	return PortInfo{}, fail(Refused, "this router has no AF_XDP")
+	return PortInfo{}, fail(Refused, "attach: this router has no AF_XDP")
 }
 func (noPorts) Detach(DeviceID) error                { return nil }
 func (noPorts) Configure(DeviceID, PortConfig) error { return nil }

@@ -33,7 +33,7 @@ func (t *Table) addXDP(namespace string, s LinkSpec) (string, error) {
 	}
 	_ = t.doVolatile(func(tx *Tx) error { delete(t.reserved, d.id); return nil }) // fails only at the very end
 	if KindOf(err) == 0 {
-		err = &Error{Kind: Refused, Msg: "Cannot attach " + s.XDP.Host, Err: err}
+		err = fail(Refused, "Cannot %v", err) // it begins with "attach HOST:"
 	}
 	return "", err
 }

@@ -105,7 +105,7 @@ type ports struct{}
 
 func (ports) Attach(_ nstable.DeviceID, spec nstable.XDPSpec) (nstable.PortInfo, error) {
 	if spec.Host == "busy0" {
-		return nstable.PortInfo{}, fmt.Errorf("busy0: device busy: another program holds it (ip -d link show busy0)")
+		return nstable.PortInfo{}, fmt.Errorf("attach busy0: device busy: another program holds it (ip -d link show busy0)")
 	}
 	return nstable.PortInfo{
 		MAC: [6]byte{2, 0, 0, 0, 0, 1}, MTU: 1500, Mode: nstable.ModeCopy, Queues: 2, Carrier: true,
