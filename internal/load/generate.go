@@ -1,3 +1,3 @@
 package load
 
-//go:generate go run github.com/cilium/ebpf/cmd/bpf2go -target bpfel -tags linux load load.c -- -O2 -Wall -Werror -idirafter /usr/include/x86_64-linux-gnu -idirafter /usr/include/aarch64-linux-gnu
+//go:generate go tool bpf2go -target bpfel -tags linux load load.c -- -O2 -Wall -Werror -idirafter /usr/include/x86_64-linux-gnu -idirafter /usr/include/aarch64-linux-gnu
