@@ -30,7 +30,7 @@ help: ## this list
 
 .PHONY: build
 build: ## build the router into .bin/router
-	$(GO) build -o $(BIN)/router ./cmd/router
+	CGO_ENABLED=0 $(GO) build -o $(BIN)/router ./cmd/router
 
 .PHONY: demo
 demo: root demo-deps ## two tenants with the same addresses in a lab of its own, in under a minute; KEEP=1 leaves it up

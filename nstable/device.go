@@ -323,7 +323,7 @@ func checkMTU(d *device, mtu uint32) error {
 
 func checkMAC(mac [6]byte) error {
 	if mac[0]&1 != 0 || mac == [6]byte{} {
-		return fail(Invalid, "Cannot assign requested address: %x:%x:%x:%x:%x:%x is multicast or zero",
+		return fail(Invalid, "Cannot assign requested address: %02x:%02x:%02x:%02x:%02x:%02x is multicast or zero",
 			mac[0], mac[1], mac[2], mac[3], mac[4], mac[5])
 	}
 	return nil

@@ -120,12 +120,16 @@ func (s *Subscription) take() (e Event, ok, closed bool) {
 	return Event{}, false, s.closed
 }
 
-// put queues events without ever waiting; as many as missed are lost before them. Once some are missed, all further
-// ones are until the subscriber has been told.
-func (s *Subscription) put(missed uint64, events []Event) {
+// put queues events without ever waiting; as many as missed tells, by namespace, are lost before them. Once some are
+// missed, all further ones are until the subscriber has been told.
+func (s *Subscription) put(missed map[string]uint64, events []Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.missed += missed
+	for namespace, n := range missed {
+		if s.namespace == "" || s.namespace == namespace {
+			s.missed += n
+		}
+	}
 	for i := range events {
 		e := &events[i]
 		if s.namespace != "" && s.namespace != e.Namespace {

@@ -3,9 +3,13 @@ package nstable
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
+
+	"nsrouter/dataplane/neigh"
+	"nsrouter/fib"
 )
 
 // TestEventsOfMove: each side of a move sees its part, in order, and nothing of the other; who listens to all sees both
@@ -51,6 +55,31 @@ func TestEventsFollowCommit(t *testing.T) {
 	b.ok(b.addNamespace("red"))
 	if got := b.events(s); len(got) == 0 || got[0] != "red +netns" {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestNoisyNeighbors: what one namespace's links have to tell in a burst is not another's loss.
+func TestNoisyNeighbors(t *testing.T) {
+	b := newBench(t)
+	b.ok(b.addNamespace("red"))
+	b.ok(b.addNamespace("blue"))
+	b.dummy("red", "r", "10.0.0.1/24")
+	b.dummy("blue", "d", "10.0.0.1/24")
+	noisy, quiet := b.Subscribe("red"), b.Subscribe("blue")
+	defer noisy.Close()
+	defer quiet.Close()
+	id := b.deviceID("red", "r")
+	b.ok(b.Do(func(tx *Tx) error {
+		for i := range 2 * subscriptionBuffer {
+			a := netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})
+			b.AnnounceNeighbor(id, a, [6]byte{2}, true, neigh.Stale, false)
+		}
+		return tx.Route(fib.Add, "blue", via("10.5.0.0/16", "", "d"))
+	}))
+	b.want(fmt.Sprint(b.events(quiet)), "[blue +route 10.5.0.0/16 dev d kind 0]")
+	heard := b.events(noisy)
+	if n := len(heard); n == 0 || heard[n-1] != fmt.Sprintf("missed %d", 2*subscriptionBuffer-n+1) {
+		t.Errorf("%d events, the last is %v", n, heard[max(0, n-1):])
 	}
 }
 

@@ -15,8 +15,12 @@ type learnedQueue struct {
 
 	mu     sync.Mutex // held for a few instructions only, as workers take it
 	queue  []learnedNeighbor
-	missed uint64 // how many found the queue full
+	queued map[*Namespace]int // how many of the queue are of a namespace
+	missed map[string]uint64  // by namespace: how many found its share of the queue full
 }
+
+// learnedShare is how many announcements of one namespace wait at most: one tenant's noise is not another's loss.
+const learnedShare = subscriptionBuffer / 4
 
 // learnedNeighbor is a neighbour of a device as it was published when the data plane spoke of it.
 type learnedNeighbor struct {
@@ -46,10 +50,14 @@ func (t *Table) AnnounceNeighbor(
 	}
 	info := NeighborInfo{Device: d.Name, Index: d.Index, Addr: addr, MAC: mac, HasMAC: hasMAC, State: state}
 	q.mu.Lock()
-	if len(q.queue) < subscriptionBuffer {
+	if q.queued == nil {
+		q.queued, q.missed = make(map[*Namespace]int), make(map[string]uint64)
+	}
+	if q.queued[d.Namespace] < learnedShare {
+		q.queued[d.Namespace]++
 		q.queue = append(q.queue, learnedNeighbor{d, info, deleted})
 	} else {
-		q.missed++
+		q.missed[d.Namespace.Name]++
 	}
 	q.mu.Unlock()
 	select {
@@ -58,17 +66,17 @@ func (t *Table) AnnounceNeighbor(
 	}
 }
 
-func (q *learnedQueue) take() (queue []learnedNeighbor, missed uint64) {
+func (q *learnedQueue) take() (queue []learnedNeighbor, missed map[string]uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	queue, missed = q.queue, q.missed
-	q.queue, q.missed = nil, 0
+	q.queue, q.queued, q.missed = nil, nil, nil
 	return queue, missed
 }
 
 // learnedEvents returns what workers have told, and how much of it was lost. It comes after the calls of the data
 // plane, so that what those flush is in it.
-func (tx *Tx) learnedEvents() (events []Event, missed uint64) {
+func (tx *Tx) learnedEvents() (events []Event, missed map[string]uint64) {
 	queue, missed := tx.t.learned.take()
 	for _, l := range queue {
 		if tx.mistaken(l.device) {

@@ -21,7 +21,7 @@ func (tx *Tx) SetNeighbor(op NeighborOp, namespace, dev string, addr netip.Addr,
 	if err := checkNeighbor(d, addr, mac, state); err != nil {
 		return err
 	}
-	known := d.hasNeighbor(addr)
+	known := tx.hasNeighbor(d, addr)
 	switch {
 	case known && op == AddNeighbor:
 		return fail(Exists, "File exists: %s is a neighbour of %s already (use replace)", addr, dev)
@@ -34,6 +34,7 @@ func (tx *Tx) SetNeighbor(op NeighborOp, namespace, dev string, addr netip.Addr,
 		tx.unsetPermanent(d, addr)
 	}
 	tx.tellNeighbor(d, addr, mac, state)
+	tx.foresee(d, addr, true)
 	return nil
 }
 
@@ -52,7 +53,7 @@ func (tx *Tx) DeleteNeighbor(namespace, dev string, addr netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	if !d.hasNeighbor(addr) {
+	if !tx.hasNeighbor(d, addr) {
 		return fail(
 			NotFound,
 			"No such file or directory: %s is no neighbour of %s (see neigh show dev %s)",
@@ -63,6 +64,7 @@ func (tx *Tx) DeleteNeighbor(namespace, dev string, addr netip.Addr) error {
 	}
 	tx.unsetPermanent(d, addr)
 	tx.hook(d, func(public *Device) { tx.t.options.Datapath.DeleteNeighbor(public, addr) })
+	tx.foresee(d, addr, false)
 	return nil
 }
 
@@ -91,10 +93,37 @@ func checkNeighbor(d *device, addr netip.Addr, mac [6]byte, state neigh.State) e
 	return checkMAC(mac)
 }
 
-// hasNeighbor tells whether the address is a permanent neighbour or one that the data plane knows.
-func (d *device) hasNeighbor(a netip.Addr) bool {
+// hasNeighbor tells whether the address is a permanent neighbour or one that the data plane knows, or will when it has
+// heard of this transaction.
+func (tx *Tx) hasNeighbor(d *device, a netip.Addr) bool {
+	if there, ok := tx.foreseen[neighborRef{d.neighbors, a}]; ok {
+		return there
+	}
 	_, permanent := d.permanent.macs[a]
 	return permanent || d.neighbors.Lookup(fib.AddrOf(a)) != nil
+}
+
+// neighborRef names a neighbour. A device that moves has another table from then on.
+type neighborRef struct {
+	table *neigh.Table
+	addr  netip.Addr
+}
+
+// foresee notes whether the data plane will have a neighbour after the transaction.
+func (tx *Tx) foresee(d *device, a netip.Addr, there bool) {
+	ref := neighborRef{d.neighbors, a}
+	old, had := tx.foreseen[ref]
+	if tx.foreseen == nil {
+		tx.foreseen = make(map[neighborRef]bool)
+	}
+	tx.foreseen[ref] = there
+	tx.onUndo(func() {
+		if had {
+			tx.foreseen[ref] = old
+		} else {
+			delete(tx.foreseen, ref)
+		}
+	})
 }
 
 func (tx *Tx) setPermanent(d *device, addr netip.Addr, mac [6]byte) {

@@ -29,6 +29,8 @@ type Tx struct {
 	ops    []Op
 	events []Event
 	hooks  []func() // calls of the data plane, after the publication
+	// foreseen are the neighbours that hooks will make or remove.
+	foreseen map[neighborRef]bool
 
 	// What to publish. After an undo these may say too much, never too little.
 	viewChanged bool
@@ -247,7 +249,7 @@ func (tx *Tx) deliver() {
 		t.seq++
 		events[i].Seq = t.seq
 	}
-	if len(events) > 0 || missed > 0 {
+	if len(events) > 0 || len(missed) > 0 {
 		for s := range t.subscribers {
 			s.put(missed, events)
 		}

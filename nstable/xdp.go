@@ -64,7 +64,8 @@ func (t *Table) checkHost(host string) error {
 		if d != nil && d.kind == XDP && !d.gone && d.host.spec.Host == host {
 			return fail(
 				Busy,
-				"Device or resource busy: host interface %q belongs to device %q in namespace %q",
+				"Device or resource busy: host interface %q belongs to device %q in namespace %q"+
+					" (move it: -n %[3]s link set %[2]s netns NS)",
 				host,
 				d.name,
 				d.ns.name,

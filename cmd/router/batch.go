@@ -77,7 +77,11 @@ func (c *cli) eachCommand(ctx context.Context, in <-chan batchLine) error {
 				if err := c.queue.finish(ctx); err != nil {
 					return err
 				}
-				line, ok = <-in
+				select {
+				case line, ok = <-in:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
 			}
 		}
 		if !ok {
@@ -239,7 +243,10 @@ func readCommands(ctx context.Context, in io.Reader) <-chan batchLine {
 		if err := scan.Err(); err != nil {
 			line.err = fmt.Errorf("cannot read the batch: %w", err)
 		}
-		lines <- line
+		select {
+		case lines <- line:
+		case <-ctx.Done():
+		}
 	}()
 	return lines
 }

@@ -41,7 +41,7 @@ func netnsDelete(_ *cli, a *args) *v1.ChangeRequest {
 func netnsSet(_ *cli, a *args) *v1.ChangeRequest {
 	a.namespace("set")
 	if a.more() {
-		a.fail("%q is not supported yet: a namespace has nothing to set", a.peek())
+		a.fail("\"set\" is not supported yet: a namespace has nothing to set, not %q either", a.peek())
 	}
 	a.fail("command line is not complete: \"netns set NS\" needs what to set")
 	return nil

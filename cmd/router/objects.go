@@ -52,6 +52,11 @@ func (c *cli) showHelp(_ context.Context, _ *args) error {
 	return err
 }
 
+// asksForHelp tells "router OBJECT help" and "router OBJECT COMMAND help"; a namespace may be called help.
+func asksForHelp(o *object, words []string) bool {
+	return len(words) > 0 && isHelp(words[0]) || len(words) == 2 && words[1] == "help" && o.names[0] != "netns"
+}
+
 // dispatch runs the command in words, which are not empty.
 func (c *cli) dispatch(ctx context.Context, words []string) error {
 	o := findObject(c.objects, words[0])
@@ -59,7 +64,7 @@ func (c *cli) dispatch(ctx context.Context, words []string) error {
 		return usagef("object %q is unknown, try \"router help\"", words[0])
 	}
 	a := &args{words: words[1:]}
-	if a.more() && o.usage != "" && isHelp(a.peek()) {
+	if o.usage != "" && asksForHelp(o, a.words) {
 		_, err := fmt.Fprint(c.out, "Usage: ", strings.ReplaceAll(strings.TrimSpace(o.usage), "\n", "\n       "), "\n")
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 const routeUsage = `
-router route { add | replace | append | change | delete } [ TYPE ] PREFIX [ via [ inet6 ] ADDR ] [ dev NAME ]
+router route { add | replace | append | change | delete } [ TYPE ] PREFIX [ via ADDR ] [ dev NAME ]
                 [ src ADDR ] [ metric N ] [ proto P ] [ mtu N ] [ scope S ] [ onlink ]
 router route show [ SELECTOR ]
 router route flush SELECTOR

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/term"
 
+	"nsrouter/afxdp"
 	"nsrouter/ctl/daemon"
 )
 
@@ -25,11 +26,17 @@ func newRunCommand() *cobra.Command {
 			if config != "" {
 				return usagef("--config %s: there is no configuration file format yet; use the control socket", config)
 			}
+			if cmd.Flags().Changed("workers") && cmd.Flags().Changed("cpus") {
+				return usagef("--workers and --cpus exclude each other: the CPUs of the list have a worker each")
+			}
 			if cmd.Flags().Changed("workers") && o.Workers < 1 {
 				return usagef("--workers %d: at least 1", o.Workers)
 			}
-			if o.Frames < 0 {
-				return usagef("--frames %d: a positive number", o.Frames)
+			if o.Frames < afxdp.FillTarget {
+				return usagef("--frames %d: at least %d, what one queue needs", o.Frames, afxdp.FillTarget)
+			}
+			if strings.Contains(o.NetnsPrefix, "/") {
+				return usagef("--netns-prefix %s: no '/' in the name of a Linux network namespace", o.NetnsPrefix)
 			}
 			if o.CPUs, err = parseCPUs(cpus); err != nil {
 				return err
@@ -46,7 +53,6 @@ func newRunCommand() *cobra.Command {
 	f.StringVar(&cpus, "cpus", "", "CPUs to pin a worker to each, such as 1,3-5")
 	f.StringVar(&o.NetnsPrefix, "netns-prefix", "", "goes before the names in /run/netns")
 	f.IntVar(&o.Frames, "frames", daemon.DefaultFrames, "number of packet frames, 2 KiB each")
-	cmd.MarkFlagsMutuallyExclusive("workers", "cpus")
 	return cmd
 }
 

@@ -148,9 +148,7 @@ func (d *daemon) start() (err error) {
 		return err
 	}
 	table.Store(d.table)
-	if d.hosts, err = newHosts(d.o.NetnsPrefix, d.o.Log); err != nil {
-		return err
-	}
+	d.hosts = newHosts(d.o.NetnsPrefix, d.o.Log)
 	for _, ns := range d.table.Namespaces() {
 		if err := d.hosts.Add(ns.Name); err != nil {
 			return err
@@ -174,7 +172,7 @@ func (d *daemon) serve(ctx context.Context, l net.Listener) error {
 		Log: func(msg string) { d.o.Log.Warn(msg) },
 	})
 	d.o.Log.Info("ready", zap.String("socket", d.o.Socket), zap.String("state", d.o.State), zap.Ints("cpus", d.cpus),
-		zap.Int("frames", d.pool.Frames()), zap.Bool("huge pages", d.pool.Huge()))
+		zap.Int("frames", d.pool.Frames()), zap.Bool("huge_pages", d.pool.Huge()))
 	notifySystemd("READY=1")
 	err := s.Serve(ctx, l)
 	notifySystemd("STOPPING=1")

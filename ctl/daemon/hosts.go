@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"strings"
 	"sync"
 
 	"github.com/vishvananda/netlink"
@@ -19,10 +21,21 @@ const mark = "made by router"
 // hosts keeps the Linux network namespace of each router namespace: /run/netns/PREFIXNAME.
 type hosts struct {
 	prefix string
-	log    *zap.Logger
+	// named says that the Linux namespaces have names in /run/netns, where the host sees them. A daemon in a mount
+	// namespace of its own (as `ip netns exec` makes one) would leave files there that are namespaces to nobody else.
+	named bool
 
 	mu     sync.Mutex
 	byName map[string]*host
+	// orphaned are the Linux namespaces of deleted router namespaces in which processes live on: what those ask for is
+	// refused, not done in init. The name says so.
+	orphaned []orphan
+}
+
+// orphan is the Linux namespace of a deleted router namespace.
+type orphan struct {
+	name string
+	host *host
 }
 
 type host struct {
@@ -31,8 +44,13 @@ type host struct {
 	ours          bool
 }
 
-func newHosts(prefix string, log *zap.Logger) (*hosts, error) {
-	return &hosts{prefix: prefix, log: log, byName: make(map[string]*host)}, nil
+func newHosts(prefix string, log *zap.Logger) *hosts {
+	h := &hosts{prefix: prefix, named: sharesMounts(), byName: make(map[string]*host)}
+	if !h.named {
+		log.Info("the daemon has a mount namespace of its own: its Linux namespaces have no names in " + netns.Dir +
+			"; \"router netns exec\" works, \"ip netns exec\" does not")
+	}
+	return h
 }
 
 // Add gives a router namespace its Linux namespace. One that exists under that name is taken as it is.
@@ -43,7 +61,7 @@ func (h *hosts) Add(namespace string) error {
 		return nil
 	}
 	name := h.prefix + namespace
-	handle, created, err := netns.Adopt(name)
+	handle, created, err := h.open(name)
 	if err != nil {
 		return fmt.Errorf("Linux network namespace %s: %w", name, err)
 	}
@@ -57,6 +75,37 @@ func (h *hosts) Add(namespace string) error {
 	}
 	h.byName[namespace] = n
 	return nil
+}
+
+// open takes or makes a Linux namespace.
+func (h *hosts) open(name string) (handle *netns.Handle, created bool, err error) {
+	if h.named {
+		return netns.Adopt(name)
+	}
+	handle, err = netns.Anonymous()
+	return handle, true, err
+}
+
+// sharesMounts tells whether what this process mounts in /run/netns is seen by the host. It is not where that, or the
+// root, is a slave in a copy of the host's mounts (proc_pid_mountinfo(5): an optional field master:N and none shared:N).
+func sharesMounts() bool {
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return true
+	}
+	for line := range strings.Lines(string(table)) {
+		fields := strings.Fields(line)
+		const mountPoint, firstOptional = 4, 6
+		if len(fields) <= firstOptional || fields[mountPoint] != "/" && fields[mountPoint] != netns.Dir {
+			continue
+		}
+		optional := strings.Join(fields[firstOptional:], " ")
+		optional, _, _ = strings.Cut(optional, "- ")
+		if strings.Contains(optional, "master:") && !strings.Contains(optional, "shared:") {
+			return false
+		}
+	}
+	return true
 }
 
 // prepare runs inside a Linux namespace: a new one gets its mark and its loopback up, an old one is looked at.
@@ -86,6 +135,9 @@ func (h *hosts) Delete(namespace string) error {
 		return nil
 	}
 	delete(h.byName, namespace)
+	if pids, err := netns.Pids(n.inode); err == nil && len(pids) > 0 {
+		h.orphaned = append(h.orphaned, orphan{namespace + " (deleted)", n})
+	}
 	return h.drop(namespace, n, n.ours)
 }
 
@@ -93,6 +145,9 @@ func (h *hosts) Delete(namespace string) error {
 // that somebody has made under it since.
 func (h *hosts) drop(namespace string, n *host, remove bool) error {
 	err := n.handle.Close()
+	if !h.named {
+		return err
+	}
 	if now, openErr := netns.Open(h.prefix + namespace); openErr == nil {
 		remove = remove && now.Inode() == n.inode
 		err = errors.Join(err, now.Close())
@@ -132,6 +187,11 @@ func (h *hosts) find(match func(*host) bool) (string, bool) {
 	for name, n := range h.byName {
 		if match(n) {
 			return name, true
+		}
+	}
+	for _, o := range h.orphaned {
+		if match(o.host) {
+			return o.name, true
 		}
 	}
 	return "", false

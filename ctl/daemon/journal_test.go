@@ -27,7 +27,10 @@ func reopen(t *testing.T, path string) (*journal, *observer.ObservedLogs) {
 func TestJournal(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "sock.interfaces")
-	settings := []afxdp.Setting{{Kind: afxdp.Sysctl, Name: "ipv6/disable_ipv6", Old: "0"}, {Kind: afxdp.MTU, Old: "1500"}}
+	settings := []afxdp.Setting{
+		{Kind: afxdp.Sysctl, Name: "ipv6/disable_ipv6", Old: "0"},
+		{Kind: afxdp.MTU, Old: "1500"},
+	}
 	j, logs := reopen(t, path)
 	if len(j.all()) != 0 {
 		t.Errorf("a new journal has %v", j.all())

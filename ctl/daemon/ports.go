@@ -118,6 +118,9 @@ func hasCarrier(ifindex int) bool {
 
 // Detach implements [nstable.Ports].
 func (p *ports) Detach(id nstable.DeviceID) error {
+	// What a look has still to tell is about this device, and not about the next one with its number.
+	p.looking.Lock()
+	defer p.looking.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.missing, id)

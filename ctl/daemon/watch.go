@@ -71,7 +71,10 @@ func (p *ports) look() {
 	if err != nil {
 		return // looked at again after lookInterval
 	}
-	host := hostLinks{byIndex: make(map[int]netlink.Link, len(links)), byName: make(map[string]netlink.Link, len(links))}
+	host := hostLinks{
+		byIndex: make(map[int]netlink.Link, len(links)),
+		byName:  make(map[string]netlink.Link, len(links)),
+	}
 	for _, l := range links {
 		host.byIndex[l.Attrs().Index] = l
 		for _, name := range l.Attrs().AltNames {
@@ -182,7 +185,7 @@ func running(l netlink.Link) bool {
 
 // warnPartialSums names, once each, the ports whose peers send TCP or UDP with nothing but a pseudo-header's sum.
 func (p *ports) warnPartialSums(warned map[*counters.Device]bool) {
-	const unlikely = 8 // as many samples by chance
+	const unlikely = 1 // a good checksum looks like that once in 65,536 samples
 	living := make(map[*counters.Device]bool)
 	for _, d := range p.table.View().Devices {
 		if d == nil || d.Kind != nstable.XDP {

@@ -88,7 +88,7 @@ func (b *batch) bulk(steps []step) bool {
 		return false
 	}
 	b.done += uint64(len(steps))
-	return true
+	return b.goOn()
 }
 
 // count notes the result of a slow change and tells whether to go on.
@@ -99,7 +99,20 @@ func (b *batch) count(err error) bool {
 		b.answer.Applied++
 	}
 	b.done++
-	return err == nil || b.force
+	return err == nil || b.goOn()
+}
+
+// maxFailures bounds what a batch with force makes the daemon remember for its answer.
+const maxFailures = 1 << 16
+
+// goOn tells whether a batch goes on after what failed so far.
+func (b *batch) goOn() bool {
+	n := len(b.answer.Failures)
+	if n < maxFailures {
+		return n == 0 || b.force
+	}
+	b.fail(b.done, fmt.Errorf("%d changes have failed: the batch ends here, and nothing after this line was done", n))
+	return false
 }
 
 func (b *batch) fail(index uint64, err error) {

@@ -171,12 +171,16 @@ func planAddress(ns string, a *v1.AddressChange) (step, error) {
 	return step{}, invalid("an address can be added, replaced or deleted")
 }
 
-// deleteAnyLength deletes an address whatever its prefix length, as "ip addr del ADDR" does.
+// deleteAnyLength deletes an address whatever its prefix length: the first of that address, as "ip addr del ADDR" does.
 func deleteAnyLength(tx *nstable.Tx, ns, dev string, addr netip.Addr) error {
-	full := netip.PrefixFrom(addr, addr.BitLen())
-	n, err := tx.FlushAddresses(ns, dev, func(a nstable.AddressInfo) bool { return a.Prefix.Addr() == addr })
+	first := true
+	n, err := tx.FlushAddresses(ns, dev, func(a nstable.AddressInfo) bool {
+		match := first && a.Prefix.Addr() == addr
+		first = first && !match
+		return match
+	})
 	if err == nil && n == 0 {
-		err = tx.DeleteAddress(ns, dev, full) // knows how to say that it is not there
+		err = tx.DeleteAddress(ns, dev, netip.PrefixFrom(addr, addr.BitLen())) // knows how to say that it is not there
 	}
 	return err
 }

@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"runtime"
 	"strings"
 
 	"nsrouter/internal/lab"
@@ -81,9 +80,8 @@ func (d *demo) title(s string) { fmt.Printf("\n== %s\n", s) }
 
 func (d *demo) start() {
 	d.title("The daemon")
-	cpu := runtime.NumCPU() - 1
-	fmt.Printf("$ router run --cpus %d\n", cpu)
-	d.router = d.lab.Router(lab.RouterOptions{Args: []string{"--cpus", fmt.Sprint(cpu)}})
+	fmt.Println("$ router run --workers 1        (with a socket, a state directory and names of its own)")
+	d.router = d.lab.Router(lab.RouterOptions{Args: []string{"--workers", "1"}})
 	fmt.Println("it is ready")
 }
 

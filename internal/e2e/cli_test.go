@@ -265,9 +265,60 @@ func TestExec(t *testing.T) {
 	if out := w.Host("other").Run("ip", "netns", "exec", w.r.NetnsPrefix+"red", "true"); out != "" {
 		t.Errorf("ip netns exec: %s", out)
 	}
+	// Who lives in a namespace that is deleted gets nothing done in another.
+	script := w.Dir + "/orphan"
+	orphan := w.r.Host.Start(
+		w.r.Binary,
+		"--socket",
+		w.r.Socket,
+		"netns",
+		"exec",
+		"red",
+		"sh",
+		"-c",
+		"echo started; until test -e "+script+"; do sleep 0.05; done; "+w.r.Binary+" --socket "+w.r.Socket+" link add x type dummy",
+	)
+	w.Eventually(5*time.Second, "a process in red", func() bool { return strings.Contains(orphan.Output(), "started") })
+	w.r.Must("netns del red\nnetns add red")
+	if err := os.WriteFile(script, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if status, err := orphan.Wait(5 * time.Second); err != nil || status != 2 ||
+		!strings.Contains(orphan.Output(), "red (deleted)") {
+		t.Errorf("status %d, %v: %s", status, err, orphan.Output())
+	}
+	if out := w.r.Must("link show"); strings.Contains(out, "x:") {
+		t.Errorf("a process of a deleted namespace made a link in init: %s", out)
+	}
 	w.r.Must("netns del red")
 	if _, err := os.Stat(filepath.Join("/run/netns", w.r.NetnsPrefix+"red")); err == nil {
 		t.Error("the Linux namespace's name outlives the namespace")
+	}
+}
+
+// TestOwnMounts: a daemon started by `ip netns exec` leaves no broken names in /run/netns, and its own exec works.
+func TestOwnMounts(t *testing.T) {
+	l := lab.New(t)
+	h := l.Host("h")
+	binary, err := lab.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(l.Dir, "s")
+	prefix := l.Prefix + "own-"
+	p := l.Host("shell").
+		Start("ip", "netns", "exec", h.NetnsName(), binary, "run", "--socket", socket, "--state", "none",
+			"--netns-prefix", prefix)
+	l.Eventually(10*time.Second, "the daemon is ready", func() bool { return strings.Contains(p.Output(), "ready") })
+	if left, _ := filepath.Glob("/run/netns/" + prefix + "*"); len(left) != 0 {
+		t.Errorf("left in /run/netns: %v", left)
+	}
+	if out := h.Run(binary, "--socket", socket, "netns", "exec", "init", "echo", "inside"); out != "inside\n" {
+		t.Errorf("netns exec: %q", out)
+	}
+	p.Signal(unix.SIGTERM)
+	if status, err := p.Wait(10 * time.Second); err != nil || status != 0 {
+		t.Errorf("status %d, %v: %s", status, err, p.Output())
 	}
 }
 

@@ -32,6 +32,7 @@ func Build() (string, error) {
 	}
 	build := exec.Command("go", "build", "-o", binary, "./cmd/router")
 	build.Dir = root
+	build.Env = append([]string{"CGO_ENABLED=0"}, os.Environ()...) // one static binary, unless the caller says otherwise
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the router: %w\n%s", err, out)
 	}
