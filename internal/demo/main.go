@@ -36,6 +36,9 @@ func main() {
 func run(t lab.T, keep bool) {
 	d := demo{t: t}
 	if keep {
+		if lab.Remove(labName) {
+			fmt.Println("The lab that an earlier run has left is removed first.")
+		}
 		d.lab = lab.NewKept(t, labName)
 	} else {
 		d.lab = lab.New(t)
