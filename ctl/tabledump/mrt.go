@@ -109,8 +109,7 @@ func (d *mrtDump) body(n int) ([]byte, error) {
 }
 
 func cutOff(part string, want, got int) error {
-	return fmt.Errorf("the file is cut off in the record's %s, of whose %d bytes it has %d: %w", part, want, got,
-		io.ErrUnexpectedEOF)
+	return fmt.Errorf("the file is cut off in the record's %s, of whose %d bytes it has %d", part, want, got)
 }
 
 // tableDump2 reads a record of type TABLE_DUMP_V2.

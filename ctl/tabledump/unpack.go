@@ -82,7 +82,7 @@ func (u *unpacker) Read(p []byte) (int, error) {
 // packedError is about packed data. A cut is told by its name: the library's io.ErrUnexpectedEOF says too little.
 func packedError(name string, err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		return fmt.Errorf("the %s data is cut off: %w", name, io.ErrUnexpectedEOF)
+		return fmt.Errorf("the %s data is cut off", name)
 	}
 	return fmt.Errorf("the %s data is damaged: %w", name, err)
 }
