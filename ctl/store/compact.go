@@ -62,7 +62,7 @@ func (s *Store) compact(from file, last header, size int64) error {
 	if err == nil && n != nil {
 		err = s.replace(n, from, size)
 	}
-	if err != nil && n != nil && !errors.As(err, new(*unsettledError)) {
+	if err != nil && n != nil {
 		_ = n.discard()
 	}
 	if err != nil {
@@ -152,9 +152,7 @@ func (s *Store) switchTo(n *newLog, size int64) error {
 		return err
 	}
 	if err := n.install(); err != nil {
-		if errors.As(err, new(*unsettledError)) {
-			s.broken = fmt.Errorf("replace %s: %w: which one is on disk is unknown: mend the disk and restart the daemon", l.path, err)
-		}
+		s.broken = fmt.Errorf("replace %s: %w: whether it was replaced is unknown: mend the disk and restart the daemon", l.path, err)
 		return err
 	}
 	l.file, l.size, l.rest = n.file, n.size, false

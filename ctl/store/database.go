@@ -95,6 +95,9 @@ func (s *Store) openFile(path string, flag int, mode os.FileMode) (*os.File, err
 			}
 		}
 	}
+	if err == nil {
+		err = f.Sync() // what a daemon that was killed has left to the kernel: the log relies on it
+	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

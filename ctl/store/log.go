@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"nsrouter/nstable"
 )
@@ -30,7 +31,8 @@ type routeLog struct {
 	ops     uint32
 }
 
-// openLog opens the log of a store whose database has seen the given state, and reads it through. It changes nothing.
+// openLog opens the log of a store whose database has seen the given state, and reads it through. It changes nothing, but
+// makes durable what a daemon that was killed has left to the kernel: from now on others rely on it.
 func openLog(files files, path string, store, state uint64) (*routeLog, error) {
 	f, err := files.open(path, os.O_RDWR)
 	switch {
@@ -40,7 +42,12 @@ func openLog(files files, path string, store, state uint64) (*routeLog, error) {
 		return nil, fmt.Errorf("state file: %w", err)
 	}
 	l := &routeLog{files: files, path: path, file: f}
-	if err = l.read(store, state); err != nil {
+	if err = l.read(store, state); err == nil {
+		if err = errors.Join(f.Sync(), files.syncDir(filepath.Dir(path))); err != nil {
+			err = fmt.Errorf("state file %s: %w", path, err)
+		}
+	}
+	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return l, nil

@@ -95,23 +95,15 @@ func (n *newLog) follow(from file, start, end int64) error {
 	return nil
 }
 
-// install gives the log its name. If the error is an [*unsettledError], either log may have it after a power failure.
+// install gives the log its name. After an error either log may have it.
 func (n *newLog) install() error {
 	if err := n.files.rename(temporary(n.path), n.path); err != nil {
 		return err
 	}
-	if err := n.files.syncDir(filepath.Dir(n.path)); err != nil {
-		return &unsettledError{err}
-	}
-	return nil
+	return n.files.syncDir(filepath.Dir(n.path))
 }
 
-// discard removes a log that was not installed. Its error does not matter: the next one takes the same place.
+// discard closes a log that does not count, and removes it. Its error does not matter: the next one takes the same place.
 func (n *newLog) discard() error {
 	return errors.Join(n.file.Close(), n.files.remove(temporary(n.path)))
 }
-
-// unsettledError says that a log has its name, but not durably.
-type unsettledError struct{ error }
-
-func (e *unsettledError) Unwrap() error { return e.error }
