@@ -95,14 +95,17 @@ func quote(word string) string {
 // parsePrefix takes no address without a length: that may be what a cut has left of a prefix.
 func parsePrefix(s string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(s)
-	if err != nil || p.Addr().Is4In6() {
+	if err != nil {
 		return p, fmt.Errorf("%s is no prefix such as 192.0.2.0/24 or 2001:db8::/32", quote(s))
 	}
-	return p, checkHostBits(p)
+	return p, checkPrefix(p)
 }
 
-func checkHostBits(p netip.Prefix) error {
-	if m := p.Masked(); m != p {
+func checkPrefix(p netip.Prefix) error {
+	switch m := p.Masked(); {
+	case p.Addr().Is4In6():
+		return fmt.Errorf("prefix %s is an IPv4 one in IPv6 form", p)
+	case m != p:
 		return fmt.Errorf("prefix %s has host bits: %s has none", p, m)
 	}
 	return nil

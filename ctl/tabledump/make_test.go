@@ -104,12 +104,12 @@ func (d *dump) ribOf(prefix string, addPath bool, entries []entry) *dump {
 	return d.raw(mrt.TABLE_DUMPv2, uint16(subtype), b)
 }
 
-// ribBody drops the family that gobgp writes into IPv6 records, which have none (RFC 6396 4.3.2).
+// ribBody drops the family that gobgp 4.8 writes into IPv6 records, which have none (RFC 6396 4.3.2).
 type ribBody struct{ *mrt.Rib }
 
 func (r *ribBody) Serialize() ([]byte, error) {
 	b, err := r.Rib.Serialize()
-	if err == nil && r.Family == bgp.RF_IPv6_UC {
+	if err == nil && bytes.HasPrefix(b[4:], []byte{0, bgp.AFI_IP6, bgp.SAFI_UNICAST}) {
 		b = append(b[:4:4], b[7:]...)
 	}
 	return b, err

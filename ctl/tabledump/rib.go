@@ -90,29 +90,20 @@ func (c *cursor) address(n int) netip.Addr {
 }
 
 // prefix takes a prefix as BGP writes it (RFC 4271 4.3): its length in bits and as many bytes as hold them, of addresses with n
-// bytes.
+// bytes. The bits after them have no meaning there.
 func (c *cursor) prefix(n int) (netip.Prefix, error) {
 	bits := int(c.uint8())
 	if bits > n*8 {
 		return netip.Prefix{}, fmt.Errorf("the prefix length %d is above %d", bits, n*8)
 	}
-	b := c.bytes((bits + 7) / 8)
+	var full [len6]byte
+	copy(full[:], c.bytes((bits+7)/8))
 	if c.short {
 		return netip.Prefix{}, errShort
 	}
-	return toPrefix(b, n, bits)
-}
-
-// toPrefix makes a prefix of an address with n bytes whose first ones are given.
-func toPrefix(b []byte, n, bits int) (netip.Prefix, error) {
-	var full [len6]byte
-	copy(full[:], b)
 	addr, _ := netip.AddrFromSlice(full[:n])
-	p := netip.PrefixFrom(addr, bits)
-	if addr.Is4In6() {
-		return p, fmt.Errorf("the prefix %s is an IPv4 one in IPv6 form", p)
-	}
-	return p, checkHostBits(p)
+	p := netip.PrefixFrom(addr, bits).Masked()
+	return p, checkPrefix(p)
 }
 
 // rib reads a record of one prefix with an entry for each peer that announced it (RFC 6396 4.3.2), and chooses the entry.
@@ -186,7 +177,7 @@ func (d *mrtDump) tableDump(afi uint16, body []byte, r *Route) (content, error) 
 	}
 	c := &cursor{data: body}
 	_ = c.uint32() // view and sequence number
-	addr, bits := c.bytes(n), int(c.uint8())
+	p := netip.PrefixFrom(c.address(n), int(c.uint8()))
 	_, _ = c.uint8(), c.uint32() // status and time of origin
 	peer := Peer{c.address(n), uint32(c.uint16())}
 	attributes := c.bytes(int(c.uint16()))
@@ -195,11 +186,10 @@ func (d *mrtDump) tableDump(afi uint16, body []byte, r *Route) (content, error) 
 		return nothing, errShort
 	case len(c.data) > 0:
 		return nothing, fmt.Errorf("%d bytes are left over after the attributes", len(c.data))
-	case bits > n*8:
-		return nothing, fmt.Errorf("the prefix length %d is above %d", bits, n*8)
+	case !p.IsValid():
+		return nothing, fmt.Errorf("the prefix length is above %d", n*8)
 	}
-	p, err := toPrefix(addr, n, bits)
-	if err != nil {
+	if err := checkPrefix(p); err != nil {
 		return nothing, err
 	}
 	wanted := d.options.wants(peer)

@@ -3,7 +3,8 @@
 //
 // A prefix yields one route. Where an MRT dump has it from several peers, the route is that of the first entry with a next hop
 // that can be one for the prefix: an IPv6 address for an IPv6 prefix; either family for an IPv4 one (RFC 8950). [Options] narrow
-// the entries to those of a peer.
+// the entries to those of a peer. A prefix that comes again in a later record or line is yielded again; only the old TABLE_DUMP,
+// which has a record for each peer of a prefix, yields the first of such a run that fits.
 //
 // Whatever is damaged is an [Error] that tells the place: a line of a list, or an MRT record's offset in bytes in the unpacked
 // data. Every length field is checked, also those of entries that were not chosen. Attributes other than next hops are not

@@ -59,7 +59,7 @@ func TestListDamage(t *testing.T) {
 		"10.0.0.0/33":                      `dump:3: "10.0.0.0/33" is no prefix`,
 		"10.0.0.1/8":                       `dump:3: prefix 10.0.0.1/8 has host bits: 10.0.0.0/8 has none`,
 		"2001:db8::1/32":                   `dump:3: prefix 2001:db8::1/32 has host bits`,
-		"::ffff:10.0.0.0/104":              `dump:3: "::ffff:10.0.0.0/104" is no prefix`,
+		"::ffff:10.0.0.0/104":              `dump:3: prefix ::ffff:10.0.0.0/104 is an IPv4 one in IPv6 form`,
 		"fe80::%eth0/64":                   `dump:3: "fe80::%eth0/64" is no prefix`,
 		"10.0.0.0/8 via":                   `dump:3: the address after "via" is missing`,
 		"10.0.0.0/8 via x":                 `dump:3: "x" cannot be the next hop of 10.0.0.0/8`,
@@ -140,13 +140,15 @@ func TestMRTOtherRecords(t *testing.T) {
 	d.raw(mrt.TABLE_DUMPv2, uint16(mrt.GEO_PEER_TABLE), []byte("anything"))
 	d.raw(mrt.TABLE_DUMPv2, uint16(mrt.RIB_GENERIC), append([]byte("\x00\x00\x00\x01\x00\x01\x01\x08\x0a"), entry...))
 	d.raw(mrt.TABLE_DUMPv2, uint16(mrt.RIB_GENERIC), []byte("\x00\x00\x00\x01\x00\x01\x80 a VPN's"))
+	d.raw(mrt.TABLE_DUMPv2, uint16(mrt.RIB_IPV4_UNICAST), append([]byte("\x00\x00\x00\x01\x09\x0a\xff"), entry...)) // trailing bits
 	old := []byte("\x00\x00\x00\x01\x0a\x01\x00\x00\x10\x01\x65\x00\x00\x00")
 	for _, peer := range []string{"\xc0\x00\x02\x02\x00\x02", "\xc0\x00\x02\x01\xfb\xf5"} {
 		d.raw(mrt.TABLE_DUMP, 1, slices.Concat(old, []byte(peer), []byte("\x00\x07"), hop[:]))
 	}
-	wantRoutes(t, d.Bytes(), Options{}, 2, "10.0.0.0/8 192.0.2.10 192.0.2.1 64501", "10.1.0.0/16 192.0.2.10 192.0.2.2 2")
+	wantRoutes(t, d.Bytes(), Options{}, 2, "10.0.0.0/8 192.0.2.10 192.0.2.1 64501",
+		"10.128.0.0/9 192.0.2.10 192.0.2.1 64501", "10.1.0.0/16 192.0.2.10 192.0.2.2 2")
 	wantRoutes(t, d.Bytes(), Options{PeerAS: 64501}, 3, "10.0.0.0/8 192.0.2.10 192.0.2.1 64501",
-		"10.1.0.0/16 192.0.2.10 192.0.2.1 64501")
+		"10.128.0.0/9 192.0.2.10 192.0.2.1 64501", "10.1.0.0/16 192.0.2.10 192.0.2.1 64501")
 }
 
 func TestMRTDamage(t *testing.T) {
@@ -157,11 +159,17 @@ func TestMRTDamage(t *testing.T) {
 		return (&dump{t: t}).raw(mrt.TABLE_DUMPv2, uint16(subtype), body).Bytes()
 	}
 	v4 := func(tail string) []byte { return v2(mrt.RIB_IPV4_UNICAST, rib(tail)) }
+	old := func(prefix string) []byte {
+		body := []byte("\x00\x00\x00\x01" + prefix + "time\xc0\x00\x02\x01\x00\x07\x00\x00")
+		return (&dump{t: t}).raw(mrt.TABLE_DUMP, 1, body).Bytes()
+	}
 	for _, c := range []struct {
 		name, want string
 		record     []byte
 	}{
-		{"host bits", "prefix 10.1.1.1/31 has host bits", v4("\x1f\x0a\x01\x01\x01\x00\x00")},
+		{"host bits", "prefix 10.1.1.1/31 has host bits", old("\x0a\x01\x01\x01\x1f\x01")},
+		{"old long prefix", "the prefix length is above 32", old("\x0a\x01\x01\x01\x21\x01")},
+		{"old short", "a field goes beyond the end", old("\x0a")},
 		{"long prefix", "the prefix length 33 is above 32", v4("\x21\x0a\x01\x01\x01\x01\x00\x00")},
 		{"mapped", "is an IPv4 one in IPv6 form", v2(mrt.RIB_IPV6_UNICAST, rib("\x60"+strings.Repeat("\x00", 10)+"\xff\xff\x00\x00"))},
 		{"no entries", "a field goes beyond the end", v4("\x08\x0a\x00")},
