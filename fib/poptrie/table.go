@@ -6,6 +6,9 @@
 // nodes of 24 bytes that stand for six bits each and find child or leaf by counting bits. Ids of 16 bits are stored as such until a
 // larger one comes. The memory is outside Go's heap or, for small tables, free of pointers.
 //
+// Batches are looked up by a loop in Go or, where the processor has AVX-512, by a kernel in assembly that takes up to 256 addresses
+// down the trie together, see [Options.Kernel]. Both find the same.
+//
 // # Concurrency
 //
 // A table has one writer at a time and any number of readers, which take no lock. The writer copies the nodes on the way to what it
@@ -62,6 +65,9 @@ type Options struct {
 	// RootBits fixes how many bits of the address the root is indexed by, 12 to 24. Zero lets it follow the number of prefixes: 6,
 	// 12 or 18. 24 makes an IPv4 table with hundreds of thousands of prefixes faster, for 64 MiB.
 	RootBits uint8
+	// Kernel is how batches are looked up. Empty leaves it to the environment variable ROUTER_FIB (plain or avx512) and, if that names
+	// none that the processor has, takes the fastest one.
+	Kernel Kernel
 	// Grace tells when readers have left what they may have been in. Nil means that no reader runs while the writer does.
 	Grace Grace
 }
@@ -71,6 +77,7 @@ type Table struct {
 	// For readers; set by the writer.
 	current  atomic.Pointer[space]
 	fallback atomic.Uint32 // the id of the default route
+	kernel   Kernel        // never changed
 
 	// The writer's own.
 	family  Family
@@ -92,7 +99,11 @@ func New(f Family, o Options) (*Table, error) {
 	if o.RootBits != 0 && (o.RootBits < mediumBits || o.RootBits > maxBits) {
 		return nil, fmt.Errorf("poptrie: root of %d bits: must be 12 to 24, or 0 for as many as are needed", o.RootBits)
 	}
-	t := &Table{family: f, grace: o.Grace, fixed: o.RootBits, limit: o.MemoryLimit, trie: newTrie(f == IPv6)}
+	kernel, err := chooseKernel(o.Kernel)
+	if err != nil {
+		return nil, err
+	}
+	t := &Table{family: f, kernel: kernel, grace: o.Grace, fixed: o.RootBits, limit: o.MemoryLimit, trie: newTrie(f == IPv6)}
 	if t.limit <= 0 {
 		t.limit = math.MaxInt
 	}
@@ -233,6 +244,7 @@ func (t *Table) Len() int {
 
 // Stats tells what a table takes.
 type Stats struct {
+	Kernel   Kernel
 	RootBits uint8
 	Wide     bool // ids of 32 bits
 	Nodes    int  // given out, free ones among them
@@ -245,7 +257,7 @@ type Stats struct {
 
 // Memory tells what the table takes. For the writer.
 func (t *Table) Memory() Stats {
-	st := Stats{RootBits: t.form.rootBits, Wide: t.form.wide, Trie: t.trie.bytes(), Retired: t.retired.len()}
+	st := Stats{Kernel: t.kernel, RootBits: t.form.rootBits, Wide: t.form.wide, Trie: t.trie.bytes(), Retired: t.retired.len()}
 	if s := t.store; s != nil {
 		st.Nodes, st.Leaves = int(s.nodeSlab.used), int(s.leafSlab.used)
 		st.Lookup, st.Held = s.bytes(), s.held()
