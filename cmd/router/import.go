@@ -217,18 +217,36 @@ func (a *args) netipAddr(keyword string) netip.Addr {
 }
 
 // openImport opens the file. The size is that in bytes, or 0 where it is not known.
-func (c *cli) openImport(name string) (in io.Reader, size int64, closing func(), err error) {
-	if name == "-" {
-		return c.in, 0, func() {}, nil
+func (c *cli) openImport(ctx context.Context, name string) (in io.Reader, size int64, closing func(), err error) {
+	switch {
+	case name == "-" && c.batch == "-":
+		return nil, 0, nil, usagef("standard input has the commands of this batch: import from a file")
+	case name == "-":
+		pipe := untilDone(ctx, c.in)
+		return pipe, 0, func() { _ = pipe.Close() }, nil
 	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, 0, nil, usagef("cannot open file %q for reading: %v", name, errors.Unwrap(err))
 	}
+	in, closing = f, func() { _ = f.Close() }
 	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
 		size = info.Size()
+	} else {
+		in = untilDone(ctx, f)
 	}
-	return f, size, func() { _ = f.Close() }, nil
+	return in, size, closing, nil
+}
+
+// untilDone reads what may keep its reader waiting, such as a pipe, until the context is done.
+func untilDone(ctx context.Context, in io.Reader) *io.PipeReader {
+	out, through := io.Pipe()
+	context.AfterFunc(ctx, func() { _ = through.CloseWithError(ctx.Err()) })
+	go func() {
+		_, err := io.Copy(through, in)
+		_ = through.CloseWithError(err)
+	}()
+	return out
 }
 
 // importSummary is what an import has done.

@@ -269,6 +269,10 @@ func TestImportInBatch(t *testing.T) {
 	if r.status != 0 || shown(d, "") != "10.1.0.0/16 via 10.0.0.2 dev d0" {
 		t.Errorf("%+v %q", r, shown(d, ""))
 	}
+	r = d.runWith("route import - dev d0\n10.3.0.0/16\n", "-b", "-")
+	if r.status != 1 || !strings.Contains(r.err, "standard input has the commands of this batch") {
+		t.Errorf("%+v", r)
+	}
 }
 
 func TestImportMany(t *testing.T) {
@@ -303,6 +307,39 @@ func TestProgressLine(t *testing.T) {
 		if got := progressLine(c.width, "reading", 5000, 2500, c.part); got != c.want || len(got) > c.width {
 			t.Errorf("%d columns, %v\n got %q\nwant %q", c.width, c.part, got, c.want)
 		}
+	}
+}
+
+// TestImportInterrupted stops an import by a signal: at its beginning, while it reads, and while it waits for more.
+func TestImportInterrupted(t *testing.T) {
+	d, _ := importDaemon(t)
+	for _, c := range []struct {
+		name, text string
+		endless    bool
+	}{
+		{"begin", "", false}, {"read", "10.1.0.0/16\n", true}, {"wait", "10.1.0.0/16\n", false},
+	} {
+		cmd := d.program("route", "import", "-", "dev", "d0", "partial")
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var reason bytes.Buffer
+		cmd.Stderr = &reason
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		stop := time.AfterFunc(200*time.Millisecond, func() { _ = cmd.Process.Signal(unix.SIGINT) })
+		defer stop.Stop()
+		for _, err = io.WriteString(in, c.text); err == nil && c.endless; {
+			_, err = io.WriteString(in, c.text)
+		}
+		if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 2 || reason.String() != "Error: interrupted: nothing was applied\n" {
+			t.Errorf("%s: %v: %s", c.name, err, reason.String())
+		}
+	}
+	if got := shown(d, ""); got != "" {
+		t.Error(got)
 	}
 }
 

@@ -35,14 +35,14 @@ const checkEvery = 1 << 12
 
 // readImport reads the whole file.
 func (c *cli) readImport(ctx context.Context, s *importSpec, bar *progress) (*importTable, error) {
-	in, size, closing, err := c.openImport(s.file)
+	in, size, closing, err := c.openImport(ctx, s.file)
 	if err != nil {
 		return nil, err
 	}
 	defer closing()
 	r, err := tabledump.NewReader(s.file, in, s.options)
 	if err != nil {
-		return nil, err
+		return nil, interrupted(ctx, err)
 	}
 	t := &importReader{
 		importTable: &importTable{where: r.Where}, spec: s, mrt: r.IsMRT(), ids: make(map[target]uint32),
@@ -53,8 +53,8 @@ func (c *cli) readImport(ctx context.Context, s *importSpec, bar *progress) (*im
 			break
 		}
 		if t.read++; t.read%checkEvery == 0 {
-			if err := ctx.Err(); err != nil {
-				return nil, err
+			if ctx.Err() != nil {
+				break
 			}
 			bar.show("reading", t.read, part(r.BytesRead(), size))
 		}
@@ -64,6 +64,8 @@ func (c *cli) readImport(ctx context.Context, s *importSpec, bar *progress) (*im
 	}
 	var damage *tabledump.Error
 	switch {
+	case ctx.Err() != nil:
+		return nil, interrupted(ctx, err)
 	case errors.As(err, &damage):
 		t.damage = err
 	case err != nil && !errors.Is(err, io.EOF):
@@ -108,4 +110,12 @@ func (t *importReader) add(r *tabledump.Route) error {
 	}
 	t.routes.Add(tabledump.Stored{Prefix: r.Prefix, ID: id, Pos: r.Pos})
 	return nil
+}
+
+// interrupted is the reason why nothing was read: err, or that the context is done.
+func interrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return errors.New("interrupted: nothing was applied")
+	}
+	return err
 }

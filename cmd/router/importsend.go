@@ -91,29 +91,37 @@ func (b *batchSender) finish() (sent, error) {
 
 // applyImport sends the routes of a table. It returns how many were applied.
 func (c *cli) applyImport(ctx context.Context, s *importSpec, t *importTable, bar *progress) (uint64, error) {
+	n := 0
+	done, err := c.sendImport(ctx, s, t, &n, bar)
+	switch {
+	case ctx.Err() != nil:
+		return 0, fmt.Errorf("interrupted: up to %d of %d routes were applied", n, t.routes.Len())
+	case err == nil && done.refused != nil:
+		return 0, t.refused(done)
+	}
+	return done.applied, err
+}
+
+// sendImport counts in n what it has sent.
+func (c *cli) sendImport(ctx context.Context, s *importSpec, t *importTable, n *int, bar *progress) (sent, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	sender, err := c.newRouteSender(ctx, s)
 	if err != nil {
-		return 0, err
+		return sent{}, err
 	}
-	n := 0
 	for r := range t.routes.All() {
 		if err = sender.put(r.Prefix, t.targets[r.ID]); err != nil {
 			break
 		}
-		if n++; n%checkEvery == 0 {
-			bar.show("applying", n, part(int64(n), int64(t.routes.Len())))
+		if *n++; *n%checkEvery == 0 {
+			bar.show("applying", *n, part(int64(*n), int64(t.routes.Len())))
 		}
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
-		return 0, err
+		return sent{}, err
 	}
-	done, err := sender.finish()
-	if err == nil && done.refused != nil {
-		err = t.refused(done)
-	}
-	return done.applied, err
+	return sender.finish()
 }
 
 // refused tells which route was refused.
