@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -71,6 +72,14 @@ func newArena(f poptrie.Family, routes []route) *arena {
 	a.queries = newQueries(f, a.keys)
 	a.permanent = lengths(a.queries, sorted(kept))
 	return a
+}
+
+// churn begins one with a table of the tagged routes.
+func (a *arena) churn(e entrant) *churn {
+	return &churn{
+		entrant: e, queries: a.queries, keys: a.keys, permanent: a.permanent,
+		changing: slices.Clone(a.changing), rnd: rand.New(rand.NewPCG(1, 1)),
+	}
 }
 
 // lengths are the lengths of the longest of the prefixes over each address; the ids of the prefixes are their lengths.
@@ -184,8 +193,7 @@ func (b *bench) churns(f poptrie.Family, routes []route) error {
 	defer closeAll(list)
 	all := make([]*churn, len(list))
 	for i, e := range list {
-		all[i] = &churn{queries: a.queries, entrant: e, keys: a.keys, permanent: a.permanent, rnd: rand.New(rand.NewPCG(1, 1))}
-		all[i].changing = append(all[i].changing, a.changing...)
+		all[i] = a.churn(e)
 	}
 	seen := make([]sight, len(list))
 	cpu, clock := make([][]float64, len(list)), make([][]float64, len(list))

@@ -2,7 +2,6 @@ package main
 
 import (
 	"net/netip"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -86,8 +85,8 @@ func TestChurnFindsWrongAnswers(t *testing.T) {
 		if lies {
 			e.table = &liar{table: tbl}
 		}
-		x := &churn{entrant: e, queries: a.queries, keys: a.keys, permanent: a.permanent, changing: a.changing, rnd: newRand(1)}
-		if err := new(bench).beside(func(stop *atomic.Bool) { x.read(stop) }, func() { x.rate(50 * time.Millisecond) }); err != nil {
+		x := a.churn(e)
+		if err := new(bench).beside(x.read, func() { x.rate(50 * time.Millisecond) }); err != nil {
 			t.Fatal(err)
 		}
 		if x.judged.Load() == 0 || x.failed > 0 || (x.wrong.Load() > 0) != lies {
@@ -117,7 +116,10 @@ func TestTargets(t *testing.T) {
 
 func TestCheckFindsDifferences(t *testing.T) {
 	routes := someRoutes(poptrie.IPv6, 300)
-	list := []entrant{{contenders("none")[0], newBart(routes, lookFast)}, {contenders("bart.Table")[1], newBart(routes, lookTable)}}
+	list := []entrant{
+		{contenders("none")[0], newBart(routes, lookFast)},
+		{contenders("bart.Table")[1], newBart(routes, lookTable)},
+	}
 	if err := check(poptrie.IPv6, routes, list); err != nil {
 		t.Error(err)
 	}

@@ -17,8 +17,8 @@ const measure = "bart.Fast"
 // contender is a way to find the longest prefix.
 type contender struct {
 	name string
-	// build makes a table of sorted routes; with single set, by one call for each route, in the order given.
-	build func(f poptrie.Family, routes []route, single bool) (table, error)
+	// make makes a table of sorted routes; with single set, by one call for each route, in the order given.
+	make func(f poptrie.Family, routes []route, single bool) (table, error)
 	// min and max are the numbers of routes for which it is worth a run; zero max means any.
 	min, max int
 	only     poptrie.Family // zero: both
@@ -29,6 +29,14 @@ type contender struct {
 
 func (c *contender) runs(f poptrie.Family, n int) bool {
 	return (c.only == 0 || c.only == f) && n >= c.min && (c.max == 0 || n <= c.max)
+}
+
+func (c *contender) build(f poptrie.Family, routes []route, single bool) (table, error) {
+	t, err := c.make(f, routes, single)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.name, err)
+	}
+	return t, nil
 }
 
 // table is a contender's table. Each has one writer, and one reader that may run meanwhile.
@@ -51,10 +59,10 @@ type footprint struct{ lookup, all int }
 // contenders are all, or those whose names have one of the words in only, and the measure.
 func contenders(only string) []*contender {
 	all := append(poptries(),
-		&contender{name: measure, build: func(_ poptrie.Family, routes []route, _ bool) (table, error) {
+		&contender{name: measure, make: func(_ poptrie.Family, routes []route, _ bool) (table, error) {
 			return newBart(routes, lookFast), nil
 		}},
-		&contender{name: "bart.Table", build: func(_ poptrie.Family, routes []route, _ bool) (table, error) {
+		&contender{name: "bart.Table", make: func(_ poptrie.Family, routes []route, _ bool) (table, error) {
 			return newBart(routes, lookTable), nil
 		}})
 	all = append(all, dpdkContenders()...)
@@ -77,15 +85,29 @@ func matches(name, words string) bool {
 	return false
 }
 
+// poptries are the forms of package poptrie: the root that follows the number of prefixes, in little memory, and the IPv4 root of 24
+// bits, each with the kernels that this processor has. Only the first kernel of each is changed, since the writer knows no kernel.
 func poptries() []*contender {
-	return []*contender{
-		newPoptrie("poptrie", poptrie.Options{}),
-		func() *contender {
-			c := newPoptrie("poptrie root 24", poptrie.Options{RootBits: 24})
-			c.only, c.min, c.heavy = poptrie.IPv4, 100_000, true
-			return c
-		}(),
+	var out []*contender
+	for _, bits := range []uint8{0, 24} {
+		first := true
+		for _, k := range []poptrie.Kernel{poptrie.AVX512, poptrie.Plain} {
+			o := poptrie.Options{RootBits: bits, Kernel: k}
+			t, err := poptrie.New(poptrie.IPv4, o)
+			if err != nil {
+				continue
+			}
+			t.Close()
+			c := newPoptrie("poptrie "+string(k), o)
+			if bits != 0 {
+				c.name = fmt.Sprintf("poptrie/%d %s", bits, k)
+				c.only, c.min, c.heavy = poptrie.IPv4, 100_000, true
+			}
+			c.steady, first = !first, false
+			out = append(out, c)
+		}
 	}
+	return out
 }
 
 // trie is a table of package poptrie.
@@ -98,7 +120,7 @@ func newPoptrie(name string, o poptrie.Options) *contender {
 	epochs := new(poptrie.Epochs) // one for all tables of the contender, of which one is read at a time
 	reader := epochs.Join()
 	o.Grace = epochs
-	return &contender{name: name, build: func(f poptrie.Family, routes []route, single bool) (table, error) {
+	return &contender{name: name, make: func(f poptrie.Family, routes []route, single bool) (table, error) {
 		t, err := poptrie.New(f, o)
 		if err != nil {
 			return nil, err
@@ -117,7 +139,7 @@ func newPoptrie(name string, o poptrie.Options) *contender {
 		}
 		if err != nil {
 			t.Close()
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return nil, err
 		}
 		return &trie{t, reader}, nil
 	}}

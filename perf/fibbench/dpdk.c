@@ -19,7 +19,7 @@ int fb_start(int cpu, int huge)
 {
 	char core[16];
 	char *args[] = {"fibbench", "-l", core, "--no-pci", "--no-telemetry", "--log-level=3", "--force-max-simd-bitwidth=512",
-			"--in-memory", "--no-huge", "-m", "2048"};
+			huge ? "--in-memory" : "--no-huge", "-m", "2048", "--no-shconf"};
 
 	snprintf(core, sizeof(core), "%d", cpu);
 	return rte_eal_init(huge ? 8 : 11, args);

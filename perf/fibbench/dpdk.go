@@ -40,15 +40,22 @@ const pagesFile = "/proc/sys/vm/nr_hugepages"
 // the number back that was there.
 func startDPDK(cpu int) (stop func(), note string, err error) {
 	restore, huge := reservePages()
-	if r := C.fb_start(C.int(cpu), C.int(huge)); r < 0 {
+	if err := initDPDK(cpu, huge); err != nil {
 		restore()
-		return nil, "", fmt.Errorf("start DPDK: %w (is /dev/shm or /run/dpdk writable?)", unix.Errno(C.last_error()))
+		return nil, "", err
 	}
-	note = C.GoString(C.rte_version()) + ", on reserved huge pages"
+	note = ", on reserved huge pages"
 	if huge == 0 {
-		note = C.GoString(C.rte_version()) + fmt.Sprintf(", WITHOUT huge pages: %d could not be reserved in %s", dpdkPages, pagesFile)
+		note = fmt.Sprintf(", WITHOUT huge pages: %d could not be reserved in %s", dpdkPages, pagesFile)
 	}
-	return restore, note, nil
+	return restore, C.GoString(C.rte_version()) + note, nil
+}
+
+func initDPDK(cpu, huge int) error {
+	if r := C.fb_start(C.int(cpu), C.int(huge)); r < 0 {
+		return fmt.Errorf("start DPDK: %w (run as root)", unix.Errno(C.last_error()))
+	}
+	return nil
 }
 
 // reservePages makes sure that there are enough free huge pages, if it can.
@@ -72,11 +79,11 @@ func reservePages() (restore func(), ok int) {
 
 func dpdkContenders() []*contender {
 	return []*contender{
-		{name: "rte_lpm", build: newLPM, only: poptrie.IPv4, steady: true, heavy: true},
-		{name: "rte_fib scalar", build: fibBuilder(0), only: poptrie.IPv4, steady: true, heavy: true},
-		{name: "rte_fib AVX-512", build: fibBuilder(1), only: poptrie.IPv4, heavy: true},
-		{name: "rte_fib6 scalar", build: fib6Builder(0), only: poptrie.IPv6, steady: true, heavy: true},
-		{name: "rte_fib6 AVX-512", build: fib6Builder(1), only: poptrie.IPv6, heavy: true},
+		{name: "rte_lpm", make: newLPM, only: poptrie.IPv4, steady: true, heavy: true},
+		{name: "rte_fib scalar", make: fibBuilder(0), only: poptrie.IPv4, steady: true, heavy: true},
+		{name: "rte_fib AVX-512", make: fibBuilder(1), only: poptrie.IPv4, heavy: true},
+		{name: "rte_fib6 scalar", make: fib6Builder(0), only: poptrie.IPv6, steady: true, heavy: true},
+		{name: "rte_fib6 AVX-512", make: fib6Builder(1), only: poptrie.IPv6, heavy: true},
 	}
 }
 
@@ -119,10 +126,10 @@ func (*base) quiesce()            {}
 func (*base) offline()            {}
 func (b *base) memory() footprint { return b.size }
 
-// measured runs make, and takes what it allocates as the table's size; 64 MiB of it are the first 24 bits' entries.
-func (b *base) measured(groups int, make func() error) error {
+// measured runs build, and takes what it allocates as the table's size; 64 MiB of it are the first 24 bits' entries.
+func (b *base) measured(groups int, build func() error) error {
 	before := C.fb_allocated()
-	err := make()
+	err := build()
 	b.size = footprint{lookup: 4<<24 + groups<<10, all: int(C.fb_allocated() - before)}
 	return err
 }

@@ -117,7 +117,8 @@ func (s *sight) report(b *bench, r row) {
 		values [][]float64
 		p      float64
 	}{
-		{"undisturbed p50", s.quiet, .5}, {"p99", s.quiet, .99}, {"p99.9", s.quiet, .999}, {"with disturbance p99.9", s.rounds, .999},
+		{"undisturbed p50", s.quiet, .5}, {"p99", s.quiet, .99}, {"p99.9", s.quiet, .999},
+		{"with disturbance p99.9", s.rounds, .999},
 		{"call p50", s.calls, .5}, {"call p99.9", s.calls, .999},
 	} {
 		var each []float64

@@ -6,7 +6,6 @@
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"nsrouter/fib/poptrie"
@@ -49,7 +49,7 @@ func main() {
 	flag.BoolVar(&o.quick, "quick", false, "a minute instead of a quarter of an hour: fewer tables and rounds")
 	flag.IntVar(&o.rounds, "rounds", 0, "turns of each contender (default 21, with -quick 5)")
 	flag.IntVar(&o.family, "family", 0, "4 or 6 (default both)")
-	flag.StringVar(&o.only, "only", "", "only contenders with one of these words in the name, separated by commas; "+measure+" always runs")
+	flag.StringVar(&o.only, "only", "", "only "+measure+" and those with one of these words, separated by commas")
 	flag.StringVar(&o.parts, "parts", "", "only these parts: "+strings.Join(partNames(), ","))
 	flag.StringVar(&o.out, "out", ".bin/bench-fib", "directory for results.csv and the plots")
 	flag.IntVar(&o.cpu, "cpu", runtime.NumCPU()-1, "CPU to measure on")
@@ -135,11 +135,10 @@ func run(o *options) error {
 		return err
 	}
 	defer stop()
+	onInterrupt(stop)
 	b := o.bench()
 	header := describeMachine(o, dpdk)
 	fmt.Println(strings.Join(header, "\n"))
-	interrupted := make(chan os.Signal, 1)
-	signal.Notify(interrupted, os.Interrupt)
 	for _, f := range []poptrie.Family{poptrie.IPv4, poptrie.IPv6} {
 		routes := v4
 		if f == poptrie.IPv6 {
@@ -148,22 +147,29 @@ func run(o *options) error {
 		if o.family != 0 && o.family != int(f) {
 			continue
 		}
-		if err := b.family(o, f, routes, interrupted); err != nil {
+		if err := b.family(o, f, routes); err != nil {
 			return err
 		}
 	}
 	return b.save(o.out, header)
 }
 
-var errInterrupted = errors.New("interrupted: nothing was written")
+// onInterrupt ends the program after a signal, once stop has run.
+func onInterrupt(stop func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, unix.SIGTERM)
+	go func() {
+		<-signals
+		stop()
+		fmt.Fprintln(os.Stderr, "\nfibbench: interrupted: nothing was written")
+		os.Exit(130)
+	}()
+}
 
 // family runs the parts for one family, and prints each result when it is there.
-func (b *bench) family(o *options, f poptrie.Family, routes []route, interrupted <-chan os.Signal) error {
+func (b *bench) family(o *options, f poptrie.Family, routes []route) error {
 	wanted := func(name string) bool { return matches(name, o.parts) }
 	step := func(run func() error) error {
-		if len(interrupted) > 0 {
-			return errInterrupted
-		}
 		from := len(b.rows)
 		if err := run(); err != nil {
 			return err

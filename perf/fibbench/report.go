@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 
 	"nsrouter/fib/poptrie"
@@ -40,14 +41,16 @@ func writeCSV(w io.Writer, header []string, rows []row) error {
 		}
 	}
 	c := csv.NewWriter(w)
-	names := []string{"section", "family", "prefixes", "stream", "contender", "metric", "unit", "median", "p25", "p75", "samples"}
-	if err := c.Write(names); err != nil {
+	names := "section,family,prefixes,stream,contender,metric,unit,median,p25,p75,samples"
+	if err := c.Write(strings.Split(names, ",")); err != nil {
 		return err
 	}
 	for _, r := range rows {
 		float := func(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
-		err := c.Write([]string{r.section, r.family.String(), strconv.Itoa(r.prefixes), r.stream, r.contender, r.metric, r.unit,
-			float(r.median), float(r.low), float(r.high), strconv.Itoa(r.n)})
+		err := c.Write([]string{
+			r.section, r.family.String(), strconv.Itoa(r.prefixes), r.stream, r.contender, r.metric, r.unit,
+			float(r.median), float(r.low), float(r.high), strconv.Itoa(r.n),
+		})
 		if err != nil {
 			return err
 		}

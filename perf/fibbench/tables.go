@@ -33,7 +33,7 @@ const prefixFile = "internal/tests/testdata/prefixes.txt.gz"
 func readTables() (v4, v6 []route, err error) {
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/gaissmai/bart").Output()
 	if err != nil {
-		return nil, nil, fmt.Errorf("find the module gaissmai/bart, whose test data is the table: %w (run in the checkout)", err)
+		return nil, nil, fmt.Errorf("find gaissmai/bart, whose test data is the table: %w (run in the checkout)", err)
 	}
 	f, err := os.Open(filepath.Join(strings.TrimSpace(string(out)), prefixFile))
 	if err != nil {
