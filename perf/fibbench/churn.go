@@ -41,7 +41,8 @@ type churn struct {
 	changing  []route // with the id that the table has now, or zero
 	gone      []int   // those that are not in the table
 	rnd       *rand.Rand
-	failed    int // changes that the table refused
+	before    footprint // at the beginning
+	failed    int       // changes that the table refused
 	wrong     atomic.Uint64
 	judged    atomic.Uint64
 }
@@ -78,7 +79,7 @@ func newArena(f poptrie.Family, routes []route) *arena {
 func (a *arena) churn(e entrant) *churn {
 	return &churn{
 		entrant: e, queries: a.queries, keys: a.keys, permanent: a.permanent,
-		changing: slices.Clone(a.changing), rnd: rand.New(rand.NewPCG(1, 1)),
+		changing: slices.Clone(a.changing), rnd: rand.New(rand.NewPCG(1, 1)), before: e.memory(),
 	}
 }
 
@@ -218,6 +219,9 @@ func (b *bench) churns(f poptrie.Family, routes []route) error {
 		b.add(r, "changes", "k/s", spreadOf(cpu[i]))
 		b.add(r, "changes by the clock", "k/s", spreadOf(clock[i]))
 		b.add(r, "look-ups judged", "", once(float64(c.judged.Load())))
+		if before := c.before.all; before > 0 {
+			b.add(r, "memory", "x before", once(float64(c.memory().all)/float64(before)))
+		}
 		b.add(r, "wrong answers", "", once(float64(c.wrong.Load())))
 		b.add(r, "refused changes", "", once(float64(c.failed)))
 		seen[i].report(b, r)
@@ -229,7 +233,7 @@ func (b *bench) churns(f poptrie.Family, routes []route) error {
 func (b *bench) mistakes(all []*churn) error {
 	var errs []error
 	for _, c := range all {
-		if _, ours := c.table.(*trie); ours && (c.wrong.Load() > 0 || c.failed > 0) {
+		if c.ours && (c.wrong.Load() > 0 || c.failed > 0) {
 			errs = append(errs, fmt.Errorf("%s: %d wrong answers in %d, %d changes refused",
 				c.name, c.wrong.Load(), c.judged.Load(), c.failed))
 		}

@@ -25,6 +25,8 @@ type contender struct {
 	// steady contenders have no place among those that are changed: another form of them shows it, or they cannot.
 	steady bool
 	heavy  bool // takes tens of MiB even for ten routes
+	rival  bool // ours are compared with it apart
+	ours   bool
 }
 
 func (c *contender) runs(f poptrie.Family, n int) bool {
@@ -103,7 +105,7 @@ func poptries() []*contender {
 				c.name = fmt.Sprintf("poptrie/%d %s", bits, k)
 				c.only, c.min, c.heavy = poptrie.IPv4, 100_000, true
 			}
-			c.steady, first = !first, false
+			c.ours, c.steady, first = true, !first, false
 			out = append(out, c)
 		}
 	}

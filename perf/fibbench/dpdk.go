@@ -79,11 +79,11 @@ func reservePages() (restore func(), ok int) {
 
 func dpdkContenders() []*contender {
 	return []*contender{
-		{name: "rte_lpm", make: newLPM, only: poptrie.IPv4, steady: true, heavy: true},
+		{name: "rte_lpm", make: newLPM, only: poptrie.IPv4, steady: true, heavy: true, rival: true},
 		{name: "rte_fib scalar", make: fibBuilder(0), only: poptrie.IPv4, steady: true, heavy: true},
-		{name: "rte_fib AVX-512", make: fibBuilder(1), only: poptrie.IPv4, heavy: true},
+		{name: "rte_fib AVX-512", make: fibBuilder(1), only: poptrie.IPv4, heavy: true, rival: true},
 		{name: "rte_fib6 scalar", make: fib6Builder(0), only: poptrie.IPv6, steady: true, heavy: true},
-		{name: "rte_fib6 AVX-512", make: fib6Builder(1), only: poptrie.IPv6, heavy: true},
+		{name: "rte_fib6 AVX-512", make: fib6Builder(1), only: poptrie.IPv6, heavy: true, rival: true},
 	}
 }
 

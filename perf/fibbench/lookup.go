@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"nsrouter/fib/poptrie"
@@ -48,14 +49,14 @@ func (b *bench) lookups(f poptrie.Family, routes []route) error {
 		return err
 	}
 	defer closeAll(list)
-	collapseHeap()
+	if !b.smallPages {
+		collapse()
+	}
 	if err := check(f, routes, list); err != nil {
 		return err
 	}
-	huge, all := hugePages()
 	b.progress("")
-	fmt.Printf("\n%v, %d routes: all tables give the same answers; %d of the process's %d MiB are on huge pages\n",
-		f, len(routes), huge, all)
+	fmt.Printf("\n%v, %d routes: all tables give the same answers; on huge pages: %v\n", f, len(routes), hugePages())
 	for _, s := range allStreams() {
 		q := newQueries(f, s.draw(f, routes, streamLen))
 		what := fmt.Sprintf("%v, %d routes, stream %s: look up", f, len(routes), s)
@@ -92,18 +93,23 @@ func (e entrant) timeLookups(q *queries, round int) float64 {
 
 func nanoseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) }
 
-// addRates reports times per look-up, and how many times as fast as the measure each contender is, round by round.
+// addRates reports times per look-up, and how many times as fast as the measure each contender is, round by round; and ours as
+// compared with each of the rivals.
 func (b *bench) addRates(list []entrant, times [][]float64, r row) {
-	var base []float64
-	for i, e := range list {
-		if e.name == measure {
-			base = times[i]
-		}
-	}
+	base := slices.IndexFunc(list, func(e entrant) bool { return e.name == measure })
 	for i, e := range list {
 		r.contender = e.name
 		b.add(r, "time", "ns", spreadOf(times[i]))
-		b.add(r, "speed", "x "+measure, spreadOf(ratios(base, times[i])))
+		b.add(r, "speed", "x "+measure, spreadOf(ratios(times[base], times[i])))
+	}
+	r.section = "rivals"
+	for i, e := range list {
+		for j, rival := range list {
+			if e.ours && rival.rival {
+				r.contender = e.name
+				b.add(r, "speed", "x "+rival.name, spreadOf(ratios(times[j], times[i])))
+			}
+		}
 	}
 }
 

@@ -38,8 +38,9 @@ func preemptions() int64 {
 	return u.Nivcsw
 }
 
-// collapseHeap puts the Go heap on huge pages as far as it can, so that tables there have what the others have.
-func collapseHeap() {
+// collapse puts what is mapped without a name, the Go heap above all, on huge pages as far as it can: tables there shall have what
+// the others have.
+func collapse() {
 	runtime.GC()
 	maps, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
@@ -48,9 +49,9 @@ func collapseHeap() {
 	const huge = 2 << 20
 	for line := range strings.Lines(string(maps)) {
 		var from, to uintptr
-		var mode string
-		if n, _ := fmt.Sscanf(line, "%x-%x %s", &from, &to, &mode); n != 3 || mode != "rw-p" || from>>32 != goHeap {
-			continue
+		fields := strings.Fields(line)
+		if n, _ := fmt.Sscanf(line, "%x-%x", &from, &to); n != 2 || len(fields) != 5 || fields[1] != "rw-p" {
+			continue // five fields: the sixth is the name
 		}
 		for from = (from + huge - 1) &^ (huge - 1); from+huge <= to; from += huge {
 			// Where it fails, the page stays as it is: the report tells how much is huge.
@@ -59,32 +60,31 @@ func collapseHeap() {
 	}
 }
 
-// goHeap is the upper half of the addresses that Go's allocator begins its heap at on Linux.
-const goHeap = 0xc0
-
-// hugePages is how many MiB of the process are on huge pages, and of how many.
-func hugePages() (huge, all int) {
+// hugePages tells how much of the process is on huge pages.
+func hugePages() string {
 	text, err := os.ReadFile("/proc/self/smaps_rollup")
 	if err != nil {
-		return 0, 0
+		return "not known"
 	}
-	for line := range strings.Lines(string(text)) {
+	return parsePages(string(text))
+}
+
+func parsePages(smaps string) string {
+	var anonymous, huge, reserved int // KiB
+	for line := range strings.Lines(smaps) {
 		var n int
 		name, value, _ := strings.Cut(line, ":")
-		if _, err := fmt.Sscan(value, &n); err != nil {
-			continue
-		}
+		_, _ = fmt.Sscan(value, &n) // of the names below it is a number
 		switch name {
-		case "Rss":
-			all += n >> 10
+		case "Anonymous":
+			anonymous = n
 		case "AnonHugePages":
-			huge += n >> 10
-		case "Private_Hugetlb", "Shared_Hugetlb": // not in Rss
-			huge += n >> 10
-			all += n >> 10
+			huge = n
+		case "Private_Hugetlb", "Shared_Hugetlb":
+			reserved += n
 		}
 	}
-	return huge, all
+	return fmt.Sprintf("%d of %d MiB, and %d MiB that were reserved", huge>>10, anonymous>>10, reserved>>10)
 }
 
 // describeMachine is what a reader of the report must know, a line each.
@@ -94,12 +94,22 @@ func describeMachine(o *options, dpdk string) []string {
 	lines := []string{
 		fmt.Sprintf("%s, %d CPUs, Linux %s, %s %s/%s", cpuModel(), runtime.NumCPU(), unix.ByteSliceToString(u.Release[:]),
 			runtime.Version(), runtime.GOOS, runtime.GOARCH),
-		fmt.Sprintf("%s, commit %s", time.Now().UTC().Format(time.RFC3339), commit()),
+		fmt.Sprintf("%s, commit %s, load average before %s", time.Now().UTC().Format(time.RFC3339), commit(), loadAverage()),
 		fmt.Sprintf("measured on CPU %d, reader during changes on CPU %d; times are CPU times of the measured thread",
 			o.cpu, o.readerCPU),
 		"DPDK: " + dpdk,
 	}
 	return lines
+}
+
+// loadAverage tells whether the machine was quiet.
+func loadAverage() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "not known"
+	}
+	one, _, _ := strings.Cut(string(text), " ")
+	return one
 }
 
 // cpuModel is the first CPU's, as /proc/cpuinfo has it.

@@ -29,6 +29,7 @@ type options struct {
 	parts          string
 	out            string
 	cpu, readerCPU int
+	smallPages     bool
 }
 
 // bench is a run.
@@ -40,6 +41,7 @@ type bench struct {
 	churnTime  time.Duration
 	watchTime  time.Duration
 	readerCPU  int
+	smallPages bool
 	tty        bool
 	rows       []row
 }
@@ -54,6 +56,7 @@ func main() {
 	flag.StringVar(&o.out, "out", ".bin/bench-fib", "directory for results.csv and the plots")
 	flag.IntVar(&o.cpu, "cpu", runtime.NumCPU()-1, "CPU to measure on")
 	flag.IntVar(&o.readerCPU, "reader-cpu", 0, "CPU of the reader while tables are changed")
+	flag.BoolVar(&o.smallPages, "small-pages", false, "leave the Go heap on the pages it has instead of huge ones")
 	flag.Parse()
 	if err := o.check(); err != nil {
 		fmt.Fprintf(os.Stderr, "fibbench: %v\n", err)
@@ -108,7 +111,7 @@ func (o *options) bench() *bench {
 	b := &bench{
 		contenders: contenders(o.only), sizes: []int{10, 1000, 100_000, 0},
 		rounds: 21, fewRounds: 5, churnTime: time.Second, watchTime: 500 * time.Millisecond,
-		readerCPU: o.readerCPU, tty: term.IsTerminal(int(os.Stderr.Fd())),
+		readerCPU: o.readerCPU, smallPages: o.smallPages, tty: term.IsTerminal(int(os.Stderr.Fd())),
 	}
 	if o.quick {
 		b.sizes, b.rounds, b.fewRounds = []int{1000, 0}, 5, 2

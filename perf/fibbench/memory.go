@@ -134,7 +134,9 @@ func (b *bench) small(f poptrie.Family) error {
 		r := row{section: "namespaces", family: f, prefixes: few, contender: c.name}
 		b.add(r, "memory of one", "bytes", once(float64(heap()-before)/namespaces))
 	}
-	collapseHeap()
+	if !b.smallPages {
+		collapse()
+	}
 	q := newQueries(f, keys)
 	times := b.race(list, "small namespaces", func(e entrant, round int) float64 { return e.timeLookups(q, round) })
 	b.addRates(list, times, row{section: "namespaces", family: f, prefixes: few, stream: string(under)})

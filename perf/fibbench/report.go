@@ -85,6 +85,8 @@ func caption(section string) string {
 	switch section {
 	case "lookup":
 		return "look-ups in batches of 256 (U uniform, R under a random prefix, Z Zipf): median (quartiles)"
+	case "rivals":
+		return "look-ups, ours as compared with DPDK's: median (quartiles)"
 	case "build":
 		return "building a table: median (quartiles)"
 	case "churn":
@@ -92,7 +94,7 @@ func caption(section string) string {
 	case "latency":
 		return "us until that reader sees a change (undisturbed: while neither lost its CPU), and until the call returns"
 	case "memory":
-		return "memory: what look-ups read, and all that the table takes"
+		return "memory: what look-ups read, and all that the table takes (DPDK's is set up for a million routes)"
 	case "namespaces":
 		return fmt.Sprintf("%d namespaces of ten routes, in batches of %d: median (quartiles)", namespaces, burst)
 	}
