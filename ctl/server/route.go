@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/netip"
+	"slices"
 
 	"connectrpc.com/connect"
 
@@ -69,7 +70,7 @@ func readPrefix(s string) (netip.Prefix, error) {
 	return p.Masked(), nil
 }
 
-func (f *routeFilter) wants(r nstable.RouteInfo) bool {
+func (f *routeFilter) wants(r *nstable.RouteInfo) bool {
 	p := r.Prefix
 	switch {
 	case f.kind == nil && r.InLocalTable(), f.kind != nil && *f.kind != r.Kind:
@@ -82,10 +83,12 @@ func (f *routeFilter) wants(r nstable.RouteInfo) bool {
 		return false
 	case f.root.IsValid() && !covers(f.root, p):
 		return false
-	case f.gateway.IsValid() && f.gateway != r.Gateway:
+	case f.gateway.IsValid() && !slices.ContainsFunc(r.Hops, func(h nstable.HopInfo) bool { return h.Gateway == f.gateway }):
+		return false
+	case f.dev != "" && !slices.ContainsFunc(r.Hops, func(h nstable.HopInfo) bool { return h.Device == f.dev }):
 		return false
 	}
-	return (f.dev == "" || f.dev == r.DeviceName) && (f.protocol == 0 || f.protocol == r.Protocol) &&
+	return (f.protocol == 0 || f.protocol == r.Protocol) &&
 		(f.metric == nil || *f.metric == r.Metric)
 }
 
@@ -109,11 +112,11 @@ func (s *Server) ListRoutes(
 		}
 	}
 	out := rows(func(r []*v1.Route) error { return stream.Send(&v1.ListRoutesResponse{Routes: r}) })
-	err = s.table.Routes(ns, filter.exact, func(r nstable.RouteInfo) error {
+	err = s.table.Routes(ns, filter.exact, func(r *nstable.RouteInfo) error {
 		if !filter.wants(r) {
 			return nil
 		}
-		return out.add(apiRoute(&r))
+		return out.add(apiRoute(r))
 	})
 	if err != nil {
 		return apiError(err)
@@ -123,16 +126,43 @@ func (s *Server) ListRoutes(
 
 func apiRoute(r *nstable.RouteInfo) *v1.Route {
 	out := &v1.Route{
-		Type: apiRouteType(r.Kind), Prefix: r.Prefix.String(), Dev: r.DeviceName, Metric: r.Metric,
-		Protocol: uint32(r.Protocol), Scope: uint32(r.Scope), Mtu: r.MTU, Onlink: r.OnLink, Linkdown: r.LinkDown,
-	}
-	if r.Gateway.IsValid() {
-		out.Gateway = r.Gateway.String()
+		Type: apiRouteType(r.Kind), Prefix: r.Prefix.String(), Metric: r.Metric, Protocol: uint32(r.Protocol),
+		Scope: uint32(r.Scope), Mtu: r.MTU, Nhid: uint32(r.Object),
 	}
 	if r.Source.IsValid() {
 		out.Src = r.Source.String()
 	}
+	if len(r.Hops) > 1 {
+		out.Nexthops = apiHops(r.Hops)
+	} else if len(r.Hops) == 1 {
+		h := &r.Hops[0]
+		out.Gateway, out.Dev, out.Onlink = addrString(h.Gateway), h.Device, h.OnLink
+		out.Linkdown, out.Dead, out.Recursive, out.Unresolved = h.LinkDown, h.Dead, h.Recursive, h.Unresolved
+	}
 	return out
+}
+
+func apiHops(hops []nstable.HopInfo) []*v1.RouteHop {
+	out := make([]*v1.RouteHop, len(hops))
+	for i := range hops {
+		out[i] = apiHop(&hops[i])
+	}
+	return out
+}
+
+func apiHop(h *nstable.HopInfo) *v1.RouteHop {
+	return &v1.RouteHop{
+		Gateway: addrString(h.Gateway), Dev: h.Device, Weight: h.Weight, Onlink: h.OnLink,
+		Dead: h.Dead, Linkdown: h.LinkDown, Recursive: h.Recursive, Unresolved: h.Unresolved,
+	}
+}
+
+// addrString is empty for an address that there is not.
+func addrString(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
 }
 
 // GetRoute tells what would become of a packet.
@@ -145,26 +175,50 @@ func (s *Server) GetRoute(ctx context.Context, req *v1.GetRouteRequest) (*v1.Get
 	if err != nil {
 		return nil, apiError(err)
 	}
+	if req.GetProtocol() > maxByte || max(req.GetSourcePort(), req.GetDestinationPort()) > maxPort {
+		return nil, apiError(invalid("protocol %d or a port is wrong: they go up to 255 and 65535", req.GetProtocol()))
+	}
 	ns := s.namespace(ctx, req.GetNetns())
 	if from.IsValid() {
 		if err := s.checkSource(ns, addr, from, req.GetIif()); err != nil {
 			return nil, apiError(err)
 		}
 	}
-	got, err := s.table.RouteGet(ns, addr.Unmap(), req.GetIif())
+	addr = addr.Unmap()
+	got, err := s.table.RouteGet(ns, nstable.GetQuery{
+		Destination: addr, Source: from, InDevice: req.GetIif(), Protocol: uint8(req.GetProtocol()),
+		SourcePort: uint16(req.GetSourcePort()), DestPort: uint16(req.GetDestinationPort()),
+	})
 	if err != nil {
 		return nil, apiError(err)
 	}
+	return getResponse(&got, addr, from, req.GetIif() != ""), nil
+}
+
+// maxPort is the largest port.
+const maxPort = 1<<16 - 1
+
+func getResponse(got *nstable.GetInfo, addr, from netip.Addr, received bool) *v1.GetRouteResponse {
 	r := apiRoute(&got.Route)
-	r.Prefix = netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()).String()
-	r.Src = ""
+	out := &v1.GetRouteResponse{
+		Route: r, Prefix: r.Prefix, Group: uint32(got.Group), Bucket: uint32(got.Bucket), Buckets: uint32(got.Buckets),
+		Nexthops: apiHops(got.Route.Hops),
+	}
+	r.Prefix = netip.PrefixFrom(addr, addr.BitLen()).String()
+	r.Gateway, r.Dev, r.Nexthops = addrString(got.Hop.Gateway), got.Hop.Device, nil
+	r.Dead, r.Linkdown, r.Recursive, r.Unresolved = false, false, false, false
 	switch {
 	case from.IsValid():
 		r.Src = from.String()
-	case got.Source.IsValid() && req.GetIif() == "":
+	case got.Source.IsValid() && !received:
 		r.Src = got.Source.String()
+	default:
+		r.Src = ""
 	}
-	return &v1.GetRouteResponse{Route: r}, nil
+	if got.Neighbor != nil {
+		out.Neighbor = apiNeighbor(got.Neighbor, monotonic())
+	}
+	return out
 }
 
 // checkSource refuses a source that the router could not send from: without iif it must be its own.
