@@ -14,6 +14,11 @@ import (
 //
 // After it, once no reader holds anything older, comes [RIB.Release].
 func (b *RIB) Install(t *Table, touched []netip.Prefix) error {
+	for _, w := range b.idle { // the new ones; others may only look from now on
+		if w.refs > 0 {
+			b.hops(w)
+		}
+	}
 	if b.installed != b.epoch {
 		if flipped := b.refresh(t); len(flipped) > 0 {
 			touched = b.appendUsers(touched, flipped)

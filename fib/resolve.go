@@ -35,9 +35,9 @@ func (b *RIB) hops(w *Way) []WeightedHop {
 	if w.at != b.epoch {
 		r := resolver{RIB: b}
 		r.resolve(w)
-		if !w.seen {
-			w.seen, w.usable = true, len(w.resolution.hops) > 0
-		}
+	}
+	if !w.seen {
+		w.seen, w.usable = true, len(w.resolution.hops) > 0
 	}
 	return w.resolution.hops
 }

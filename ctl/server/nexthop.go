@@ -65,7 +65,7 @@ func readNexthopFilter(f *v1.NexthopFilter) (*nexthopFilter, error) {
 func (f *nexthopFilter) wants(n *nstable.NextHopInfo) bool {
 	return (f.id == 0 || f.id == n.ID) && (f.dev == "" || f.dev == n.Hop.Device) && (!f.groups || n.IsGroup()) &&
 		(f.protocol == 0 || f.protocol == n.Protocol) &&
-		(f.family == v1.Family_FAMILY_UNSPECIFIED || (f.family == v1.Family_FAMILY_IPV6) == n.IPv6)
+		(f.family == v1.Family_FAMILY_UNSPECIFIED || !n.IsGroup() && (f.family == v1.Family_FAMILY_IPV6) == n.IPv6)
 }
 
 // ListNexthops sends the next-hop objects of a namespace that the filter chooses.
@@ -109,11 +109,18 @@ func apiNexthop(n *nstable.NextHopInfo) *v1.Nexthop {
 	}
 	if !n.IsGroup() && !n.Blackhole {
 		out.Hop = apiHop(&n.Hop)
-		// Those of the kernel: what is behind a gateway is on a link, what is on the link is this host's.
-		out.Scope = uint32(fib.ScopeLink)
-		if n.Hop.Gateway.IsValid() && n.Hop.Recursive {
-			out.Scope = uint32(fib.ScopeUniverse)
-		}
+		out.Scope = uint32(hopScope(n))
 	}
 	return out
+}
+
+// hopScope is the kernel's: a gateway is on a link, and a link without one is, for IPv4, the host's.
+func hopScope(n *nstable.NextHopInfo) fib.Scope {
+	switch {
+	case n.Hop.Recursive:
+		return fib.ScopeUniverse
+	case !n.Hop.Gateway.IsValid() && !n.IPv6:
+		return fib.ScopeHost
+	}
+	return fib.ScopeLink
 }

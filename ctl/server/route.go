@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"net/netip"
-	"slices"
 
 	"connectrpc.com/connect"
 
@@ -12,25 +11,29 @@ import (
 	"nsrouter/nstable"
 )
 
-// routeFilter chooses routes. Those of the table local are chosen by their type only.
+// routeFilter chooses routes.
 type routeFilter struct {
 	family             v1.Family
+	table              v1.RouteTable
 	exact, match, root netip.Prefix
-	gateway            netip.Addr
+	gateway, src       netip.Addr
 	dev                string
 	protocol           fib.Protocol
 	kind               *fib.Kind
-	metric             *uint32
+	metric, scope      *uint32
+	object             fib.ObjectID
 }
 
 func readRouteFilter(f *v1.RouteFilter) (*routeFilter, error) {
-	out := &routeFilter{family: f.GetFamily(), dev: f.GetDev()}
+	out := &routeFilter{
+		family: f.GetFamily(), table: f.GetTable(), dev: f.GetDev(), object: fib.ObjectID(f.GetNhid()),
+	}
 	if f.GetProtocol() > maxByte {
 		return nil, invalid("protocol %d is wrong: it goes up to 255", f.GetProtocol())
 	}
 	out.protocol = fib.Protocol(f.GetProtocol())
 	if f != nil {
-		out.metric = f.Metric
+		out.metric, out.scope = f.Metric, f.Scope
 	}
 	for _, p := range []struct {
 		text string
@@ -46,6 +49,9 @@ func readRouteFilter(f *v1.RouteFilter) (*routeFilter, error) {
 	}
 	var err error
 	if out.gateway, err = optionalAddr("via", f.GetGateway()); err != nil {
+		return nil, err
+	}
+	if out.src, err = optionalAddr("src", f.GetSrc()); err != nil {
 		return nil, err
 	}
 	if t := f.GetType(); t != v1.RouteType_ROUTE_TYPE_UNSPECIFIED {
@@ -73,7 +79,7 @@ func readPrefix(s string) (netip.Prefix, error) {
 func (f *routeFilter) wants(r *nstable.RouteInfo) bool {
 	p := r.Prefix
 	switch {
-	case f.kind == nil && r.InLocalTable(), f.kind != nil && *f.kind != r.Kind:
+	case !f.wantsTable(r.InLocalTable()), f.kind != nil && *f.kind != r.Kind:
 		return false
 	case !inFamily(f.family, p.Addr()):
 		return false
@@ -83,13 +89,27 @@ func (f *routeFilter) wants(r *nstable.RouteInfo) bool {
 		return false
 	case f.root.IsValid() && !covers(f.root, p):
 		return false
-	case f.gateway.IsValid() && !slices.ContainsFunc(r.Hops, func(h nstable.HopInfo) bool { return h.Gateway == f.gateway }):
+	case f.gateway.IsValid() && (len(r.Hops) != 1 || r.Hops[0].Gateway != f.gateway):
+		return false // a route that sends by several is chosen by none of them, as ip(8) has it
+	case f.dev != "" && (len(r.Hops) != 1 || r.Hops[0].Device != f.dev):
 		return false
-	case f.dev != "" && !slices.ContainsFunc(r.Hops, func(h nstable.HopInfo) bool { return h.Device == f.dev }):
+	case f.src.IsValid() && f.src != r.Source:
 		return false
 	}
-	return (f.protocol == 0 || f.protocol == r.Protocol) &&
-		(f.metric == nil || *f.metric == r.Metric)
+	return (f.protocol == 0 || f.protocol == r.Protocol) && (f.object == 0 || f.object == r.Object) &&
+		(f.metric == nil || *f.metric == r.Metric) && (f.scope == nil || *f.scope == uint32(r.Scope))
+}
+
+func (f *routeFilter) wantsTable(local bool) bool {
+	switch f.table {
+	case v1.RouteTable_ROUTE_TABLE_MAIN:
+		return !local
+	case v1.RouteTable_ROUTE_TABLE_LOCAL:
+		return local
+	case v1.RouteTable_ROUTE_TABLE_ALL:
+		return true
+	}
+	return !local || f.kind != nil
 }
 
 // covers tells whether all addresses of inner are in outer.
@@ -138,6 +158,8 @@ func apiRoute(r *nstable.RouteInfo) *v1.Route {
 		h := &r.Hops[0]
 		out.Gateway, out.Dev, out.Onlink = addrString(h.Gateway), h.Device, h.OnLink
 		out.Linkdown, out.Dead, out.Recursive, out.Unresolved = h.LinkDown, h.Dead, h.Recursive, h.Unresolved
+	} else if r.Object != 0 { // a blackhole is on "lo" in the kernel
+		out.Type, out.Dev = v1.RouteType_ROUTE_TYPE_BLACKHOLE, "lo"
 	}
 	return out
 }
@@ -202,7 +224,7 @@ func getResponse(got *nstable.GetInfo, addr, from netip.Addr, received bool) *v1
 	r := apiRoute(&got.Route)
 	out := &v1.GetRouteResponse{
 		Route: r, Prefix: r.Prefix, Group: uint32(got.Group), Bucket: uint32(got.Bucket), Buckets: uint32(got.Buckets),
-		Nexthops: apiHops(got.Route.Hops),
+		Nexthops: apiHops(got.Route.Hops), Matched: apiRoute(&got.Route),
 	}
 	r.Prefix = netip.PrefixFrom(addr, addr.BitLen()).String()
 	r.Gateway, r.Dev, r.Nexthops = addrString(got.Hop.Gateway), got.Hop.Device, nil

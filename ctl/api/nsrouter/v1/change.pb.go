@@ -316,6 +316,61 @@ func (NeighborState) EnumDescriptor() ([]byte, []int) {
 	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{4}
 }
 
+// RouteTable is a table of a namespace, or all of them.
+type RouteTable int32
+
+const (
+	// ROUTE_TABLE_UNSPECIFIED is main, and local where the type of a filter is one of its types.
+	RouteTable_ROUTE_TABLE_UNSPECIFIED RouteTable = 0
+	RouteTable_ROUTE_TABLE_ALL         RouteTable = 1
+	RouteTable_ROUTE_TABLE_MAIN        RouteTable = 254
+	// ROUTE_TABLE_LOCAL has the routes of the types local, broadcast and anycast, which come first.
+	RouteTable_ROUTE_TABLE_LOCAL RouteTable = 255
+)
+
+// Enum value maps for RouteTable.
+var (
+	RouteTable_name = map[int32]string{
+		0:   "ROUTE_TABLE_UNSPECIFIED",
+		1:   "ROUTE_TABLE_ALL",
+		254: "ROUTE_TABLE_MAIN",
+		255: "ROUTE_TABLE_LOCAL",
+	}
+	RouteTable_value = map[string]int32{
+		"ROUTE_TABLE_UNSPECIFIED": 0,
+		"ROUTE_TABLE_ALL":         1,
+		"ROUTE_TABLE_MAIN":        254,
+		"ROUTE_TABLE_LOCAL":       255,
+	}
+)
+
+func (x RouteTable) Enum() *RouteTable {
+	p := new(RouteTable)
+	*p = x
+	return p
+}
+
+func (x RouteTable) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RouteTable) Descriptor() protoreflect.EnumDescriptor {
+	return file_nsrouter_v1_change_proto_enumTypes[5].Descriptor()
+}
+
+func (RouteTable) Type() protoreflect.EnumType {
+	return &file_nsrouter_v1_change_proto_enumTypes[5]
+}
+
+func (x RouteTable) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RouteTable.Descriptor instead.
+func (RouteTable) EnumDescriptor() ([]byte, []int) {
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{5}
+}
+
 // ChangeRequest is one change of the router. It is applied whole or not at all.
 type ChangeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2236,10 +2291,17 @@ type RouteFilter struct {
 	Root string `protobuf:"bytes,4,opt,name=root,proto3" json:"root,omitempty"`
 	Dev  string `protobuf:"bytes,5,opt,name=dev,proto3" json:"dev,omitempty"`
 	// protocol is the number of the routes' maker; 0: all.
-	Protocol      uint32    `protobuf:"varint,6,opt,name=protocol,proto3" json:"protocol,omitempty"`
-	Type          RouteType `protobuf:"varint,7,opt,name=type,proto3,enum=nsrouter.v1.RouteType" json:"type,omitempty"`
-	Gateway       string    `protobuf:"bytes,8,opt,name=gateway,proto3" json:"gateway,omitempty"`
-	Metric        *uint32   `protobuf:"varint,9,opt,name=metric,proto3,oneof" json:"metric,omitempty"`
+	Protocol uint32    `protobuf:"varint,6,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	Type     RouteType `protobuf:"varint,7,opt,name=type,proto3,enum=nsrouter.v1.RouteType" json:"type,omitempty"`
+	Gateway  string    `protobuf:"bytes,8,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	Metric   *uint32   `protobuf:"varint,9,opt,name=metric,proto3,oneof" json:"metric,omitempty"`
+	// nhid chooses the routes that send by this next-hop object.
+	Nhid uint32 `protobuf:"varint,10,opt,name=nhid,proto3" json:"nhid,omitempty"`
+	// scope is rtnetlink's RT_SCOPE_*.
+	Scope *uint32 `protobuf:"varint,11,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
+	// src chooses the routes that prefer this source.
+	Src           string     `protobuf:"bytes,12,opt,name=src,proto3" json:"src,omitempty"`
+	Table         RouteTable `protobuf:"varint,13,opt,name=table,proto3,enum=nsrouter.v1.RouteTable" json:"table,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2335,6 +2397,34 @@ func (x *RouteFilter) GetMetric() uint32 {
 		return *x.Metric
 	}
 	return 0
+}
+
+func (x *RouteFilter) GetNhid() uint32 {
+	if x != nil {
+		return x.Nhid
+	}
+	return 0
+}
+
+func (x *RouteFilter) GetScope() uint32 {
+	if x != nil && x.Scope != nil {
+		return *x.Scope
+	}
+	return 0
+}
+
+func (x *RouteFilter) GetSrc() string {
+	if x != nil {
+		return x.Src
+	}
+	return ""
+}
+
+func (x *RouteFilter) GetTable() RouteTable {
+	if x != nil {
+		return x.Table
+	}
+	return RouteTable_ROUTE_TABLE_UNSPECIFIED
 }
 
 var File_nsrouter_v1_change_proto protoreflect.FileDescriptor
@@ -2490,7 +2580,7 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\x03dev\x18\x01 \x01(\tR\x03dev\x12+\n" +
 	"\x06family\x18\x02 \x01(\x0e2\x13.nsrouter.v1.FamilyR\x06family\x12\x16\n" +
 	"\x06prefix\x18\x03 \x01(\tR\x06prefix\x120\n" +
-	"\x05state\x18\x04 \x01(\x0e2\x1a.nsrouter.v1.NeighborStateR\x05state\"\x98\x02\n" +
+	"\x05state\x18\x04 \x01(\x0e2\x1a.nsrouter.v1.NeighborStateR\x05state\"\x92\x03\n" +
 	"\vRouteFilter\x12+\n" +
 	"\x06family\x18\x01 \x01(\x0e2\x13.nsrouter.v1.FamilyR\x06family\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x14\n" +
@@ -2500,8 +2590,14 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\bprotocol\x18\x06 \x01(\rR\bprotocol\x12*\n" +
 	"\x04type\x18\a \x01(\x0e2\x16.nsrouter.v1.RouteTypeR\x04type\x12\x18\n" +
 	"\agateway\x18\b \x01(\tR\agateway\x12\x1b\n" +
-	"\x06metric\x18\t \x01(\rH\x00R\x06metric\x88\x01\x01B\t\n" +
-	"\a_metric*o\n" +
+	"\x06metric\x18\t \x01(\rH\x00R\x06metric\x88\x01\x01\x12\x12\n" +
+	"\x04nhid\x18\n" +
+	" \x01(\rR\x04nhid\x12\x19\n" +
+	"\x05scope\x18\v \x01(\rH\x01R\x05scope\x88\x01\x01\x12\x10\n" +
+	"\x03src\x18\f \x01(\tR\x03src\x12-\n" +
+	"\x05table\x18\r \x01(\x0e2\x17.nsrouter.v1.RouteTableR\x05tableB\t\n" +
+	"\a_metricB\b\n" +
+	"\x06_scope*o\n" +
 	"\x04Verb\x12\x14\n" +
 	"\x10VERB_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bVERB_ADD\x10\x01\x12\x10\n" +
@@ -2536,7 +2632,13 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\x14NEIGHBOR_STATE_STALE\x10\x03\x12\x18\n" +
 	"\x14NEIGHBOR_STATE_PROBE\x10\x04\x12\x19\n" +
 	"\x15NEIGHBOR_STATE_FAILED\x10\x05\x12\x1c\n" +
-	"\x18NEIGHBOR_STATE_PERMANENT\x10\x06B)Z'nsrouter/ctl/api/nsrouter/v1;nsrouterv1b\x06proto3"
+	"\x18NEIGHBOR_STATE_PERMANENT\x10\x06*m\n" +
+	"\n" +
+	"RouteTable\x12\x1b\n" +
+	"\x17ROUTE_TABLE_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fROUTE_TABLE_ALL\x10\x01\x12\x15\n" +
+	"\x10ROUTE_TABLE_MAIN\x10\xfe\x01\x12\x16\n" +
+	"\x11ROUTE_TABLE_LOCAL\x10\xff\x01B)Z'nsrouter/ctl/api/nsrouter/v1;nsrouterv1b\x06proto3"
 
 var (
 	file_nsrouter_v1_change_proto_rawDescOnce sync.Once
@@ -2550,7 +2652,7 @@ func file_nsrouter_v1_change_proto_rawDescGZIP() []byte {
 	return file_nsrouter_v1_change_proto_rawDescData
 }
 
-var file_nsrouter_v1_change_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_nsrouter_v1_change_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
 var file_nsrouter_v1_change_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_nsrouter_v1_change_proto_goTypes = []any{
 	(Verb)(0),              // 0: nsrouter.v1.Verb
@@ -2558,76 +2660,78 @@ var file_nsrouter_v1_change_proto_goTypes = []any{
 	(Family)(0),            // 2: nsrouter.v1.Family
 	(RouteType)(0),         // 3: nsrouter.v1.RouteType
 	(NeighborState)(0),     // 4: nsrouter.v1.NeighborState
-	(*ChangeRequest)(nil),  // 5: nsrouter.v1.ChangeRequest
-	(*ChangeResponse)(nil), // 6: nsrouter.v1.ChangeResponse
-	(*BatchRequest)(nil),   // 7: nsrouter.v1.BatchRequest
-	(*BatchResponse)(nil),  // 8: nsrouter.v1.BatchResponse
-	(*BatchFailure)(nil),   // 9: nsrouter.v1.BatchFailure
-	(*NetnsAdd)(nil),       // 10: nsrouter.v1.NetnsAdd
-	(*NetnsDelete)(nil),    // 11: nsrouter.v1.NetnsDelete
-	(*NetnsSet)(nil),       // 12: nsrouter.v1.NetnsSet
-	(*LinkAdd)(nil),        // 13: nsrouter.v1.LinkAdd
-	(*XdpSpec)(nil),        // 14: nsrouter.v1.XdpSpec
-	(*VethSpec)(nil),       // 15: nsrouter.v1.VethSpec
-	(*DummySpec)(nil),      // 16: nsrouter.v1.DummySpec
-	(*LinkSet)(nil),        // 17: nsrouter.v1.LinkSet
-	(*LinkDelete)(nil),     // 18: nsrouter.v1.LinkDelete
-	(*AddressChange)(nil),  // 19: nsrouter.v1.AddressChange
-	(*AddressFlush)(nil),   // 20: nsrouter.v1.AddressFlush
-	(*RouteChange)(nil),    // 21: nsrouter.v1.RouteChange
-	(*RouteHop)(nil),       // 22: nsrouter.v1.RouteHop
-	(*NexthopChange)(nil),  // 23: nsrouter.v1.NexthopChange
-	(*NexthopMember)(nil),  // 24: nsrouter.v1.NexthopMember
-	(*NexthopFlush)(nil),   // 25: nsrouter.v1.NexthopFlush
-	(*NexthopFilter)(nil),  // 26: nsrouter.v1.NexthopFilter
-	(*RouteFlush)(nil),     // 27: nsrouter.v1.RouteFlush
-	(*NeighborChange)(nil), // 28: nsrouter.v1.NeighborChange
-	(*NeighborFlush)(nil),  // 29: nsrouter.v1.NeighborFlush
-	(*RouteFilter)(nil),    // 30: nsrouter.v1.RouteFilter
+	(RouteTable)(0),        // 5: nsrouter.v1.RouteTable
+	(*ChangeRequest)(nil),  // 6: nsrouter.v1.ChangeRequest
+	(*ChangeResponse)(nil), // 7: nsrouter.v1.ChangeResponse
+	(*BatchRequest)(nil),   // 8: nsrouter.v1.BatchRequest
+	(*BatchResponse)(nil),  // 9: nsrouter.v1.BatchResponse
+	(*BatchFailure)(nil),   // 10: nsrouter.v1.BatchFailure
+	(*NetnsAdd)(nil),       // 11: nsrouter.v1.NetnsAdd
+	(*NetnsDelete)(nil),    // 12: nsrouter.v1.NetnsDelete
+	(*NetnsSet)(nil),       // 13: nsrouter.v1.NetnsSet
+	(*LinkAdd)(nil),        // 14: nsrouter.v1.LinkAdd
+	(*XdpSpec)(nil),        // 15: nsrouter.v1.XdpSpec
+	(*VethSpec)(nil),       // 16: nsrouter.v1.VethSpec
+	(*DummySpec)(nil),      // 17: nsrouter.v1.DummySpec
+	(*LinkSet)(nil),        // 18: nsrouter.v1.LinkSet
+	(*LinkDelete)(nil),     // 19: nsrouter.v1.LinkDelete
+	(*AddressChange)(nil),  // 20: nsrouter.v1.AddressChange
+	(*AddressFlush)(nil),   // 21: nsrouter.v1.AddressFlush
+	(*RouteChange)(nil),    // 22: nsrouter.v1.RouteChange
+	(*RouteHop)(nil),       // 23: nsrouter.v1.RouteHop
+	(*NexthopChange)(nil),  // 24: nsrouter.v1.NexthopChange
+	(*NexthopMember)(nil),  // 25: nsrouter.v1.NexthopMember
+	(*NexthopFlush)(nil),   // 26: nsrouter.v1.NexthopFlush
+	(*NexthopFilter)(nil),  // 27: nsrouter.v1.NexthopFilter
+	(*RouteFlush)(nil),     // 28: nsrouter.v1.RouteFlush
+	(*NeighborChange)(nil), // 29: nsrouter.v1.NeighborChange
+	(*NeighborFlush)(nil),  // 30: nsrouter.v1.NeighborFlush
+	(*RouteFilter)(nil),    // 31: nsrouter.v1.RouteFilter
 }
 var file_nsrouter_v1_change_proto_depIdxs = []int32{
-	10, // 0: nsrouter.v1.ChangeRequest.netns_add:type_name -> nsrouter.v1.NetnsAdd
-	11, // 1: nsrouter.v1.ChangeRequest.netns_delete:type_name -> nsrouter.v1.NetnsDelete
-	13, // 2: nsrouter.v1.ChangeRequest.link_add:type_name -> nsrouter.v1.LinkAdd
-	17, // 3: nsrouter.v1.ChangeRequest.link_set:type_name -> nsrouter.v1.LinkSet
-	18, // 4: nsrouter.v1.ChangeRequest.link_delete:type_name -> nsrouter.v1.LinkDelete
-	19, // 5: nsrouter.v1.ChangeRequest.address:type_name -> nsrouter.v1.AddressChange
-	20, // 6: nsrouter.v1.ChangeRequest.address_flush:type_name -> nsrouter.v1.AddressFlush
-	21, // 7: nsrouter.v1.ChangeRequest.route:type_name -> nsrouter.v1.RouteChange
-	27, // 8: nsrouter.v1.ChangeRequest.route_flush:type_name -> nsrouter.v1.RouteFlush
-	28, // 9: nsrouter.v1.ChangeRequest.neighbor:type_name -> nsrouter.v1.NeighborChange
-	29, // 10: nsrouter.v1.ChangeRequest.neighbor_flush:type_name -> nsrouter.v1.NeighborFlush
-	23, // 11: nsrouter.v1.ChangeRequest.nexthop:type_name -> nsrouter.v1.NexthopChange
-	25, // 12: nsrouter.v1.ChangeRequest.nexthop_flush:type_name -> nsrouter.v1.NexthopFlush
-	12, // 13: nsrouter.v1.ChangeRequest.netns_set:type_name -> nsrouter.v1.NetnsSet
-	5,  // 14: nsrouter.v1.BatchRequest.changes:type_name -> nsrouter.v1.ChangeRequest
-	9,  // 15: nsrouter.v1.BatchResponse.failures:type_name -> nsrouter.v1.BatchFailure
-	14, // 16: nsrouter.v1.LinkAdd.xdp:type_name -> nsrouter.v1.XdpSpec
-	15, // 17: nsrouter.v1.LinkAdd.veth:type_name -> nsrouter.v1.VethSpec
-	16, // 18: nsrouter.v1.LinkAdd.dummy:type_name -> nsrouter.v1.DummySpec
+	11, // 0: nsrouter.v1.ChangeRequest.netns_add:type_name -> nsrouter.v1.NetnsAdd
+	12, // 1: nsrouter.v1.ChangeRequest.netns_delete:type_name -> nsrouter.v1.NetnsDelete
+	14, // 2: nsrouter.v1.ChangeRequest.link_add:type_name -> nsrouter.v1.LinkAdd
+	18, // 3: nsrouter.v1.ChangeRequest.link_set:type_name -> nsrouter.v1.LinkSet
+	19, // 4: nsrouter.v1.ChangeRequest.link_delete:type_name -> nsrouter.v1.LinkDelete
+	20, // 5: nsrouter.v1.ChangeRequest.address:type_name -> nsrouter.v1.AddressChange
+	21, // 6: nsrouter.v1.ChangeRequest.address_flush:type_name -> nsrouter.v1.AddressFlush
+	22, // 7: nsrouter.v1.ChangeRequest.route:type_name -> nsrouter.v1.RouteChange
+	28, // 8: nsrouter.v1.ChangeRequest.route_flush:type_name -> nsrouter.v1.RouteFlush
+	29, // 9: nsrouter.v1.ChangeRequest.neighbor:type_name -> nsrouter.v1.NeighborChange
+	30, // 10: nsrouter.v1.ChangeRequest.neighbor_flush:type_name -> nsrouter.v1.NeighborFlush
+	24, // 11: nsrouter.v1.ChangeRequest.nexthop:type_name -> nsrouter.v1.NexthopChange
+	26, // 12: nsrouter.v1.ChangeRequest.nexthop_flush:type_name -> nsrouter.v1.NexthopFlush
+	13, // 13: nsrouter.v1.ChangeRequest.netns_set:type_name -> nsrouter.v1.NetnsSet
+	6,  // 14: nsrouter.v1.BatchRequest.changes:type_name -> nsrouter.v1.ChangeRequest
+	10, // 15: nsrouter.v1.BatchResponse.failures:type_name -> nsrouter.v1.BatchFailure
+	15, // 16: nsrouter.v1.LinkAdd.xdp:type_name -> nsrouter.v1.XdpSpec
+	16, // 17: nsrouter.v1.LinkAdd.veth:type_name -> nsrouter.v1.VethSpec
+	17, // 18: nsrouter.v1.LinkAdd.dummy:type_name -> nsrouter.v1.DummySpec
 	1,  // 19: nsrouter.v1.XdpSpec.mode:type_name -> nsrouter.v1.XdpMode
 	0,  // 20: nsrouter.v1.AddressChange.verb:type_name -> nsrouter.v1.Verb
 	2,  // 21: nsrouter.v1.AddressFlush.family:type_name -> nsrouter.v1.Family
 	0,  // 22: nsrouter.v1.RouteChange.verb:type_name -> nsrouter.v1.Verb
 	3,  // 23: nsrouter.v1.RouteChange.type:type_name -> nsrouter.v1.RouteType
-	22, // 24: nsrouter.v1.RouteChange.nexthops:type_name -> nsrouter.v1.RouteHop
+	23, // 24: nsrouter.v1.RouteChange.nexthops:type_name -> nsrouter.v1.RouteHop
 	0,  // 25: nsrouter.v1.NexthopChange.verb:type_name -> nsrouter.v1.Verb
-	24, // 26: nsrouter.v1.NexthopChange.group:type_name -> nsrouter.v1.NexthopMember
+	25, // 26: nsrouter.v1.NexthopChange.group:type_name -> nsrouter.v1.NexthopMember
 	2,  // 27: nsrouter.v1.NexthopChange.family:type_name -> nsrouter.v1.Family
-	26, // 28: nsrouter.v1.NexthopFlush.filter:type_name -> nsrouter.v1.NexthopFilter
+	27, // 28: nsrouter.v1.NexthopFlush.filter:type_name -> nsrouter.v1.NexthopFilter
 	2,  // 29: nsrouter.v1.NexthopFilter.family:type_name -> nsrouter.v1.Family
-	30, // 30: nsrouter.v1.RouteFlush.filter:type_name -> nsrouter.v1.RouteFilter
+	31, // 30: nsrouter.v1.RouteFlush.filter:type_name -> nsrouter.v1.RouteFilter
 	0,  // 31: nsrouter.v1.NeighborChange.verb:type_name -> nsrouter.v1.Verb
 	4,  // 32: nsrouter.v1.NeighborChange.state:type_name -> nsrouter.v1.NeighborState
 	2,  // 33: nsrouter.v1.NeighborFlush.family:type_name -> nsrouter.v1.Family
 	4,  // 34: nsrouter.v1.NeighborFlush.state:type_name -> nsrouter.v1.NeighborState
 	2,  // 35: nsrouter.v1.RouteFilter.family:type_name -> nsrouter.v1.Family
 	3,  // 36: nsrouter.v1.RouteFilter.type:type_name -> nsrouter.v1.RouteType
-	37, // [37:37] is the sub-list for method output_type
-	37, // [37:37] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	5,  // 37: nsrouter.v1.RouteFilter.table:type_name -> nsrouter.v1.RouteTable
+	38, // [38:38] is the sub-list for method output_type
+	38, // [38:38] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_nsrouter_v1_change_proto_init() }
@@ -2665,7 +2769,7 @@ func file_nsrouter_v1_change_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsrouter_v1_change_proto_rawDesc), len(file_nsrouter_v1_change_proto_rawDesc)),
-			NumEnums:      5,
+			NumEnums:      6,
 			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -1729,7 +1729,9 @@ type GetRouteResponse struct {
 	// nexthops are all ways of the route, of which route has the one taken.
 	Nexthops []*RouteHop `protobuf:"bytes,6,rep,name=nexthops,proto3" json:"nexthops,omitempty"`
 	// neighbor is the one that the packet is sent to, where the router knows it.
-	Neighbor      *Neighbor `protobuf:"bytes,7,opt,name=neighbor,proto3" json:"neighbor,omitempty"`
+	Neighbor *Neighbor `protobuf:"bytes,7,opt,name=neighbor,proto3" json:"neighbor,omitempty"`
+	// matched is the route of that prefix as a listing has it.
+	Matched       *Route `protobuf:"bytes,8,opt,name=matched,proto3" json:"matched,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1809,6 +1811,13 @@ func (x *GetRouteResponse) GetNexthops() []*RouteHop {
 func (x *GetRouteResponse) GetNeighbor() *Neighbor {
 	if x != nil {
 		return x.Neighbor
+	}
+	return nil
+}
+
+func (x *GetRouteResponse) GetMatched() *Route {
+	if x != nil {
+		return x.Matched
 	}
 	return nil
 }
@@ -2916,7 +2925,7 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\bprotocol\x18\x05 \x01(\rR\bprotocol\x12\x1f\n" +
 	"\vsource_port\x18\x06 \x01(\rR\n" +
 	"sourcePort\x12)\n" +
-	"\x10destination_port\x18\a \x01(\rR\x0fdestinationPort\"\x82\x02\n" +
+	"\x10destination_port\x18\a \x01(\rR\x0fdestinationPort\"\xb0\x02\n" +
 	"\x10GetRouteResponse\x12(\n" +
 	"\x05route\x18\x01 \x01(\v2\x12.nsrouter.v1.RouteR\x05route\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x14\n" +
@@ -2924,7 +2933,8 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x06bucket\x18\x04 \x01(\rR\x06bucket\x12\x18\n" +
 	"\abuckets\x18\x05 \x01(\rR\abuckets\x121\n" +
 	"\bnexthops\x18\x06 \x03(\v2\x15.nsrouter.v1.RouteHopR\bnexthops\x121\n" +
-	"\bneighbor\x18\a \x01(\v2\x15.nsrouter.v1.NeighborR\bneighbor\"\xb5\x01\n" +
+	"\bneighbor\x18\a \x01(\v2\x15.nsrouter.v1.NeighborR\bneighbor\x12,\n" +
+	"\amatched\x18\b \x01(\v2\x12.nsrouter.v1.RouteR\amatched\"\xb5\x01\n" +
 	"\x14ListNeighborsRequest\x12\x14\n" +
 	"\x05netns\x18\x01 \x01(\tR\x05netns\x12\x10\n" +
 	"\x03dev\x18\x02 \x01(\tR\x03dev\x12+\n" +
@@ -3097,51 +3107,52 @@ var file_nsrouter_v1_router_proto_depIdxs = []int32{
 	15, // 24: nsrouter.v1.GetRouteResponse.route:type_name -> nsrouter.v1.Route
 	41, // 25: nsrouter.v1.GetRouteResponse.nexthops:type_name -> nsrouter.v1.RouteHop
 	25, // 26: nsrouter.v1.GetRouteResponse.neighbor:type_name -> nsrouter.v1.Neighbor
-	47, // 27: nsrouter.v1.ListNeighborsRequest.family:type_name -> nsrouter.v1.Family
-	48, // 28: nsrouter.v1.ListNeighborsRequest.state:type_name -> nsrouter.v1.NeighborState
-	25, // 29: nsrouter.v1.ListNeighborsResponse.neighbors:type_name -> nsrouter.v1.Neighbor
-	48, // 30: nsrouter.v1.Neighbor.state:type_name -> nsrouter.v1.NeighborState
-	28, // 31: nsrouter.v1.MonitorResponse.events:type_name -> nsrouter.v1.Event
-	2,  // 32: nsrouter.v1.Event.netns:type_name -> nsrouter.v1.Netns
-	6,  // 33: nsrouter.v1.Event.link:type_name -> nsrouter.v1.Link
-	29, // 34: nsrouter.v1.Event.address:type_name -> nsrouter.v1.AddressEvent
-	15, // 35: nsrouter.v1.Event.route:type_name -> nsrouter.v1.Route
-	25, // 36: nsrouter.v1.Event.neighbor:type_name -> nsrouter.v1.Neighbor
-	20, // 37: nsrouter.v1.Event.nexthop:type_name -> nsrouter.v1.Nexthop
-	9,  // 38: nsrouter.v1.AddressEvent.address:type_name -> nsrouter.v1.Address
-	49, // 39: nsrouter.v1.RouterService.Change:input_type -> nsrouter.v1.ChangeRequest
-	50, // 40: nsrouter.v1.RouterService.Batch:input_type -> nsrouter.v1.BatchRequest
-	16, // 41: nsrouter.v1.RouterService.LoadRoutes:input_type -> nsrouter.v1.LoadRoutesRequest
-	0,  // 42: nsrouter.v1.RouterService.ListNetns:input_type -> nsrouter.v1.ListNetnsRequest
-	4,  // 43: nsrouter.v1.RouterService.ListLinks:input_type -> nsrouter.v1.ListLinksRequest
-	13, // 44: nsrouter.v1.RouterService.ListRoutes:input_type -> nsrouter.v1.ListRoutesRequest
-	18, // 45: nsrouter.v1.RouterService.ListNexthops:input_type -> nsrouter.v1.ListNexthopsRequest
-	23, // 46: nsrouter.v1.RouterService.ListNeighbors:input_type -> nsrouter.v1.ListNeighborsRequest
-	21, // 47: nsrouter.v1.RouterService.GetRoute:input_type -> nsrouter.v1.GetRouteRequest
-	26, // 48: nsrouter.v1.RouterService.Monitor:input_type -> nsrouter.v1.MonitorRequest
-	30, // 49: nsrouter.v1.RouterService.IdentifyNetns:input_type -> nsrouter.v1.IdentifyNetnsRequest
-	32, // 50: nsrouter.v1.RouterService.GetNetnsPath:input_type -> nsrouter.v1.GetNetnsPathRequest
-	34, // 51: nsrouter.v1.RouterService.ListPids:input_type -> nsrouter.v1.ListPidsRequest
-	36, // 52: nsrouter.v1.RouterService.GetFrames:input_type -> nsrouter.v1.GetFramesRequest
-	51, // 53: nsrouter.v1.RouterService.Change:output_type -> nsrouter.v1.ChangeResponse
-	52, // 54: nsrouter.v1.RouterService.Batch:output_type -> nsrouter.v1.BatchResponse
-	17, // 55: nsrouter.v1.RouterService.LoadRoutes:output_type -> nsrouter.v1.LoadRoutesResponse
-	1,  // 56: nsrouter.v1.RouterService.ListNetns:output_type -> nsrouter.v1.ListNetnsResponse
-	5,  // 57: nsrouter.v1.RouterService.ListLinks:output_type -> nsrouter.v1.ListLinksResponse
-	14, // 58: nsrouter.v1.RouterService.ListRoutes:output_type -> nsrouter.v1.ListRoutesResponse
-	19, // 59: nsrouter.v1.RouterService.ListNexthops:output_type -> nsrouter.v1.ListNexthopsResponse
-	24, // 60: nsrouter.v1.RouterService.ListNeighbors:output_type -> nsrouter.v1.ListNeighborsResponse
-	22, // 61: nsrouter.v1.RouterService.GetRoute:output_type -> nsrouter.v1.GetRouteResponse
-	27, // 62: nsrouter.v1.RouterService.Monitor:output_type -> nsrouter.v1.MonitorResponse
-	31, // 63: nsrouter.v1.RouterService.IdentifyNetns:output_type -> nsrouter.v1.IdentifyNetnsResponse
-	33, // 64: nsrouter.v1.RouterService.GetNetnsPath:output_type -> nsrouter.v1.GetNetnsPathResponse
-	35, // 65: nsrouter.v1.RouterService.ListPids:output_type -> nsrouter.v1.ListPidsResponse
-	37, // 66: nsrouter.v1.RouterService.GetFrames:output_type -> nsrouter.v1.GetFramesResponse
-	53, // [53:67] is the sub-list for method output_type
-	39, // [39:53] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	15, // 27: nsrouter.v1.GetRouteResponse.matched:type_name -> nsrouter.v1.Route
+	47, // 28: nsrouter.v1.ListNeighborsRequest.family:type_name -> nsrouter.v1.Family
+	48, // 29: nsrouter.v1.ListNeighborsRequest.state:type_name -> nsrouter.v1.NeighborState
+	25, // 30: nsrouter.v1.ListNeighborsResponse.neighbors:type_name -> nsrouter.v1.Neighbor
+	48, // 31: nsrouter.v1.Neighbor.state:type_name -> nsrouter.v1.NeighborState
+	28, // 32: nsrouter.v1.MonitorResponse.events:type_name -> nsrouter.v1.Event
+	2,  // 33: nsrouter.v1.Event.netns:type_name -> nsrouter.v1.Netns
+	6,  // 34: nsrouter.v1.Event.link:type_name -> nsrouter.v1.Link
+	29, // 35: nsrouter.v1.Event.address:type_name -> nsrouter.v1.AddressEvent
+	15, // 36: nsrouter.v1.Event.route:type_name -> nsrouter.v1.Route
+	25, // 37: nsrouter.v1.Event.neighbor:type_name -> nsrouter.v1.Neighbor
+	20, // 38: nsrouter.v1.Event.nexthop:type_name -> nsrouter.v1.Nexthop
+	9,  // 39: nsrouter.v1.AddressEvent.address:type_name -> nsrouter.v1.Address
+	49, // 40: nsrouter.v1.RouterService.Change:input_type -> nsrouter.v1.ChangeRequest
+	50, // 41: nsrouter.v1.RouterService.Batch:input_type -> nsrouter.v1.BatchRequest
+	16, // 42: nsrouter.v1.RouterService.LoadRoutes:input_type -> nsrouter.v1.LoadRoutesRequest
+	0,  // 43: nsrouter.v1.RouterService.ListNetns:input_type -> nsrouter.v1.ListNetnsRequest
+	4,  // 44: nsrouter.v1.RouterService.ListLinks:input_type -> nsrouter.v1.ListLinksRequest
+	13, // 45: nsrouter.v1.RouterService.ListRoutes:input_type -> nsrouter.v1.ListRoutesRequest
+	18, // 46: nsrouter.v1.RouterService.ListNexthops:input_type -> nsrouter.v1.ListNexthopsRequest
+	23, // 47: nsrouter.v1.RouterService.ListNeighbors:input_type -> nsrouter.v1.ListNeighborsRequest
+	21, // 48: nsrouter.v1.RouterService.GetRoute:input_type -> nsrouter.v1.GetRouteRequest
+	26, // 49: nsrouter.v1.RouterService.Monitor:input_type -> nsrouter.v1.MonitorRequest
+	30, // 50: nsrouter.v1.RouterService.IdentifyNetns:input_type -> nsrouter.v1.IdentifyNetnsRequest
+	32, // 51: nsrouter.v1.RouterService.GetNetnsPath:input_type -> nsrouter.v1.GetNetnsPathRequest
+	34, // 52: nsrouter.v1.RouterService.ListPids:input_type -> nsrouter.v1.ListPidsRequest
+	36, // 53: nsrouter.v1.RouterService.GetFrames:input_type -> nsrouter.v1.GetFramesRequest
+	51, // 54: nsrouter.v1.RouterService.Change:output_type -> nsrouter.v1.ChangeResponse
+	52, // 55: nsrouter.v1.RouterService.Batch:output_type -> nsrouter.v1.BatchResponse
+	17, // 56: nsrouter.v1.RouterService.LoadRoutes:output_type -> nsrouter.v1.LoadRoutesResponse
+	1,  // 57: nsrouter.v1.RouterService.ListNetns:output_type -> nsrouter.v1.ListNetnsResponse
+	5,  // 58: nsrouter.v1.RouterService.ListLinks:output_type -> nsrouter.v1.ListLinksResponse
+	14, // 59: nsrouter.v1.RouterService.ListRoutes:output_type -> nsrouter.v1.ListRoutesResponse
+	19, // 60: nsrouter.v1.RouterService.ListNexthops:output_type -> nsrouter.v1.ListNexthopsResponse
+	24, // 61: nsrouter.v1.RouterService.ListNeighbors:output_type -> nsrouter.v1.ListNeighborsResponse
+	22, // 62: nsrouter.v1.RouterService.GetRoute:output_type -> nsrouter.v1.GetRouteResponse
+	27, // 63: nsrouter.v1.RouterService.Monitor:output_type -> nsrouter.v1.MonitorResponse
+	31, // 64: nsrouter.v1.RouterService.IdentifyNetns:output_type -> nsrouter.v1.IdentifyNetnsResponse
+	33, // 65: nsrouter.v1.RouterService.GetNetnsPath:output_type -> nsrouter.v1.GetNetnsPathResponse
+	35, // 66: nsrouter.v1.RouterService.ListPids:output_type -> nsrouter.v1.ListPidsResponse
+	37, // 67: nsrouter.v1.RouterService.GetFrames:output_type -> nsrouter.v1.GetFramesResponse
+	54, // [54:68] is the sub-list for method output_type
+	40, // [40:54] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_nsrouter_v1_router_proto_init() }
