@@ -29,6 +29,7 @@ func routeCommands() []command {
 		{names: []string{"list", "show", "lst"}, run: (*cli).routeShow},
 		{names: []string{"get"}, run: (*cli).routeGet},
 		{names: []string{"flush"}, change: routeFlush},
+		{names: []string{"import"}, run: (*cli).routeImport},
 	}
 }
 

@@ -1,206 +1,102 @@
-// Package store keeps a table's state on disk: one bbolt file with a bucket for each kind of object.
+// Package store keeps a table's state on disk: routes in a log, all else in a bbolt database.
 //
 // bbolt writes a transaction to fresh pages and then switches to them by one page with a checksum, so that a crash at
 // any time leaves the state before the transaction or after it. What bbolt does not notice is damage that comes later:
 // therefore the structure is verified before bbolt sees the file (verify.go), each value has a CRC of bucket, key and value
-// in front, and each bucket counts its entries in the number that bbolt calls its sequence. A file in which anything is
-// wrong is refused and left as it is.
+// in front, and each bucket counts its entries in the number that bbolt calls its sequence. There is no free list in the
+// file: bbolt finds the free pages when it opens it.
 //
-// There is no free list in the file: bbolt finds the free pages when it opens it.
+// The routes of a commit are one group in the log (frame.go), with checksums, written and made durable at once: that
+// is what lets hundreds of thousands a second through. Groups follow each other without a gap. In the background the log
+// is rewritten to what is live when it has grown to twice that (compact.go).
+//
+// A commit about both kinds is one unit, too. Such commits are numbered. The group, with the next number, becomes durable
+// within the transaction of the database that writes that number, before it is committed. So the database decides:
+// when the log is read, a last group with a number that the database has not seen never was, and the next group takes
+// its place. Other commits touch the log or the database only.
+//
+// A crash may leave one incomplete group at the end, which is ignored; how that differs from damage, see [torn]. Files in
+// which anything is wrong are refused and left as they are, also a log without its database, a database without its log,
+// and two that do not belong together. The lock on the database is the lock on both.
 package store
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"time"
+	"sync"
 
 	"go.etcd.io/bbolt"
-	"golang.org/x/sys/unix"
 
 	"nsrouter/nstable"
 )
 
-const (
-	fileName = "state.db"
-	// lockTimeout is how long a daemon waits for another one that is just ending.
-	lockTimeout = 2 * time.Second
-	// format is the version of what nstable writes; a file of another one is refused.
-	format  = 1
-	crcSize = 4
-)
-
-// Store is an open state file. It implements [nstable.Store]; one goroutine at a time may use it.
+// Store is an open state. It implements [nstable.Store]; one goroutine at a time may use it.
 type Store struct {
-	path string
-	db   *bbolt.DB
-	last int // id of the last transaction that is known to be on disk
+	path  string // of the database
+	files files  // where the log is
+	db    *bbolt.DB
+	last  int // id of the last transaction that is known to be on disk
+
+	mu  sync.Mutex // against the compaction, which takes it for a moment
+	log *routeLog
 	// broken is set when nobody can tell whether a commit is on disk or not.
-	broken error
+	broken     error
+	compaction compaction
+	background sync.WaitGroup // the compaction
 }
 
 // Open opens the state in a directory, which it makes, with an empty state, where there is none. It fails if another
-// daemon uses the state, and if the file is damaged in any way that can be seen.
-func Open(dir string) (*Store, error) {
+// daemon uses the state, and if a file is damaged in any way that can be seen.
+func Open(dir string) (*Store, error) { return openOn(dir, diskFiles{}) }
+
+func openOn(dir string, files files) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("state directory %s: %w", dir, err)
 	}
-	path := filepath.Join(dir, fileName)
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-		if err := create(dir, path); err != nil {
+	s := &Store{path: filepath.Join(dir, fileName), files: files, compaction: compaction{minimum: minCompaction}}
+	if _, err := os.Lstat(s.path); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(s.logPath()); err == nil {
+			return nil, s.damaged(fmt.Errorf("it is missing, and %s is there", logName))
+		}
+		if err := create(dir, s.path); err != nil {
 			return nil, err
 		}
 	}
-	s := &Store{path: path}
 	if err := s.guard(s.open); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// create makes an empty state file. It appears under its name only when it is whole, so that an empty file there is a
-// damaged one.
-func create(dir, path string) error {
-	f, err := os.CreateTemp(dir, fileName+".new-*")
-	if err != nil {
-		return fmt.Errorf("make a state file in %s: %w", dir, err)
-	}
-	temporary := f.Name()
-	defer func() { _ = os.Remove(temporary) }()
-	if err := f.Close(); err != nil {
-		return err
-	}
-	db, err := bbolt.Open(temporary, 0o600, &bbolt.Options{Timeout: lockTimeout, NoFreelistSync: true})
-	if err == nil {
-		err = errors.Join(db.Update(initialize), db.Close())
-	}
-	if err == nil {
-		// Not a rename: of two daemons that start at once only one makes the file.
-		err = os.Link(temporary, path)
-	}
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("make state file %s: %w", path, err)
-	}
-	return syncDir(dir)
-}
+func (s *Store) logPath() string { return filepath.Join(filepath.Dir(s.path), logName) }
 
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-func initialize(tx *bbolt.Tx) error {
-	for b := range nstable.NumBuckets {
-		if _, err := tx.CreateBucket(bucketName(b)); err != nil {
-			return err
-		}
-	}
-	meta, err := tx.CreateBucket(metaBucket())
-	if err != nil {
-		return err
-	}
-	return meta.Put(versionKey(), []byte{format})
-}
-
-func bucketName(b nstable.Bucket) []byte { return []byte{'b', byte(b)} }
-func metaBucket() []byte                 { return []byte("meta") }
-func versionKey() []byte                 { return []byte("version") }
-
-// open opens the file, once it is locked and verified.
+// open opens both files, once they are locked and verified.
 func (s *Store) open() error {
-	var err error
-	s.db, err = bbolt.Open(s.path, 0o600, &bbolt.Options{
-		Timeout:        lockTimeout,
-		FreelistType:   bbolt.FreelistMapType,
-		NoFreelistSync: true,
-		OpenFile:       s.openFile,
+	if err := s.openDatabase(); err != nil {
+		return err
+	}
+	var id, state uint64
+	err := s.db.View(func(tx *bbolt.Tx) (err error) {
+		s.last = tx.ID()
+		id, state, err = s.check(tx)
+		return err
 	})
+	if errors.Is(err, errOldFormat) {
+		id, err = s.migrate()
+	}
 	if err != nil {
 		return err
 	}
-	return s.db.View(s.check)
-}
-
-// openFile opens the file for bbolt and holds it to be whole. bbolt takes the lock a second time, which is no conflict on
-// the same open file.
-func (s *Store) openFile(path string, flag int, mode os.FileMode) (*os.File, error) {
-	f, err := os.OpenFile(path, flag&^os.O_CREATE, mode)
-	if err != nil {
-		return nil, fmt.Errorf("state file: %w", err)
+	if s.log, err = openLog(s.files, s.logPath(), id, state); err != nil {
+		return err
 	}
-	if err = s.lock(f); err == nil {
-		var info os.FileInfo
-		if info, err = f.Stat(); err == nil {
-			if err = verify(f, info.Size()); err != nil {
-				err = s.damaged(err)
-			}
-		}
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
-}
-
-// lock waits a while for a daemon that is just ending.
-func (s *Store) lock(f *os.File) error {
-	for end := time.Now().Add(lockTimeout); ; time.Sleep(lockTimeout / 40) {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		switch {
-		case err == nil:
-			return nil
-		case !errors.Is(err, unix.EWOULDBLOCK):
-			return fmt.Errorf("lock state file %s: %w", s.path, err)
-		case time.Now().After(end):
-			return fmt.Errorf(
-				"state file %s: another daemon uses it: stop that, or give this one a --state directory of its own",
-				s.path,
-			)
-		}
-	}
-}
-
-// check looks whether the file is one that this router can read.
-func (s *Store) check(tx *bbolt.Tx) error {
-	s.last = tx.ID()
-	meta := tx.Bucket(metaBucket())
-	if meta == nil {
-		return s.damaged(errors.New("it is no state of this router"))
-	}
-	version := meta.Get(versionKey())
-	if len(version) != 1 {
-		return s.damaged(errors.New("it has no version"))
-	}
-	if version[0] != format {
-		return fmt.Errorf(
-			"state file %s: it has format %d, this router knows %d: use the version that wrote it",
-			s.path,
-			version[0],
-			format,
-		)
-	}
-	for b := range nstable.NumBuckets {
-		if tx.Bucket(bucketName(b)) == nil {
-			return s.damaged(fmt.Errorf("bucket %d is missing", b))
-		}
-	}
+	// A compaction that was killed may have left it; the next one takes the same name.
+	_ = s.files.remove(temporary(s.logPath()))
 	return nil
-}
-
-func (s *Store) damaged(err error) error {
-	return fmt.Errorf(
-		"state file %s is damaged: %w: nothing was changed; restore it from a backup, or move it away to start empty",
-		s.path,
-		err,
-	)
 }
 
 // guard runs fn, and makes an error of what bbolt does about a broken file: it panics, or reads memory that is not
@@ -222,13 +118,48 @@ func (s *Store) guard(fn func() error) (err error) {
 
 // Commit implements [nstable.Store].
 func (s *Store) Commit(ops []nstable.Op) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.broken != nil {
 		return s.broken
 	}
-	id := 0
+	routes := s.log.encode(ops)
+	var err error
+	switch {
+	case routes < len(ops):
+		err = s.commitDatabase(ops, routes > 0)
+	case routes > 0:
+		err = s.log.append(s.log.last.state)
+	}
+	if err != nil && s.log.unknown {
+		s.setBroken(err)
+	}
+	if s.broken != nil {
+		return s.broken
+	}
+	if err == nil && routes > 0 {
+		s.compactIfDue()
+	}
+	return err
+}
+
+// setBroken refuses all further commits.
+func (s *Store) setBroken(err error) {
+	s.broken = fmt.Errorf("%w: whether the last change is on disk is unknown: mend the disk and restart the daemon", err)
+}
+
+// commitDatabase commits what is not about routes, and with it the group that was encoded, if there is one.
+func (s *Store) commitDatabase(ops []nstable.Op, withRoutes bool) error {
+	id, before, size := 0, s.log.last, s.log.size
 	err := s.db.Update(func(tx *bbolt.Tx) error {
 		id = tx.ID()
-		return apply(tx, ops)
+		if err := apply(tx, ops); err != nil || !withRoutes {
+			return err
+		}
+		if err := putLogState(tx, before.store, before.state+1); err != nil {
+			return err
+		}
+		return s.log.append(before.state + 1)
 	})
 	if err == nil {
 		s.last = id
@@ -237,49 +168,29 @@ func (s *Store) Commit(ops []nstable.Op) error {
 	err = fmt.Errorf("state file %s: %w", s.path, err)
 	// A disk that fails at the very last write leaves the transaction in the file, maybe, although it is not acknowledged.
 	if viewErr := s.db.View(func(tx *bbolt.Tx) error { id = tx.ID(); return nil }); viewErr != nil || id != s.last {
-		s.broken = fmt.Errorf("%w: whether the last change is on disk is unknown: mend the disk and restart the daemon", err)
-		return s.broken
+		s.setBroken(err)
+		return err
+	}
+	if s.log.size != size {
+		s.log.last, s.log.size = before, size
+		err = s.log.takeBack(err)
 	}
 	return err
 }
 
-func apply(tx *bbolt.Tx, ops []nstable.Op) error {
-	var more [nstable.NumBuckets]int // entries
-	for _, op := range ops {
-		b := tx.Bucket(bucketName(op.Bucket))
-		had := b.Get(op.Key) != nil
-		var err error
-		switch {
-		case op.Value != nil:
-			err = b.Put(op.Key, seal(op.Bucket, op.Key, op.Value))
-			if !had {
-				more[op.Bucket]++
-			}
-		case had:
-			err = b.Delete(op.Key)
-			more[op.Bucket]--
-		}
-		if err != nil {
-			return err
-		}
-	}
-	for i, n := range more {
-		if n == 0 {
-			continue
-		}
-		b := tx.Bucket(bucketName(nstable.Bucket(i)))
-		if err := b.SetSequence(b.Sequence() + uint64(n)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // Load implements [nstable.Store].
 func (s *Store) Load(f func(b nstable.Bucket, key, value []byte) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.db.View(func(tx *bbolt.Tx) error {
 		for b := range nstable.NumBuckets {
 			if err := s.loadBucket(tx.Bucket(bucketName(b)), b, f); err != nil {
+				return err
+			}
+			if b != nstable.BucketRoute {
+				continue
+			}
+			if err := s.loadRoutes(f); err != nil {
 				return err
 			}
 		}
@@ -287,45 +198,30 @@ func (s *Store) Load(f func(b nstable.Bucket, key, value []byte) error) error {
 	})
 }
 
-func (s *Store) loadBucket(from *bbolt.Bucket, b nstable.Bucket, f func(b nstable.Bucket, key, value []byte) error) error {
-	n := uint64(0)
-	err := from.ForEach(func(key, sealed []byte) error {
-		n++
-		value, ok := unseal(b, key, sealed)
-		if !ok {
-			return s.damaged(fmt.Errorf("the checksum of entry %x in bucket %d is wrong", key, b))
-		}
-		if err := f(b, key, value); err != nil {
-			return fmt.Errorf("state file %s: entry %x in bucket %d: %w", s.path, key, b, err)
-		}
-		return nil
-	})
-	if err == nil && n != from.Sequence() {
-		err = s.damaged(fmt.Errorf("bucket %d has %d entries, it had %d", b, n, from.Sequence()))
+// loadRoutes calls f for the routes in the log. It needs twice the memory of the log, for as long as it runs.
+func (s *Store) loadRoutes(f func(b nstable.Bucket, key, value []byte) error) error {
+	log, free, err := readAll(s.log.file, s.log.size)
+	if err != nil {
+		return fmt.Errorf("state file %s: %w", s.log.path, err)
 	}
-	return err
-}
-
-// Close closes the file.
-func (s *Store) Close() error { return s.db.Close() }
-
-// seal puts the CRC in front of a value.
-func seal(b nstable.Bucket, key, value []byte) []byte {
-	sealed := make([]byte, crcSize, crcSize+len(value))
-	binary.BigEndian.PutUint32(sealed, checksum(b, key, value))
-	return append(sealed, value...)
-}
-
-func unseal(b nstable.Bucket, key, sealed []byte) ([]byte, bool) {
-	if len(sealed) < crcSize {
-		return nil, false
+	defer free()
+	live, err := liveRecords(log)
+	if err != nil {
+		return damaged(s.log.path, err)
 	}
-	value := sealed[crcSize:]
-	return value, binary.BigEndian.Uint32(sealed) == checksum(b, key, value)
+	s.compaction.needed = snapshotSize(log, live)
+	for _, r := range live {
+		key, value := r.op(log)
+		if err := f(nstable.BucketRoute, key, value); err != nil {
+			return fmt.Errorf("state file %s: entry %x: %w", s.log.path, key, err)
+		}
+	}
+	return nil
 }
 
-// checksum is that of Castagnoli, which CPUs have an instruction for.
-func checksum(b nstable.Bucket, key, value []byte) uint32 {
-	table := crc32.MakeTable(crc32.Castagnoli)
-	return crc32.Update(crc32.Update(crc32.Checksum([]byte{byte(b)}, table), table, key), table, value)
+// Close closes the files, and ends a compaction.
+func (s *Store) Close() error {
+	s.compaction.stop.Store(true)
+	s.background.Wait()
+	return errors.Join(s.log.file.Close(), s.db.Close())
 }

@@ -78,7 +78,7 @@ func TestDamaged(t *testing.T) {
 	s := open(t, dir)
 	var ops []nstable.Op
 	for i := range 5000 {
-		ops = append(ops, put(nstable.BucketRoute, fmt.Sprintf("key%05d", i), strings.Repeat("v", 50)))
+		ops = append(ops, put(nstable.BucketNeighbor, fmt.Sprintf("key%05d", i), strings.Repeat("v", 50)))
 	}
 	if err := s.Commit(ops); err != nil {
 		t.Fatal(err)
@@ -88,6 +88,10 @@ func TestDamaged(t *testing.T) {
 	}
 	path := filepath.Join(dir, fileName)
 	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.ReadFile(filepath.Join(dir, logName))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +115,7 @@ func TestDamaged(t *testing.T) {
 	for name, bad := range cases {
 		dir := t.TempDir()
 		path := filepath.Join(dir, fileName)
-		if err := os.WriteFile(path, bad, 0o600); err != nil {
+		if err := errors.Join(os.WriteFile(path, bad, 0o600), os.WriteFile(filepath.Join(dir, logName), log, 0o600)); err != nil {
 			t.Fatal(err)
 		}
 		s, err := Open(dir)
@@ -120,7 +124,7 @@ func TestDamaged(t *testing.T) {
 			err = s.guard(
 				func() error { return s.Load(func(nstable.Bucket, []byte, []byte) error { n++; return nil }) },
 			)
-			_ = s.db.Close()
+			_ = s.Close()
 		}
 		switch {
 		case err == nil && n == len(ops):

@@ -24,7 +24,7 @@ func filled(t testing.TB, dir string) (file []byte, all string) {
 	for round := range 4 {
 		ops := []nstable.Op{put(nstable.BucketDevice, fmt.Sprint("inline", round), "x")}
 		for i := range 150 {
-			ops = append(ops, put(nstable.BucketRoute, fmt.Sprintf("key%05d", 4*i+round), strings.Repeat("v", 30)))
+			ops = append(ops, put(nstable.BucketNeighbor, fmt.Sprintf("key%05d", 4*i+round), strings.Repeat("v", 30)))
 		}
 		if err := s.Commit(ops); err != nil {
 			t.Fatal(err)
@@ -85,7 +85,7 @@ func TestFlippedBits(t *testing.T) {
 		default:
 			harmless++
 			s.db.NoSync = true // for speed
-			if err := s.Commit([]nstable.Op{put(nstable.BucketRoute, "key00000", "new")}); err != nil {
+			if err := s.Commit([]nstable.Op{put(nstable.BucketNeighbor, "key00000", "new")}); err != nil {
 				t.Fatalf("byte %d: %v", at, err)
 			}
 		}

@@ -103,6 +103,12 @@ func (u *universe) churn(tbl *Table, n int, rnd *rand.Rand) error {
 
 // TestReadersDuringChurn lets two readers judge every answer while the writer changes the table, in each of its forms.
 func TestReadersDuringChurn(t *testing.T) {
+	for _, kernel := range kernels() {
+		t.Run(string(kernel), func(t *testing.T) { readDuringChurn(t, kernel) })
+	}
+}
+
+func readDuringChurn(t *testing.T, kernel Kernel) {
 	for _, c := range []struct {
 		family     Family
 		n, changes int
@@ -118,7 +124,7 @@ func TestReadersDuringChurn(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(uint64(c.n), uint64(c.family)))
 			u := newUniverse(c.family, c.n, c.base, rnd)
 			e := new(Epochs)
-			tbl := newTable(t, c.family, Options{Grace: e})
+			tbl := newTable(t, c.family, Options{Grace: e, Kernel: kernel})
 			for i := range u.golden {
 				if err := tbl.Insert(i, u.id(int(u.golden[i]-1), 0)); err != nil {
 					t.Fatal(err)

@@ -3,6 +3,7 @@ package poptrie
 import (
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -40,30 +41,57 @@ func addrOf(f Family, k Addr) netip.Addr {
 	return f.prefix(k.mask(n), n).Addr()
 }
 
-// batchIDs looks addresses up in batches of several sizes, which must agree, and agree with the single look-up.
+// kernels are those that this machine has.
+func kernels() []Kernel {
+	if hasAVX512() {
+		return []Kernel{Plain, AVX512}
+	}
+	return []Kernel{Plain}
+}
+
+// lookWith looks a batch up with a given kernel, however short the batch.
+func lookWith(tbl *Table, kernel Kernel, keys []Addr, ids []ID) {
+	dst := make([]uint32, len(keys))
+	for i, k := range keys {
+		dst[i] = uint32(k.Hi >> 32)
+	}
+	s := tbl.current.Load()
+	switch {
+	case kernel == AVX512 && tbl.family == IPv4:
+		lookupVector(s, dst, ids)
+	case kernel == AVX512:
+		lookupVector(s, keys, ids)
+	case tbl.family == IPv4:
+		lookupPlain4(s, dst, ids)
+	default:
+		lookupPlain6(s, keys, ids)
+	}
+	tbl.fallBack(ids)
+}
+
+// batchIDs looks addresses up in batches of several sizes and with all kernels, which must agree, and agree with the single look-up.
 func batchIDs(t rapid.TB, tbl *Table, keys []Addr) []ID {
 	t.Helper()
-	ids, other := make([]ID, len(keys)), make([]ID, len(keys))
-	look := func(keys []Addr, ids []ID) {
-		if tbl.family == IPv6 {
-			tbl.Lookup6(keys, ids)
-			return
-		}
-		dst := make([]uint32, len(keys))
-		for i, k := range keys {
-			dst[i] = uint32(k.Hi >> 32)
-		}
-		tbl.Lookup4(dst, ids)
-	}
-	look(keys, ids)
-	for i := 0; i < len(keys); i += 7 {
-		end := min(i+7, len(keys))
-		look(keys[i:end], other[i:end])
-	}
+	ids := make([]ID, len(keys))
 	for i, k := range keys {
-		one := tbl.Lookup(addrOf(tbl.family, k))
-		if ids[i] != other[i] || ids[i] != one {
-			t.Fatalf("%v: %d in a large batch, %d in a small one, %d singly", addrOf(tbl.family, k), ids[i], other[i], one)
+		ids[i] = tbl.Lookup(addrOf(tbl.family, k))
+	}
+	for _, kernel := range kernels() {
+		for _, size := range []int{len(keys), 7, 83} {
+			const untouched = leafBit | 77
+			got := slices.Repeat([]ID{untouched}, len(keys)+1)
+			for i := 0; i < len(keys); i += size {
+				end := min(i+size, len(keys))
+				lookWith(tbl, kernel, keys[i:end], got[i:end])
+				if got[end] != untouched {
+					t.Fatalf("%s: %d addresses looked up, %d answered", kernel, end-i, end-i+1)
+				}
+			}
+			for i, k := range keys {
+				if ids[i] != got[i] {
+					t.Fatalf("%v: %d in a batch of %d by kernel %s, %d singly", addrOf(tbl.family, k), got[i], size, kernel, ids[i])
+				}
+			}
 		}
 	}
 	return ids
@@ -199,13 +227,7 @@ func operations(t *rapid.T, f Family) {
 			delete(g, p)
 		},
 		"load": func(t *rapid.T) {
-			if err := tbl.Load(func(yield func(netip.Prefix, ID) bool) {
-				for p, id := range g {
-					if !yield(p, id) {
-						return
-					}
-				}
-			}); err != nil {
+			if err := tbl.Load(g.all); err != nil {
 				t.Fatal(err)
 			}
 		},

@@ -5,6 +5,7 @@ type form struct {
 	rootBits uint8
 	wide     bool
 	huge     bool // mapped with huge pages
+	fast     bool // the root is larger than it need be, out of the budget
 }
 
 // Sizes of tables, in prefixes, from which on the next larger form pays.
@@ -35,6 +36,8 @@ func formFor(n int, now form, wide bool, fixed uint8) form {
 	case fixed != 0:
 		f.rootBits = fixed
 		f.huge = fixed >= largeBits && n > slack(hugeMin, now.huge)
+	case now.fast && n > fastMin/2:
+		f.rootBits, f.huge, f.fast = maxBits, true, true
 	case n <= slack(smallMax, now.rootBits > smallBits):
 		f.rootBits = smallBits
 	case n <= slack(mediumMax, now.rootBits > mediumBits):

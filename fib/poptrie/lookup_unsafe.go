@@ -6,22 +6,15 @@ import (
 	"unsafe"
 )
 
-// The loops below are why this package exists. They take one address after another down the trie and leave it to the processor to run
-// several at once. Going level by level for the whole batch, without branches, was tried on one machine (Zen 5): up to twice as fast
-// where most addresses end in the root, up to twice as slow where they do not. A test watches over what the
-// compiler makes of the loops.
-
-// leaf is the stored form of an id.
-type leaf interface{ uint16 | uint32 }
-
 // Lookup4 sets ids[i] to the id of the longest prefix that covers the host-order IPv4 address dst[i], to zero if there is none.
 // len(ids) >= len(dst). For readers, of IPv4 tables.
 func (t *Table) Lookup4(dst []uint32, ids []ID) {
 	ids = ids[:len(dst)]
-	if s := t.current.Load(); s.wide {
-		lookup4(s, s.leaf32, dst, ids)
+	s := t.current.Load()
+	if t.kernel == AVX512 && len(dst) >= vectorMin4 {
+		lookupVector(s, dst, ids)
 	} else {
-		lookup4(s, s.leaf16, dst, ids)
+		lookupPlain4(s, dst, ids)
 	}
 	t.fallBack(ids)
 }
@@ -29,10 +22,11 @@ func (t *Table) Lookup4(dst []uint32, ids []ID) {
 // Lookup6 is Lookup4 for IPv6 tables.
 func (t *Table) Lookup6(dst []Addr, ids []ID) {
 	ids = ids[:len(dst)]
-	if s := t.current.Load(); s.wide {
-		lookup6(s, s.leaf32, dst, ids)
+	s := t.current.Load()
+	if t.kernel == AVX512 && len(dst) >= vectorMin6 {
+		lookupVector(s, dst, ids)
 	} else {
-		lookup6(s, s.leaf16, dst, ids)
+		lookupPlain6(s, dst, ids)
 	}
 	t.fallBack(ids)
 }
@@ -50,6 +44,29 @@ func (t *Table) fallBack(ids []ID) {
 		ids[i] = id
 	}
 }
+
+// The plain loops, which run on short batches, where there is no kernel for the processor, and as the kernel's twins in tests. They
+// take one address after another down the trie and leave it to the processor to run several at once. Going level by level for the
+// whole batch, as the kernel does, was slower in Go almost everywhere. A test watches over what the compiler makes of them.
+
+func lookupPlain4(s *space, dst []uint32, ids []ID) {
+	if s.wide {
+		lookup4(s, s.leaf32, dst, ids)
+	} else {
+		lookup4(s, s.leaf16, dst, ids)
+	}
+}
+
+func lookupPlain6(s *space, dst []Addr, ids []ID) {
+	if s.wide {
+		lookup6(s, s.leaf32, dst, ids)
+	} else {
+		lookup6(s, s.leaf16, dst, ids)
+	}
+}
+
+// leaf is the stored form of an id.
+type leaf interface{ uint16 | uint32 }
 
 // index is &base[i], unchecked: what a root entry or a node of a space leads to is inside the space.
 func index[T any](base *T, i uint32) *T {

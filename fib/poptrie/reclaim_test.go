@@ -16,11 +16,18 @@ type paused struct {
 	right []map[uint32]bool // by probe
 }
 
-// lookup goes on from where the reader was stopped.
-func (p *paused) lookup(k Addr) uint32 {
-	s := *p.space
+// lookup goes on from where the reader was stopped, with each kernel.
+func (p *paused) lookup(f Family, keys []Addr, each func(i int, id ID)) {
+	s, fork := *p.space, Table{family: f}
 	s.root = p.root
-	return s.lookup(k)
+	fork.current.Store(&s)
+	for _, kernel := range kernels() {
+		ids := make([]ID, len(keys))
+		lookWith(&fork, kernel, keys, ids)
+		for i, id := range ids {
+			each(i, id)
+		}
+	}
 }
 
 // pausedGrace is a [Grace] of paused readers. Unless it lies, it waits for each of them.
@@ -88,10 +95,14 @@ func pauseAndGoOn(t *testing.T, f Family, g *pausedGrace) (wrong int) {
 			}
 			for _, r := range g.readers {
 				r.right[j][id] = true
-				if !r.right[j][r.lookup(k)] {
+			}
+		}
+		for _, r := range g.readers {
+			r.lookup(f, keys, func(j int, id ID) {
+				if !r.right[j][id] {
 					wrong++
 				}
-			}
+			})
 		}
 		if i%7 == 0 && len(g.readers) < 4 {
 			g.readers = append(g.readers, pause())

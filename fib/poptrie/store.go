@@ -22,8 +22,9 @@ type space struct {
 // nodes[child] on. The others are leaves; runs of slots with one id share it: a bit in runs begins each run, and ids follow one
 // another from leaf on.
 type node struct {
-	inner, runs uint64
-	leaf, child uint32
+	inner       uint64
+	child, leaf uint32 // between the words that they go with, so that 16 bytes have all for a step down, or for a leaf
+	runs        uint64
 }
 
 const (

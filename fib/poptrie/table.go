@@ -2,9 +2,12 @@
 // prefixes change.
 //
 // A [Table] serves one address family. It maps prefixes to ids. Its look-up structure is a compressed trie after Asai and Ohara
-// ("Poptrie", SIGCOMM 2015): an array indexed by the first 6, 12 or 18 bits of the address, the more the larger the table, below it
-// nodes of 24 bytes that stand for six bits each and find child or leaf by counting bits. Ids of 16 bits are stored as such until a
-// larger one comes. The memory is outside Go's heap or, for small tables, free of pointers.
+// ("Poptrie", SIGCOMM 2015): an array indexed by the first 6, 12 or 18 bits of the address, the more the larger the table (24 out of a
+// [Budget]), below it nodes of 24 bytes that stand for six bits each and find child or leaf by counting bits. Ids of 16 bits are stored
+// as such until a larger one comes. The memory is outside Go's heap or, for small tables, free of pointers.
+//
+// Batches are looked up by a loop in Go or, where the processor has AVX-512, by a kernel in assembly that takes up to 256 addresses
+// down the trie together, see [Options.Kernel]. Both find the same.
 //
 // # Concurrency
 //
@@ -60,8 +63,14 @@ type Options struct {
 	// table is built anew, the old structure stays beside the new one, above the limit. Deletions are not limited.
 	MemoryLimit int
 	// RootBits fixes how many bits of the address the root is indexed by, 12 to 24. Zero lets it follow the number of prefixes: 6,
-	// 12 or 18. 24 makes an IPv4 table with hundreds of thousands of prefixes faster, for 64 MiB.
+	// 12 or 18, and what Fast allows.
 	RootBits uint8
+	// Fast is memory for faster roots, which tables may share. An IPv4 table of more than 250,000 prefixes takes a root of 24 bits, 64
+	// MiB, while there is as much left, and gives it back when it has half as many. Nil allows none.
+	Fast *Budget
+	// Kernel is how batches are looked up. Empty leaves it to the environment variable ROUTER_FIB (plain or avx512) and, if that names
+	// none that the processor has, takes the fastest one.
+	Kernel Kernel
 	// Grace tells when readers have left what they may have been in. Nil means that no reader runs while the writer does.
 	Grace Grace
 }
@@ -71,14 +80,17 @@ type Table struct {
 	// For readers; set by the writer.
 	current  atomic.Pointer[space]
 	fallback atomic.Uint32 // the id of the default route
+	kernel   Kernel        // never changed
 
 	// The writer's own.
 	family  Family
 	form    form
 	grace   Grace
 	fixed   uint8 // Options.RootBits
-	limit   int   // bytes
-	budget  int   // bytes that the running operation may add
+	fast    *Budget
+	slow    bool // there was no room for a fast root within limit
+	limit   int  // bytes
+	budget  int  // bytes that the running operation may add
 	trie    *trie
 	store   *store // nil: the space is small, and never changed
 	retired retired
@@ -92,7 +104,12 @@ func New(f Family, o Options) (*Table, error) {
 	if o.RootBits != 0 && (o.RootBits < mediumBits || o.RootBits > maxBits) {
 		return nil, fmt.Errorf("poptrie: root of %d bits: must be 12 to 24, or 0 for as many as are needed", o.RootBits)
 	}
-	t := &Table{family: f, grace: o.Grace, fixed: o.RootBits, limit: o.MemoryLimit, trie: newTrie(f == IPv6)}
+	kernel, err := chooseKernel(o.Kernel)
+	if err != nil {
+		return nil, err
+	}
+	t := &Table{family: f, kernel: kernel, grace: o.Grace, fixed: o.RootBits, fast: o.Fast, limit: o.MemoryLimit}
+	t.trie = newTrie(f == IPv6)
 	if t.limit <= 0 {
 		t.limit = math.MaxInt
 	}
@@ -105,6 +122,7 @@ func New(f Family, o Options) (*Table, error) {
 // Close gives the memory back. No reader may be inside or come any more.
 func (t *Table) Close() {
 	t.current.Store(new(space))
+	t.payBack()
 	t.retired.finish(math.MaxUint64)
 	if t.store != nil {
 		t.store.close()
@@ -133,7 +151,11 @@ func (t *Table) Insert(p netip.Prefix, id ID) error {
 		t.fallback.Store(id)
 		return nil
 	}
-	if err := t.trie.reserve(t.limit - t.held()); err != nil {
+	err = t.trie.reserve(t.limit - t.held())
+	if err != nil && t.form.fast && t.slowDown(t.limit) == nil {
+		err = t.trie.reserve(t.limit - t.held())
+	}
+	if err != nil {
 		return fmt.Errorf("%v: %w", p, err)
 	}
 	old := t.trie.insert(k, n, id)
@@ -148,6 +170,7 @@ func (t *Table) Insert(p netip.Prefix, id ID) error {
 		}
 		return fmt.Errorf("%v: %w", p, err)
 	}
+	t.accelerate()
 	return nil
 }
 
@@ -233,6 +256,7 @@ func (t *Table) Len() int {
 
 // Stats tells what a table takes.
 type Stats struct {
+	Kernel   Kernel
 	RootBits uint8
 	Wide     bool // ids of 32 bits
 	Nodes    int  // given out, free ones among them
@@ -245,7 +269,7 @@ type Stats struct {
 
 // Memory tells what the table takes. For the writer.
 func (t *Table) Memory() Stats {
-	st := Stats{RootBits: t.form.rootBits, Wide: t.form.wide, Trie: t.trie.bytes(), Retired: t.retired.len()}
+	st := Stats{Kernel: t.kernel, RootBits: t.form.rootBits, Wide: t.form.wide, Trie: t.trie.bytes(), Retired: t.retired.len()}
 	if s := t.store; s != nil {
 		st.Nodes, st.Leaves = int(s.nodeSlab.used), int(s.leafSlab.used)
 		st.Lookup, st.Held = s.bytes(), s.held()

@@ -124,7 +124,14 @@ func TestSmallTable(t *testing.T) {
 }
 
 func TestNoAllocation(t *testing.T) {
-	t4, t6 := loaded(t, IPv4, sample(realTable(IPv4), 10_000), Options{}), loaded(t, IPv6, sample(realTable(IPv6), 50), Options{})
+	for _, kernel := range kernels() {
+		testNoAllocation(t, kernel)
+	}
+}
+
+func testNoAllocation(t *testing.T, kernel Kernel) {
+	t4 := loaded(t, IPv4, sample(realTable(IPv4), 10_000), Options{Kernel: kernel})
+	t6 := loaded(t, IPv6, sample(realTable(IPv6), 50), Options{Kernel: kernel})
 	dst4, dst6, ids := make([]uint32, 256), make([]Addr, 256), make([]ID, 256)
 	if n := testing.AllocsPerRun(100, func() { t4.Lookup4(dst4, ids); t6.Lookup6(dst6, ids) }); n != 0 {
 		t.Errorf("%v allocations for two batches", n)

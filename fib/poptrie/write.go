@@ -28,10 +28,13 @@ func (t *Table) apply(u subject, limit int) error {
 	}
 	if s.failed {
 		s.undo()
-		if !s.worthRebuilding() {
-			return ErrMemory
+		switch {
+		case s.worthRebuilding():
+			return t.rebuild(t.form, limit)
+		case t.form.fast:
+			return t.slowDown(limit)
 		}
-		return t.rebuild(t.form, limit)
+		return ErrMemory
 	}
 	t.publish()
 	return nil
@@ -86,11 +89,14 @@ func (t *Table) publish() {
 // rebuild makes the look-up structure anew from the trie, in a given form, and swaps it in.
 func (t *Table) rebuild(f form, limit int) error {
 	s, err := t.construct(t.trie, f, limit)
-	if err != nil {
-		return err
+	switch {
+	case err == nil:
+		t.swap(s, f)
+		return nil
+	case f.fast:
+		return t.slowDown(limit)
 	}
-	t.swap(s, f)
-	return nil
+	return err
 }
 
 // construct builds a store from a trie.
@@ -114,6 +120,9 @@ func (t *Table) construct(from *trie, f form, limit int) (*store, error) {
 // swap replaces the look-up structure. What is mapped of the old one is unmapped when the readers have left it.
 func (t *Table) swap(s *store, f form) {
 	old := t.store
+	if !f.fast {
+		t.payBack()
+	}
 	t.form, t.store = f, s
 	t.current.Store(&s.space)
 	if f.rootBits == smallBits {
@@ -133,14 +142,18 @@ func (t *Table) swap(s *store, f form) {
 func (t *Table) Load(seq iter.Seq2[netip.Prefix, ID]) error {
 	next := newTrie(t.family == IPv6)
 	fallback, err := t.collect(next, seq)
-	var s *store
-	f := formFor(next.size, form{}, next.wide > 0, t.fixed)
-	if err == nil {
-		s, err = t.construct(next, f, t.limit)
-	}
 	if err != nil {
 		next.close()
 		return err
+	}
+	t.slow = false
+	s, f, ok := t.constructFast(next)
+	if !ok {
+		f = formFor(next.size, form{}, next.wide > 0, t.fixed)
+		if s, err = t.construct(next, f, t.limit); err != nil {
+			next.close()
+			return err
+		}
 	}
 	t.trie.close()
 	t.trie = next

@@ -1,0 +1,18 @@
+package poptrie
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
+
+// hasAVX512 tells whether the processor, and the system, have all that the kernel uses.
+func hasAVX512() bool {
+	x := &cpu.X86
+	return x.HasAVX512F && x.HasAVX512DQ && x.HasAVX512BW && x.HasAVX512VL && x.HasAVX512VPOPCNTDQ && x.HasBMI2 && x.HasPOPCNT
+}
+
+// lookupAVX512 is lookup4 or, for v6, lookup6 of n addresses, 1 to kernelMax, from dst on: *uint32 or *Addr.
+//
+//go:noescape
+func lookupAVX512(s *space, dst unsafe.Pointer, ids *ID, n int, v6 bool)
