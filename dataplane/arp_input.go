@@ -88,8 +88,8 @@ func (w *Worker) learnARP(a header.ARP, create, unicast bool) {
 
 // isLocal4 tells an address of the router itself in this namespace.
 func (w *Worker) isLocal4(a uint32) bool {
-	id := w.fib.Lookup(fib.Addr4(a).Netip())
-	return id != fib.None && w.fib.NextHop(id).Kind == fib.Local && a>>24 != 127
+	g := w.fib.Lookup(fib.Addr4(a).Netip())
+	return g != nil && g.First().Kind == fib.Local && a>>24 != 127
 }
 
 // onLink tells whether the route to an address is the link of the receiving device itself.
@@ -97,11 +97,11 @@ func (w *Worker) onLink(a fib.Addr) bool {
 	if isLinkLocal(a) {
 		return true
 	}
-	id := w.fib.Lookup(a.Netip())
-	if id == fib.None {
+	g := w.fib.Lookup(a.Netip())
+	if g == nil || !g.Single() {
 		return false
 	}
-	h := w.fib.NextHop(id)
+	h := g.First()
 	return h.Kind == fib.Unicast && h.Device == w.dev.ID && h.Gateway == fib.Addr{}
 }
 

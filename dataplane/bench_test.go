@@ -111,19 +111,19 @@ func BenchmarkPipeline(b *testing.B) {
 			dsts := make([]uint32, 1<<16)
 			benchmarkPipeline(b, udp4(b, p1, ip4("10.0.1.2", "10.0.2.2", 64), 22), dsts, func(r *rig) {
 				hop := fib.NextHop{Kind: fib.Unicast, Device: p2, Gateway: fib.AddrOf(netip.MustParseAddr("10.0.2.2"))}
-				prefixes := make([]uint32, routes)
-				r.view.Namespaces[0].FIB.Update(func(w *fib.Writer) {
-					for i := range prefixes {
-						prefixes[i] = (rnd.Uint32()%0xd0 + 11) << 24 &^ 0xff
-						prefixes[i] |= rnd.Uint32() & 0xffff00
-						if prefixes[i]>>24 == 127 {
-							prefixes[i] ^= 1 << 24
-						}
-						var a [4]byte
-						binary.BigEndian.PutUint32(a[:], prefixes[i])
-						w.Insert(netip.PrefixFrom(netip.AddrFrom4(a), 24), hop)
+				prefixes, list := make([]uint32, routes), make([]netip.Prefix, routes)
+				for i := range prefixes {
+					prefixes[i] = (rnd.Uint32()%0xd0 + 11) << 24 &^ 0xff
+					prefixes[i] |= rnd.Uint32() & 0xffff00
+					if prefixes[i]>>24 == 127 {
+						prefixes[i] ^= 1 << 24
 					}
-				})
+					var a [4]byte
+					binary.BigEndian.PutUint32(a[:], prefixes[i])
+					list[i] = netip.PrefixFrom(netip.AddrFrom4(a), 24)
+					r.setRoute(0, list[i], hop)
+				}
+				r.install(0, list...)
 				for i := range dsts {
 					dsts[i] = prefixes[rnd.IntN(routes)] | rnd.Uint32()&0xff
 				}

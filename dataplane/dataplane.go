@@ -23,6 +23,8 @@ type Options struct {
 	Pool *frame.Pool
 	// View returns the present view; asked once a round by each worker.
 	View func() *nstable.View
+	// Epochs is what the workers join as readers of forwarding tables; nil: nothing waits for them.
+	Epochs *fib.Epochs
 	// NeighborChanged is told of every dynamic change of a neighbour, by the worker that made it: it must not block.
 	// gone says that the entry was removed. May be nil.
 	NeighborChanged func(dev nstable.DeviceID, e *neigh.Entry, gone bool)
@@ -31,6 +33,7 @@ type Options struct {
 // Dataplane is the set of workers. Its methods may be called from any goroutine but a worker's.
 type Dataplane struct {
 	pool    *frame.Pool
+	epochs  *fib.Epochs
 	workers []*Worker
 
 	census sync.Mutex // held by a Census
@@ -47,7 +50,10 @@ func New(o Options) (*Dataplane, error) {
 	if o.NeighborChanged == nil {
 		o.NeighborChanged = func(nstable.DeviceID, *neigh.Entry, bool) {}
 	}
-	d := &Dataplane{pool: o.Pool, ports: make(map[nstable.DeviceID][]*boundPort)}
+	if o.Epochs == nil {
+		o.Epochs = new(fib.Epochs)
+	}
+	d := &Dataplane{pool: o.Pool, epochs: o.Epochs, ports: make(map[nstable.DeviceID][]*boundPort)}
 	for id, cpu := range o.CPUs {
 		w, err := newWorker(id, cpu, o)
 		if err != nil {
@@ -85,7 +91,7 @@ func newWorker(id, cpu int, o Options) (*Worker, error) {
 		return nil, fmt.Errorf("worker %d: eventfd: %w", id, err)
 	}
 	return &Worker{
-		id: id, cpu: cpu, mem: o.Pool.Bytes(), cache: o.Pool.NewCache(), views: o.View,
+		id: id, cpu: cpu, mem: o.Pool.Bytes(), cache: o.Pool.NewCache(), views: o.View, reader: o.Epochs.Join(),
 		graph:     newGraph(),
 		crossings: make([]Packet, 0, crossingLimit), crossed: make([]Packet, 0, crossingLimit),
 		inbox: make([]handoffRing, len(o.CPUs)), notify: make([]bool, len(o.CPUs)),
@@ -103,6 +109,7 @@ func (d *Dataplane) Close() {
 	for _, w := range d.workers {
 		w.call(func(w *Worker) { w.stop = true })
 		<-w.done
+		d.epochs.Leave(w.reader)
 		_ = unix.Close(w.wake.event)
 	}
 }

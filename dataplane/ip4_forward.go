@@ -15,7 +15,7 @@ func (w *Worker) ip4Forward(v []uint16) {
 	for _, i := range v {
 		p := &w.packets[i]
 		h := header.IPv4(w.network(p))
-		hop := w.fib.NextHop(p.Hop)
+		hop := w.hops[i]
 		if !w.egress(&adj, hop) {
 			w.toDrop(i, adj.reason)
 			continue

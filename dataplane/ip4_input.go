@@ -112,15 +112,17 @@ func (w *Worker) ip4Lookup(v []uint16) {
 	for k, i := range v {
 		w.dst4[k] = header.IPv4(w.network(&w.packets[i])).Destination()
 	}
-	w.fib.Lookup4(w.dst4[:len(v)], w.hops[:len(v)])
+	w.fib.Lookup4(w.dst4[:len(v)], w.ids[:len(v)])
+	groups := w.fib.Groups()
 	for k, i := range v {
-		id := w.hops[k]
+		id := w.ids[k]
 		if id == fib.None {
 			w.toError(icmp4Error, i, counters.NoRoute, header.ICMPNetUnreachable)
 			continue
 		}
-		w.packets[i].Hop = id
-		switch w.fib.NextHop(id).Kind {
+		hop := w.pick(groups.Of(id), &w.packets[i], false)
+		w.hops[i] = hop
+		switch hop.Kind {
 		case fib.Unicast:
 			w.to(ip4Forward, i)
 		case fib.Local:

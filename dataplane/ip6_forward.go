@@ -14,7 +14,7 @@ func (w *Worker) ip6Forward(v []uint16) {
 	for _, i := range v {
 		p := &w.packets[i]
 		h := header.IPv6(w.network(p))
-		hop := w.fib.NextHop(p.Hop)
+		hop := w.hops[i]
 		if !w.egress(&adj, hop) {
 			w.toDrop(i, adj.reason)
 			continue

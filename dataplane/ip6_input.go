@@ -130,15 +130,17 @@ func (w *Worker) ip6Lookup(v []uint16) {
 	for k, i := range v {
 		w.dst6[k] = addr6(header.IPv6(w.network(&w.packets[i])).Destination())
 	}
-	w.fib.Lookup6(w.dst6[:len(v)], w.hops[:len(v)])
+	w.fib.Lookup6(w.dst6[:len(v)], w.ids[:len(v)])
+	groups := w.fib.Groups()
 	for k, i := range v {
-		id := w.hops[k]
+		id := w.ids[k]
 		if id == fib.None {
 			w.toError(icmp6Error, i, counters.NoRoute, header.ICMPv6NoRoute)
 			continue
 		}
-		w.packets[i].Hop = id
-		switch w.fib.NextHop(id).Kind {
+		hop := w.pick(groups.Of(id), &w.packets[i], true)
+		w.hops[i] = hop
+		switch hop.Kind {
 		case fib.Unicast:
 			w.to(ip6Forward, i)
 		case fib.Local, fib.Anycast:

@@ -15,12 +15,11 @@ func (w *Worker) ip4Output(v []uint16) {
 	for _, i := range v {
 		p := &w.packets[i]
 		h := header.IPv4(w.network(p))
-		id := w.fib.Lookup(fib.Addr4(h.Destination()).Netip())
-		if id == fib.None || w.fib.NextHop(id).Kind != fib.Unicast {
+		hop := w.routeOwn(fib.Addr4(h.Destination()), p)
+		if hop == nil {
 			w.toDrop(i, counters.NoRoute)
 			continue
 		}
-		hop := w.fib.NextHop(id)
 		if !w.egress(&adj, hop) {
 			w.toDrop(i, adj.reason)
 			continue
@@ -34,7 +33,11 @@ func (w *Worker) ip4Output(v []uint16) {
 			via = fib.Addr4(h.Destination())
 		}
 		if p.Flags&WantSource != 0 {
-			source, ok := w.source4(adj.dev, uint32(via.Lo))
+			target := via
+			if !target.Is4() {
+				target = fib.Addr4(h.Destination())
+			}
+			source, ok := w.source4(adj.dev, uint32(target.Lo))
 			if !ok {
 				w.toDrop(i, counters.NoRoute)
 				continue
@@ -58,12 +61,11 @@ func (w *Worker) ip6Output(v []uint16) {
 		dst := addr6(h.Destination())
 		out, via := w.dev, dst
 		if !isLinkLocal(dst) {
-			id := w.fib.Lookup(dst.Netip())
-			if id == fib.None || w.fib.NextHop(id).Kind != fib.Unicast {
+			hop := w.routeOwn(dst, p)
+			if hop == nil {
 				w.toDrop(i, counters.NoRoute)
 				continue
 			}
-			hop := w.fib.NextHop(id)
 			if !w.egress(&adj, hop) {
 				w.toDrop(i, adj.reason)
 				continue
@@ -90,4 +92,16 @@ func (w *Worker) ip6Output(v []uint16) {
 		setICMPv6Checksum(h)
 		w.sendVia(i, p, out, via)
 	}
+}
+
+// routeOwn returns the next hop of an own packet, or nil where there is none to send it to.
+func (w *Worker) routeOwn(dst fib.Addr, p *Packet) *fib.NextHop {
+	g := w.fib.Lookup(dst.Netip())
+	if g == nil {
+		return nil
+	}
+	if hop := w.pick(g, p, !dst.Is4()); hop.Kind == fib.Unicast {
+		return hop
+	}
+	return nil
 }

@@ -16,7 +16,6 @@ type Packet struct {
 	In nstable.DeviceID
 	// Out is the device it leaves by; Via the neighbour there (set by the forward and output nodes).
 	Out nstable.DeviceID
-	Hop fib.NextHopID // valid within the snapshot of this run
 	// Next is the node at which another worker goes on (handoff).
 	Next      NodeID
 	Reason    counters.Reason // why it is dropped or answered with an error

@@ -85,6 +85,7 @@ func (m *memPort) take() [][]byte {
 //
 // In each, 10.0.N.2 and 2001:db8:N::2 are neighbours of port N with MAC 02:00:00:00:01:N; 10.0.2.9 is a silent one.
 type rig struct {
+	ribs []*fib.RIB // by namespace
 	testing.TB
 	pool  *frame.Pool
 	w     *Worker
@@ -112,10 +113,12 @@ func newRig(t testing.TB) *rig {
 	r := &rig{TB: t, pool: pool, ports: make(map[nstable.DeviceID]*memPort), now: 1e12}
 	r.view = &nstable.View{Devices: make([]*nstable.Device, numDevices)}
 	for id := range nstable.NamespaceID(2) {
-		r.view.Namespaces = append(r.view.Namespaces, &nstable.Namespace{ID: id, FIB: fib.NewTable()})
+		r.view.Namespaces = append(r.view.Namespaces, &nstable.Namespace{ID: id, FIB: fib.NewTable(nil)})
+		up := func(fib.DeviceID) fib.LinkState { return fib.LinkState{Up: true, Carrier: true} }
+		r.ribs = append(r.ribs, fib.NewRIB(up))
 	}
 	r.w, err = newWorker(0, -1, Options{CPUs: []int{-1}, Pool: pool, View: func() *nstable.View { return r.view },
-		NeighborChanged: func(nstable.DeviceID, *neigh.Entry, bool) {}})
+		Epochs: new(fib.Epochs), NeighborChanged: func(nstable.DeviceID, *neigh.Entry, bool) {}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,8 +167,31 @@ func (r *rig) device(id nstable.DeviceID, kind nstable.Kind, ns nstable.Namespac
 	return d
 }
 
-func (r *rig) route(ns nstable.NamespaceID, prefix string, hop fib.NextHop) {
-	r.view.Namespaces[ns].FIB.Update(func(w *fib.Writer) { w.Insert(netip.MustParsePrefix(prefix), hop) })
+// route puts a route by one next hop, or by several in equal shares.
+func (r *rig) route(ns nstable.NamespaceID, prefix string, hops ...fib.NextHop) {
+	r.Helper()
+	p := netip.MustParsePrefix(prefix)
+	r.setRoute(ns, p, hops...)
+	r.install(ns, p)
+}
+
+func (r *rig) setRoute(ns nstable.NamespaceID, p netip.Prefix, hops ...fib.NextHop) {
+	way := fib.Way{Kind: hops[0].Kind, MTU: hops[0].MTU}
+	for _, h := range hops {
+		l := fib.Leg{Device: h.Device, Weight: 1}
+		if h.Gateway != (fib.Addr{}) {
+			l.Gateway = h.Gateway.Netip()
+		}
+		way.Legs = append(way.Legs, l)
+	}
+	r.ribs[ns].Set(p, []*fib.Route{{Prefix: p, Way: r.ribs[ns].Way(way)}})
+}
+
+func (r *rig) install(ns nstable.NamespaceID, prefixes ...netip.Prefix) {
+	r.Helper()
+	if err := r.ribs[ns].Install(r.view.Namespaces[ns].FIB, prefixes); err != nil {
+		r.Fatal(err)
+	}
 }
 
 // inject lets a frame arrive at a port.

@@ -53,6 +53,7 @@ func (w *Worker) loop(started chan<- error) {
 // of the two sees the other.)
 func (w *Worker) sleep() {
 	w.leave()
+	w.reader.Offline()
 	w.sleeping.Store(true)
 	defer w.sleeping.Store(false)
 	if w.mail.pending() {

@@ -15,12 +15,13 @@ type reason = counters.Reason
 
 // Worker moves packets on a thread of its own. Unless a field says otherwise, only that thread touches it.
 type Worker struct {
-	id    int
-	cpu   int
-	mem   []byte // the frame area
-	cache *frame.Cache
-	views func() *nstable.View
-	peers []*Worker // all workers, this one too
+	id     int
+	cpu    int
+	mem    []byte // the frame area
+	cache  *frame.Cache
+	views  func() *nstable.View
+	reader *fib.Reader // says between rounds that nothing of a FIB is held
+	peers  []*Worker   // all workers, this one too
 
 	graph   [numNodes]node
 	packets [vectorSize]Packet
@@ -31,11 +32,12 @@ type Worker struct {
 	view *nstable.View
 	dev  *nstable.Device // that the packets came in by
 	ns   *nstable.Namespace
-	fib  *fib.Snapshot
+	fib  *fib.Table
 	slot *counters.Slot // of dev
 	dst4 [vectorSize]uint32
 	dst6 [vectorSize]fib.Addr
-	hops [vectorSize]fib.NextHopID
+	ids  [vectorSize]fib.GroupID  // what the FIB answered for dst4 or dst6
+	hops [vectorSize]*fib.NextHop // by packet: where it goes, once it was looked up
 
 	ports   []*boundPort // queues that this worker serves
 	outputs []output     // by DeviceID: how this worker transmits on a device
@@ -95,7 +97,7 @@ func (w *Worker) enter(id nstable.DeviceID) bool {
 		w.dev, w.ns = dev, dev.Namespace
 		w.slot = dev.Counters.Worker(w.id)
 	}
-	w.fib = w.ns.FIB.Load()
+	w.fib = w.ns.FIB
 	return true
 }
 
@@ -112,6 +114,7 @@ func (w *Worker) leave() { w.dev, w.ns, w.fib, w.slot = nil, nil, nil, nil }
 
 // round does everything once and returns how many packets it saw.
 func (w *Worker) round() int {
+	w.reader.Quiesce()
 	w.look()
 	if w.mail.pending() {
 		w.mail.run(w)

@@ -9,19 +9,41 @@ import (
 	"github.com/gaissmai/bart"
 )
 
-// RIB holds all routes of a namespace, by prefix, in the order in which they are shown. It knows nothing of what can be
-// used: its user chooses the best of each prefix and installs it in a [Table].
+// RIB holds all routes of a namespace, by prefix, in the order in which they are shown, and its next-hop objects. It
+// finds out which of them can be used, and installs the best of each prefix in a [Table].
 //
 // It has one user at a time. Lists that it was given or gave out are never changed in place, so a user can undo what it
 // did by setting the list that was there before.
 type RIB struct {
+	links func(DeviceID) LinkState
+
 	// blocks are the entries in order, cut into pieces of at most maxBlock: an ordered map in which a million prefixes
 	// cost two binary searches, and which can be walked in steps.
-	blocks [][]ribEntry
-	routes int
-	onlink bart.Table[struct{}] // prefixes with a unicast or local route that has no gateway
-	src    map[netip.Addr]int   // how many routes prefer that source
-	byDev  map[DeviceID]int     // how many routes that are not connected use that device
+	blocks  [][]ribEntry
+	hint    int // the block found last: sorted input stays in it
+	routes  int
+	lengths [2][129]int // number of prefixes by family (0: IPv4) and length
+
+	ways    map[string]*Way
+	idle    []*Way    // ways that had no routes at some time since the last Release
+	retired []GroupID // groups of ways that cannot be used any more, until the next Release
+	scratch []byte    // for keys
+
+	onlink  bart.Table[struct{}] // prefixes with a unicast or local route that has no gateway
+	src     map[netip.Addr]int   // how many ways prefer that source
+	byDev   map[DeviceID]int     // how many ways that are not connected use that device
+	tracked gateways             // of recursive legs
+
+	objects map[ObjectID]*Object
+
+	// epoch changes with everything that resolutions depend on; installed is the epoch that the table shows.
+	epoch, installed uint64
+}
+
+// LinkState is what a device is good for.
+type LinkState struct {
+	Up      bool // administratively
+	Carrier bool
 }
 
 type ribEntry struct {
@@ -31,8 +53,13 @@ type ribEntry struct {
 
 const maxBlock = 512
 
-// NewRIB returns an empty RIB.
-func NewRIB() *RIB { return &RIB{src: make(map[netip.Addr]int), byDev: make(map[DeviceID]int)} }
+// NewRIB returns an empty RIB. links tells the state of devices; a change of it is to be followed by Invalidate.
+func NewRIB(links func(DeviceID) LinkState) *RIB {
+	return &RIB{
+		links: links, ways: make(map[string]*Way), src: make(map[netip.Addr]int), byDev: make(map[DeviceID]int),
+		objects: make(map[ObjectID]*Object), epoch: 1,
+	}
+}
 
 // Len is the number of routes.
 func (b *RIB) Len() int { return b.routes }
@@ -47,11 +74,19 @@ func ComparePrefixes(a, b netip.Prefix) int {
 
 // find returns where prefix is, or would be.
 func (b *RIB) find(p netip.Prefix) (block, i int, ok bool) {
-	block = sort.Search(len(b.blocks), func(i int) bool { return ComparePrefixes(b.blocks[i][0].prefix, p) > 0 }) - 1
-	if block < 0 {
-		return 0, 0, false
+	block = b.hint
+	if block >= len(b.blocks) || ComparePrefixes(b.blocks[block][0].prefix, p) > 0 ||
+		block+1 < len(b.blocks) && ComparePrefixes(b.blocks[block+1][0].prefix, p) <= 0 {
+		block = sort.Search(len(b.blocks), func(i int) bool { return ComparePrefixes(b.blocks[i][0].prefix, p) > 0 }) - 1
+		if block < 0 {
+			return 0, 0, false
+		}
 	}
-	i, ok = slices.BinarySearchFunc(b.blocks[block], p, func(e ribEntry, p netip.Prefix) int {
+	list := b.blocks[block]
+	if last := len(list) - 1; ComparePrefixes(list[last].prefix, p) < 0 {
+		return block, last + 1, false // sorted input
+	}
+	i, ok = slices.BinarySearchFunc(list, p, func(e ribEntry, p netip.Prefix) int {
 		return ComparePrefixes(e.prefix, p)
 	})
 	return block, i, ok
@@ -69,6 +104,7 @@ func (b *RIB) Get(p netip.Prefix) []*Route {
 // Set replaces the routes of a prefix, by none if the list is empty. The list is sorted and becomes the RIB's.
 func (b *RIB) Set(p netip.Prefix, list []*Route) {
 	block, i, ok := b.find(p)
+	b.hint = block
 	var old []*Route
 	switch {
 	case ok && len(list) > 0:
@@ -80,8 +116,10 @@ func (b *RIB) Set(p netip.Prefix, list []*Route) {
 		if len(b.blocks[block]) == 0 {
 			b.blocks = slices.Delete(b.blocks, block, block+1)
 		}
+		b.length(p, -1)
 	case len(list) > 0:
 		b.insert(block, i, ribEntry{p, list})
+		b.length(p, 1)
 	}
 	b.account(p, old, list)
 }
@@ -105,15 +143,27 @@ func (b *RIB) insert(block, i int, e ribEntry) {
 	b.blocks = slices.Insert(b.blocks, block+1, right)
 }
 
+func (b *RIB) length(p netip.Prefix, n int) {
+	family := 0
+	if p.Addr().Is6() {
+		family = 1
+	}
+	b.lengths[family][p.Bits()] += n
+}
+
+// account follows a change of the routes of a prefix.
 func (b *RIB) account(p netip.Prefix, old, list []*Route) {
 	b.routes += len(list) - len(old)
-	for _, r := range old {
-		b.count(r, -1)
-	}
 	for _, r := range list {
-		b.count(r, 1)
+		b.retain(r.Way)
 	}
-	switch was, is := slices.ContainsFunc(old, (*Route).onLink), slices.ContainsFunc(list, (*Route).onLink); {
+	for _, r := range old {
+		b.release(r.Way)
+	}
+	if b.tracked.any(p) {
+		b.Invalidate()
+	}
+	switch was, is := slices.ContainsFunc(old, isOnLink), slices.ContainsFunc(list, isOnLink); {
 	case is && !was:
 		b.onlink.Insert(p, struct{}{})
 	case was && !is:
@@ -121,30 +171,14 @@ func (b *RIB) account(p netip.Prefix, old, list []*Route) {
 	}
 }
 
-func (b *RIB) count(r *Route, n int) {
-	if r.Source.IsValid() {
-		if b.src[r.Source] += n; b.src[r.Source] == 0 {
-			delete(b.src, r.Source)
-		}
-	}
-	if r.Device != 0 && r.Origin != Connected {
-		if b.byDev[r.Device] += n; b.byDev[r.Device] == 0 {
-			delete(b.byDev, r.Device)
-		}
-	}
-}
-
-// onLink tells a route whose destinations are neighbours or the router itself.
-func (r *Route) onLink() bool {
-	return !r.Gateway.IsValid() && r.Device != 0 && (r.Kind == Unicast || r.InLocalTable())
-}
+func isOnLink(r *Route) bool { return r.onLink() }
 
 // OnLink returns the route without a gateway that covers addr most closely, among those of device dev unless that is
 // zero, or nil: what fib_check_nh of the kernel looks for to validate a gateway.
 func (b *RIB) OnLink(addr netip.Addr, dev DeviceID) *Route {
 	for p := range b.onlink.Supernets(netip.PrefixFrom(addr, addr.BitLen())) {
 		for _, r := range b.Get(p) {
-			if r.onLink() && (dev == 0 || r.Device == dev) {
+			if r.onLink() && (dev == 0 || r.Device() == dev) {
 				return r
 			}
 		}
@@ -175,14 +209,4 @@ func (b *RIB) From(p netip.Prefix) iter.Seq2[netip.Prefix, []*Route] {
 			i = 0
 		}
 	}
-}
-
-// Best is the first route of a list that can be used, or nil.
-func Best(list []*Route, usable func(*Route) bool) *Route {
-	for _, r := range list {
-		if usable(r) {
-			return r
-		}
-	}
-	return nil
 }

@@ -1,6 +1,7 @@
 package fib
 
 import (
+	"encoding/binary"
 	"errors"
 	"net/netip"
 	"slices"
@@ -40,50 +41,130 @@ const (
 // DefaultMetric6 is the metric of an IPv6 route that is given none (IP6_RT_PRIO_USER of linux/ipv6_route.h).
 const DefaultMetric6 = 1024
 
-// Route is one route of a namespace. A route in a [RIB] is never changed, only replaced.
-type Route struct {
-	Prefix   netip.Prefix // masked; IPv4 unmapped
-	Gateway  netip.Addr   // invalid: the destination itself is on the link
-	Source   netip.Addr   // preferred source of what the router itself sends; invalid: none
-	Device   DeviceID     // zero: none (blackhole and its like)
-	Metric   uint32       // the lowest is used
-	MTU      uint32       // bytes; zero: the device's
+// ObjectID names a next-hop object of a namespace (ip-nexthop(8)). Zero is none.
+type ObjectID uint32
+
+// Leg is one of the ways that a route sends by.
+type Leg struct {
+	Gateway netip.Addr // invalid: the destination itself is on the link
+	Device  DeviceID   // zero: none (blackhole and its like), or the one that leads to the gateway (recursive)
+	Weight  uint32     // at least 1
+	// OnLink says that the gateway is on the link although no route says so.
+	OnLink bool
+}
+
+// Recursive tells that the gateway is looked up among the routes.
+func (l *Leg) Recursive() bool { return l.Gateway.IsValid() && l.Device == 0 }
+
+// Way is everything about a route but its prefix. Routes of a [RIB] that say the same share one, see [RIB.Way].
+type Way struct {
 	Kind     Kind
 	Protocol Protocol
 	Scope    Scope
 	Origin   Origin
-	// OnLink says that the gateway is on the link although no route says so.
-	OnLink bool
+	Metric   uint32     // the lowest is used
+	MTU      uint32     // bytes; zero: the device's
+	Source   netip.Addr // preferred source of what the router itself sends; invalid: none
+	Object   ObjectID   // the next-hop object to send by; there are no Legs then
+	Legs     []Leg      // by which packets are sent, or the device of a route of the local table
+
+	// Record is the form in which the RIB's user stores the way, once it was needed.
+	Record []byte
+
+	key  string
+	refs int // routes in the RIB
+	resolution
+}
+
+// Gateway is that of the first leg, or none.
+func (w *Way) Gateway() netip.Addr {
+	if len(w.Legs) == 0 {
+		return netip.Addr{}
+	}
+	return w.Legs[0].Gateway
+}
+
+// Device is that of the first leg, or none.
+func (w *Way) Device() DeviceID {
+	if len(w.Legs) == 0 {
+		return 0
+	}
+	return w.Legs[0].Device
+}
+
+// Uses tells whether any leg leads through a device.
+func (w *Way) Uses(dev DeviceID) bool {
+	return slices.ContainsFunc(w.Legs, func(l Leg) bool { return l.Device == dev })
+}
+
+// recursive tells whether any leg's gateway is looked up among the routes.
+func (w *Way) recursive() bool {
+	for i := range w.Legs {
+		if w.Legs[i].Recursive() {
+			return true
+		}
+	}
+	return false
+}
+
+// InLocalTable tells routes that Linux keeps in its table "local": they come before all others of their prefix, and are
+// not shown by a plain `route show`.
+func (w *Way) InLocalTable() bool {
+	return w.Kind == Local || w.Kind == Broadcast || w.Kind == Anycast
+}
+
+// onLink tells a way whose destinations are neighbours or the router itself.
+func (w *Way) onLink() bool {
+	return len(w.Legs) > 0 && !w.Legs[0].Gateway.IsValid() && w.Legs[0].Device != 0 &&
+		(w.Kind == Unicast || w.InLocalTable())
+}
+
+// appendKey appends what tells ways apart.
+func (w *Way) appendKey(b []byte) []byte {
+	b = append(b, byte(w.Kind), byte(w.Protocol), byte(w.Scope), byte(w.Origin))
+	b = binary.LittleEndian.AppendUint32(b, w.Metric)
+	b = binary.LittleEndian.AppendUint32(b, w.MTU)
+	b = binary.LittleEndian.AppendUint32(b, uint32(w.Object))
+	b = appendAddr(b, w.Source)
+	for i := range w.Legs {
+		l := &w.Legs[i]
+		b = appendAddr(b, l.Gateway)
+		b = binary.LittleEndian.AppendUint32(b, uint32(l.Device))
+		b = binary.LittleEndian.AppendUint32(b, l.Weight)
+		if l.OnLink {
+			b = append(b, 1)
+		} else {
+			b = append(b, 0)
+		}
+	}
+	return b
+}
+
+func appendAddr(b []byte, a netip.Addr) []byte {
+	switch {
+	case !a.IsValid():
+		return append(b, 0)
+	case a.Is4():
+		v := a.As4()
+		return append(append(b, 4), v[:]...)
+	}
+	v := a.As16()
+	return append(append(b, 6), v[:]...)
+}
+
+// Route is one route of a namespace. A route in a [RIB] is never changed, only replaced.
+type Route struct {
+	*Way
+
+	Prefix netip.Prefix // masked; IPv4 unmapped
 	// Order sorts routes of one prefix, table and metric; at most one of each Kind has the same. Connected routes have
 	// small positive ones of their device; others come after.
 	Order int64
 }
 
-// InLocalTable tells routes that Linux keeps in its table "local": they come before all others of their prefix, and are
-// not shown by a plain `route show`.
-func (r *Route) InLocalTable() bool {
-	return r.Kind == Local || r.Kind == Broadcast || r.Kind == Anycast
-}
-
-// Hop is what the forwarding table needs of the route.
-func (r *Route) Hop() NextHop {
-	h := NextHop{Kind: r.Kind, Device: r.Device, MTU: r.MTU}
-	if r.Gateway.IsValid() {
-		h.Gateway = AddrOf(r.Gateway)
-	}
-	return h
-}
-
 // sameRank tells routes between which only Order decides: what the kernel calls the same key.
 func (r *Route) sameRank(o *Route) bool {
 	return r.InLocalTable() == o.InLocalTable() && r.Metric == o.Metric
-}
-
-// same tells equal routes, whatever their place.
-func (r *Route) same(o *Route) bool {
-	a := *r
-	a.Order = o.Order
-	return a == *o
 }
 
 func compareRoutes(a, b *Route) int {
@@ -116,7 +197,7 @@ type Op uint8
 const (
 	Add     Op = iota // NLM_F_CREATE|NLM_F_EXCL: none of that metric may be there
 	Replace           // NLM_F_CREATE|NLM_F_REPLACE: takes the place of the first of that metric
-	Append            // NLM_F_CREATE|NLM_F_APPEND: after those of that metric
+	Append            // NLM_F_CREATE|NLM_F_APPEND: after those of that metric, or, for IPv6 gateways, one more of its legs
 	Change            // NLM_F_REPLACE: as Replace, but one must be there
 )
 
@@ -130,21 +211,23 @@ var (
 )
 
 // Insert returns the routes of one prefix after op; the given list, sorted as in a [RIB], is left as it is. The rules
-// are those of fib_table_insert of the kernel's net/ipv4/fib_trie.c, for IPv6 as well. r.Order is chosen here, unless r
-// is connected.
-func Insert(list []*Route, op Op, r Route) ([]*Route, error) {
+// are those of fib_table_insert of the kernel's net/ipv4/fib_trie.c, for IPv6 as well, where Append besides makes
+// several gateways one route (fib6_add_rt2node of net/ipv6/ip6_fib.c). r.Order is chosen here, unless r is connected.
+// The ways of all routes are of b.
+func (b *RIB) Insert(list []*Route, op Op, r Route) ([]*Route, error) {
 	first, end := rank(list, &r)
-	matched := slices.IndexFunc(list[first:end], r.same)
+	if first == end && op != Change && len(list) == 0 { // the usual case
+		r.chooseOrder(nil)
+		return []*Route{&r}, nil
+	}
+	matched := slices.IndexFunc(list[first:end], func(o *Route) bool { return o.Way == r.Way })
 	switch {
 	case first == end && op == Change:
 		return nil, ErrNoEntry
+	case first < end && op == Append && r.canSpread():
+		return b.spread(list, first, end, r)
 	case first == end || op == Append && matched < 0:
-		if r.Origin != Connected {
-			r.Order = firstOrder
-			if first < end {
-				r.Order = max(firstOrder, list[end-1].Order+1)
-			}
-		}
+		r.chooseOrder(list[first:end])
 		at, _ := slices.BinarySearchFunc(list, &r, compareRoutes)
 		out := make([]*Route, 0, len(list)+1)
 		return append(append(append(out, list[:at]...), &r), list[at:]...), nil
@@ -155,14 +238,58 @@ func Insert(list []*Route, op Op, r Route) ([]*Route, error) {
 	case matched > 0:
 		return nil, ErrExists
 	}
-	if list[first].Origin != r.Origin {
+	return replaced(list, first, r)
+}
+
+func replaced(list []*Route, i int, r Route) ([]*Route, error) {
+	if list[i].Origin != r.Origin {
 		return nil, ErrOrigin
 	}
-	r.Order = list[first].Order
+	r.Order = list[i].Order
 	out := slices.Clone(list)
-	out[first] = &r
+	out[i] = &r
 	return out, nil
 }
+
+// chooseOrder puts r behind the others of its rank.
+func (r *Route) chooseOrder(others []*Route) {
+	if r.Origin == Connected {
+		return
+	}
+	r.Order = firstOrder
+	if n := len(others); n > 0 {
+		r.Order = max(firstOrder, others[n-1].Order+1)
+	}
+}
+
+// canSpread tells an IPv6 route that others of its rank can be joined with: rt6_qualify_for_ecmp of the kernel.
+func (r *Route) canSpread() bool {
+	return r.Prefix.Addr().Is6() && r.Kind == Unicast && r.Origin != Connected && r.Object == 0 && r.Gateway().IsValid()
+}
+
+// spread adds the legs of r to the first route of list[first:end] that takes them.
+func (b *RIB) spread(list []*Route, first, end int, r Route) ([]*Route, error) {
+	for i := first; i < end; i++ {
+		o := list[i]
+		if !o.canSpread() || o.Origin != r.Origin {
+			continue
+		}
+		w := *o.Way
+		w.Legs = slices.Clone(o.Legs)
+		for _, l := range r.Legs {
+			if slices.ContainsFunc(w.Legs, l.sameGateway) {
+				return nil, ErrExists
+			}
+			w.Legs = append(w.Legs, l)
+		}
+		r.Way = b.Way(w)
+		return replaced(list, i, r)
+	}
+	r.chooseOrder(list[first:end])
+	return append(append(slices.Clone(list[:end]), &r), list[end:]...), nil
+}
+
+func (l Leg) sameGateway(o Leg) bool { return l.Gateway == o.Gateway && l.Device == o.Device }
 
 // rank returns the range of list that has the rank of r.
 func rank(list []*Route, r *Route) (first, end int) {
@@ -174,57 +301,4 @@ func rank(list []*Route, r *Route) (first, end int) {
 		end++
 	}
 	return first, end
-}
-
-// Match says which route is meant. Zero fields match any.
-type Match struct {
-	Kind     *Kind // nil: any that is not in the local table
-	Gateway  netip.Addr
-	Source   netip.Addr
-	Device   DeviceID
-	Metric   uint32
-	MTU      uint32
-	Protocol Protocol
-	Scope    *Scope
-}
-
-// Matches tells whether all that m names fits the route.
-func (m *Match) Matches(r *Route) bool {
-	if m.Kind == nil && r.InLocalTable() || m.Kind != nil && *m.Kind != r.Kind {
-		return false
-	}
-	return (!m.Gateway.IsValid() || m.Gateway == r.Gateway) &&
-		(!m.Source.IsValid() || m.Source == r.Source) &&
-		(m.Device == 0 || m.Device == r.Device) &&
-		(m.Metric == 0 || m.Metric == r.Metric) &&
-		(m.MTU == 0 || m.MTU == r.MTU) &&
-		(m.Protocol == 0 || m.Protocol == r.Protocol) &&
-		(m.Scope == nil || *m.Scope == r.Scope)
-}
-
-// Remove returns the routes of one prefix without the first that m matches (fib_table_delete); the given list is left
-// as it is.
-func Remove(list []*Route, m *Match, origin Origin) ([]*Route, error) {
-	foreign := false
-	for i, r := range list {
-		if !m.Matches(r) {
-			continue
-		}
-		if r.Origin == origin {
-			return Without(list, i), nil
-		}
-		foreign = true
-	}
-	if foreign {
-		return nil, ErrOrigin
-	}
-	return nil, ErrNoProcess
-}
-
-// Without returns the list less its i-th route; nil if that was the last.
-func Without(list []*Route, i int) []*Route {
-	if len(list) == 1 {
-		return nil
-	}
-	return append(append(make([]*Route, 0, len(list)-1), list[:i]...), list[i+1:]...)
 }

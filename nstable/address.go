@@ -152,7 +152,7 @@ func (tx *Tx) dropAddress(d *device, i int) {
 		tx.forgetSource(d.ns, addr)
 	}
 	if addr.Is4() && !slices.ContainsFunc(d.addrs, func(a address) bool { return a.prefix.Addr().Is4() }) {
-		tx.flushDeviceRoutes(d, func(r *fib.Route) bool { return r.Prefix.Addr().Is4() })
+		tx.flushDeviceRoutes(d, func(r *fib.Route) bool { return r.Prefix.Addr().Is4() && tx.dead(r, d) })
 	}
 }
 
@@ -171,9 +171,9 @@ func (tx *Tx) forgetSource(ns *namespace, addr netip.Addr) {
 		next := slices.Clone(list)
 		for i, r := range list {
 			if prefers(r) {
-				other := *r
-				other.Source = netip.Addr{}
-				next[i] = &other
+				w := *r.Way
+				w.Source = netip.Addr{}
+				next[i] = &fib.Route{Way: ns.rib.Way(w), Prefix: r.Prefix, Order: r.Order}
 			}
 		}
 		return next

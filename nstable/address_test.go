@@ -86,7 +86,7 @@ func TestSecondary(t *testing.T) {
 	b.want(b.addrsOf("init", "d"), "192.0.2.1/24, 192.0.2.2/24 secondary, 192.0.2.3/25, 192.0.2.4/24 secondary, auto")
 	source := func() netip.Addr {
 		t.Helper()
-		g, err := b.RouteGet("init", addrOf("192.0.2.200"), "")
+		g, err := b.RouteGet("init", GetQuery{Destination: addrOf("192.0.2.200")})
 		b.ok(err)
 		return g.Source
 	}
@@ -125,7 +125,7 @@ func TestAddressGone(t *testing.T) {
 	b.want(b.routesOf("init"), "10.2.0.0/16 metric 0 dev e, 2001:db8:1::/48 metric 1024 dev d")
 	b.ok(b.deleteAddr("init", "d", "2001:db8::2/64")) // IPv6: the preference goes, the route stays
 	b.want(b.routesOf("init"), "10.2.0.0/16 metric 0 dev e, 2001:db8:1::/48 metric 1024 dev d")
-	g, err := b.RouteGet("init", addrOf("2001:db8:1::1"), "")
+	g, err := b.RouteGet("init", GetQuery{Destination: addrOf("2001:db8:1::1")})
 	b.ok(err)
 	if g.Source != addrOf("2001:db8::1") || g.Route.Source.IsValid() {
 		t.Errorf("%+v", g)

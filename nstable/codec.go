@@ -16,19 +16,23 @@ import (
 //	address    device(4) order(4)
 //	neighbour  device(4) address(4 or 16)
 //	route      namespace(4) family(1: 4, 6) address(4 or 16) length(1) table(1: 0 local, 1 main) metric(4) order(8)
+//	next hop   namespace(4) id(4)
 //
 // A value starts with the version of its form (1), then come its fields: numbers as unsigned varints, strings and
 // addresses with their length before them (an absent address has none).
 //
-//	namespace  name
+//	namespace  name, limit of routes
 //	device     kind, namespace, ifindex, name, peer, MAC, MTU, flags (1 up, 2 MAC set by the operator),
 //	           and for XDP: host, mode, queues, force (0, 1)
 //	address    address, prefix length
 //	neighbour  MAC
-//	route      kind, device, gateway, source, protocol, scope, MTU, flags (1 onlink)
+//	route      kind, protocol, scope, MTU, source, next-hop object, legs
+//	next hop   protocol, flags (1 blackhole, 2 IPv6), legs, number of members, and of each id and weight
+//	legs       their number, and of each gateway, device, weight, flags (1 onlink)
 //
-// An unknown version or a record of the wrong length is refused: a newer router may have written it.
-const recordVersion = 1
+// An unknown version or a record of the wrong length is refused: a newer router may have written it. Version 1 had
+// no limit in a namespace, and one leg in a route.
+const recordVersion = 2
 
 func namespaceKey(id NamespaceID) []byte { return binary.BigEndian.AppendUint32(nil, uint32(id)) }
 func deviceKey(id DeviceID) []byte       { return binary.BigEndian.AppendUint32(nil, uint32(id)) }
@@ -39,8 +43,15 @@ func addressKey(id DeviceID, order uint32) []byte {
 
 func neighborKey(id DeviceID, a netip.Addr) []byte { return append(deviceKey(id), a.AsSlice()...) }
 
-func routeKey(ns NamespaceID, r *fib.Route) []byte {
-	k := binary.BigEndian.AppendUint32(make([]byte, 0, 4+1+16+1+1+4+8), uint32(ns))
+func nextHopKey(ns NamespaceID, id fib.ObjectID) []byte {
+	return binary.BigEndian.AppendUint32(namespaceKey(ns), uint32(id))
+}
+
+// routeKeySize is the size in bytes of the longest key of a route.
+const routeKeySize = 4 + 1 + 16 + 1 + 1 + 4 + 8
+
+func appendRouteKey(k []byte, ns NamespaceID, r *fib.Route) []byte {
+	k = binary.BigEndian.AppendUint32(k, uint32(ns))
 	a := r.Prefix.Addr()
 	if a.Is4() {
 		b := a.As4()
@@ -88,15 +99,16 @@ func (w *writer) addr(a netip.Addr) {
 
 // reader takes a record apart; its error sticks.
 type reader struct {
-	b   []byte
-	err error
+	b       []byte
+	version uint64
+	err     error
 }
 
 var errRecord = errors.New("the record is damaged, or of a newer router")
 
 func newReader(b []byte) *reader {
 	r := &reader{b: b}
-	if r.num(255) != recordVersion {
+	if r.version = r.num(recordVersion); r.version == 0 {
 		r.err = errRecord
 	}
 	return r
@@ -151,6 +163,7 @@ func (r *reader) end() error {
 func encodeNamespace(ns *namespace) []byte {
 	w := newWriter(16)
 	w.string(ns.name)
+	w.num(uint64(ns.maxRoutes))
 	return w.b
 }
 
@@ -217,46 +230,124 @@ func encodeNeighbor(mac [6]byte) []byte {
 	return w.b
 }
 
-func encodeRoute(r *fib.Route) []byte {
-	w := newWriter(48)
-	w.num(uint64(r.Kind))
-	w.num(uint64(r.Device))
-	w.addr(r.Gateway)
-	w.addr(r.Source)
-	w.num(uint64(r.Protocol))
-	w.num(uint64(r.Scope))
-	w.num(uint64(r.MTU))
-	w.num(w.flag(1, r.OnLink))
-	return w.b
+// routeRecord is the value of all routes of a way.
+func routeRecord(way *fib.Way) []byte {
+	if way.Record == nil {
+		w := newWriter(32 + 32*len(way.Legs))
+		w.num(uint64(way.Kind))
+		w.num(uint64(way.Protocol))
+		w.num(uint64(way.Scope))
+		w.num(uint64(way.MTU))
+		w.addr(way.Source)
+		w.num(uint64(way.Object))
+		w.legs(way.Legs)
+		way.Record = w.b
+	}
+	return way.Record
 }
 
-// decodeRoute reads a route and the id of its namespace.
-func decodeRoute(key, value []byte) (*fib.Route, NamespaceID, error) {
+func (w *writer) legs(legs []fib.Leg) {
+	w.num(uint64(len(legs)))
+	for i := range legs {
+		w.addr(legs[i].Gateway)
+		w.num(uint64(legs[i].Device))
+		w.num(uint64(legs[i].Weight))
+		w.num(w.flag(1, legs[i].OnLink))
+	}
+}
+
+func (r *reader) legs() []fib.Leg {
+	n := r.num(fib.MaxHops)
+	var legs []fib.Leg
+	for range n {
+		l := fib.Leg{Gateway: r.addr(), Device: DeviceID(r.num(1<<32 - 1)), Weight: uint32(r.num(maxWeight))}
+		l.OnLink = r.num(1) == 1
+		if r.err != nil {
+			return nil
+		}
+		legs = append(legs, l)
+	}
+	return legs
+}
+
+// decodeRoute reads a route and the id of its namespace. Its way is not in a RIB yet.
+func decodeRoute(key, value []byte) (fib.Route, NamespaceID, error) {
 	size := 4
 	if len(key) > 4 && key[4] == 6 {
 		size = 16
 	}
 	if len(key) != 4+1+size+1+1+4+8 || key[4] != 4 && key[4] != 6 {
-		return nil, 0, fmt.Errorf("key of %d bytes: %w", len(key), errRecord)
+		return fib.Route{}, 0, fmt.Errorf("key of %d bytes: %w", len(key), errRecord)
 	}
 	ns := NamespaceID(binary.BigEndian.Uint32(key))
 	a, _ := netip.AddrFromSlice(key[5 : 5+size])
 	key = key[5+size:]
 	r := newReader(value)
-	route := &fib.Route{
-		Prefix: netip.PrefixFrom(a, int(key[0])),
-		Metric: binary.BigEndian.Uint32(key[2:]),
-		Order:  int64(binary.BigEndian.Uint64(key[6:])),
-		Kind:   fib.Kind(r.num(uint64(fib.Throw))),
-		Device: DeviceID(r.num(1<<32 - 1)),
+	way := &fib.Way{Metric: binary.BigEndian.Uint32(key[2:]), Kind: fib.Kind(r.num(uint64(fib.Throw)))}
+	if r.version == 1 {
+		r.wayOfVersion1(way)
+	} else {
+		way.Protocol = fib.Protocol(r.num(255))
+		way.Scope = fib.Scope(r.num(255))
+		way.MTU = uint32(r.num(1<<32 - 1))
+		way.Source = r.addr()
+		way.Object = fib.ObjectID(r.num(1<<32 - 1))
+		way.Legs = r.legs()
 	}
-	route.Gateway, route.Source = r.addr(), r.addr()
-	route.Protocol = fib.Protocol(r.num(255))
-	route.Scope = fib.Scope(r.num(255))
-	route.MTU = uint32(r.num(1<<32 - 1))
-	route.OnLink = r.num(1) == 1
+	route := fib.Route{Way: way, Prefix: netip.PrefixFrom(a, int(key[0])), Order: int64(binary.BigEndian.Uint64(key[6:]))}
 	if r.err == nil && !route.Prefix.IsValid() {
 		r.err = errRecord
 	}
 	return route, ns, r.end()
+}
+
+// wayOfVersion1 reads what follows the kind: device, gateway, source, protocol, scope, MTU, flags.
+func (r *reader) wayOfVersion1(way *fib.Way) {
+	l := fib.Leg{Device: DeviceID(r.num(1<<32 - 1)), Gateway: r.addr(), Weight: 1}
+	way.Source = r.addr()
+	way.Protocol = fib.Protocol(r.num(255))
+	way.Scope = fib.Scope(r.num(255))
+	way.MTU = uint32(r.num(1<<32 - 1))
+	l.OnLink = r.num(1) == 1
+	if l.Device != 0 {
+		way.Legs = []fib.Leg{l}
+	}
+}
+
+func encodeNextHop(o *fib.Object) []byte {
+	w := newWriter(48)
+	w.num(uint64(o.Protocol))
+	w.num(w.flag(1, o.Blackhole) | w.flag(2, o.IPv6))
+	if o.Leg != (fib.Leg{}) {
+		w.legs([]fib.Leg{o.Leg})
+	} else {
+		w.legs(nil)
+	}
+	w.num(uint64(len(o.Members)))
+	for _, m := range o.Members {
+		w.num(uint64(m.ID))
+		w.num(uint64(m.Weight))
+	}
+	return w.b
+}
+
+// decodeNextHop reads a next-hop object and the id of its namespace.
+func decodeNextHop(key, value []byte) (*fib.Object, NamespaceID, error) {
+	if len(key) != 8 {
+		return nil, 0, fmt.Errorf("key of %d bytes: %w", len(key), errRecord)
+	}
+	r := newReader(value)
+	o := &fib.Object{ID: fib.ObjectID(binary.BigEndian.Uint32(key[4:])), Protocol: fib.Protocol(r.num(255))}
+	flags := r.num(3)
+	o.Blackhole, o.IPv6 = flags&1 != 0, flags&2 != 0
+	if legs := r.legs(); len(legs) > 0 {
+		o.Leg = legs[0]
+	}
+	for range r.num(fib.MaxHops) {
+		o.Members = append(o.Members, fib.Member{ID: fib.ObjectID(r.num(1<<32 - 1)), Weight: uint32(r.num(maxWeight))})
+		if r.err != nil {
+			break
+		}
+	}
+	return o, NamespaceID(binary.BigEndian.Uint32(key)), r.end()
 }

@@ -11,35 +11,52 @@ import (
 func (tx *Tx) connect(d *device) {
 	old, now := d.connected, d.connectedRoutes()
 	for _, r := range old {
-		if !slices.ContainsFunc(now, func(n *fib.Route) bool { return *n == *r }) {
-			list := d.ns.rib.Get(r.Prefix)
-			if i := slices.IndexFunc(list, func(n *fib.Route) bool { return *n == *r }); i >= 0 {
-				tx.setRoutes(d.ns, r.Prefix, list, fib.Without(list, i))
+		if !slices.ContainsFunc(now, r.same) {
+			list := d.ns.rib.Get(r.prefix)
+			if i := slices.IndexFunc(list, r.isIn); i >= 0 {
+				tx.setRoutes(d.ns, r.prefix, list, fib.Without(list, i))
 			}
 		}
 	}
 	for _, r := range now {
-		if !slices.ContainsFunc(old, func(o *fib.Route) bool { return *o == *r }) {
-			list := d.ns.rib.Get(r.Prefix)
-			if next, err := fib.Insert(list, fib.Append, *r); err == nil {
-				tx.setRoutes(d.ns, r.Prefix, list, next)
+		if !slices.ContainsFunc(old, r.same) {
+			list := d.ns.rib.Get(r.prefix)
+			route := fib.Route{Way: d.ns.rib.Way(r.way), Prefix: r.prefix, Order: int64(d.id)}
+			if next, err := d.ns.rib.Insert(list, fib.Append, route); err == nil {
+				tx.setRoutes(d.ns, r.prefix, list, next)
 			}
 		}
 	}
 	d.connected = now
 }
 
+// connectedRoute is a route that follows from an address.
+type connectedRoute struct {
+	prefix netip.Prefix
+	way    fib.Way
+}
+
+func (r *connectedRoute) same(o *connectedRoute) bool {
+	return r.prefix == o.prefix && r.way.Kind == o.way.Kind && r.way.Source == o.way.Source &&
+		r.way.Metric == o.way.Metric && r.way.Scope == o.way.Scope && r.way.Device() == o.way.Device()
+}
+
+// isIn tells whether a route of the RIB is r.
+func (r *connectedRoute) isIn(o *fib.Route) bool {
+	return o.Origin == fib.Connected && r.same(&connectedRoute{o.Prefix, *o.Way})
+}
+
 // connectedRoutes are the routes that follow from a device's addresses while it is up: those that fib_add_ifaddr of the
 // kernel's net/ipv4/fib_frontend.c and addrconf.c of net/ipv6 with forwarding make, less the multicast ones.
-func (d *device) connectedRoutes() []*fib.Route {
+func (d *device) connectedRoutes() []*connectedRoute {
 	if !d.up {
 		return nil
 	}
-	var out []*fib.Route
-	add := func(r fib.Route) {
-		r.Device, r.Protocol, r.Origin, r.Order = d.id, fib.ProtoKernel, fib.Connected, int64(d.id)
-		if !slices.ContainsFunc(out, func(o *fib.Route) bool { return o.Prefix == r.Prefix && o.Kind == r.Kind }) {
-			out = append(out, &r)
+	var out []*connectedRoute
+	add := func(p netip.Prefix, w fib.Way) {
+		w.Protocol, w.Origin, w.Legs = fib.ProtoKernel, fib.Connected, []fib.Leg{{Device: d.id, Weight: 1}}
+		if !slices.ContainsFunc(out, func(o *connectedRoute) bool { return o.prefix == p && o.way.Kind == w.Kind }) {
+			out = append(out, &connectedRoute{p, w})
 		}
 	}
 	for i := range d.addrs {
@@ -52,36 +69,36 @@ func (d *device) connectedRoutes() []*fib.Route {
 	return out
 }
 
-func (d *device) connected4(p netip.Prefix, primary netip.Addr, add func(fib.Route)) {
+func (d *device) connected4(p netip.Prefix, primary netip.Addr, add func(netip.Prefix, fib.Way)) {
 	a, subnet := p.Addr(), p.Masked()
 	host := func(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, 32) }
-	add(fib.Route{Prefix: host(a), Kind: fib.Local, Scope: fib.ScopeHost, Source: primary})
+	add(host(a), fib.Way{Kind: fib.Local, Scope: fib.ScopeHost, Source: primary})
 	if primary != a || subnet.Addr().As4()[0] == 0 || p.Bits() == 32 {
 		return // secondary, "zeronet", or nothing but the address
 	}
-	r := fib.Route{Prefix: subnet, Kind: fib.Unicast, Scope: fib.ScopeLink, Source: a}
+	w := fib.Way{Kind: fib.Unicast, Scope: fib.ScopeLink, Source: a}
 	if d.kind == Loopback {
-		r.Kind, r.Scope = fib.Local, fib.ScopeHost
+		w.Kind, w.Scope = fib.Local, fib.ScopeHost
 	}
-	add(r)
+	add(subnet, w)
 	if p.Bits() < 31 {
 		b := subnet.Addr().As4()
 		for i := p.Bits(); i < 32; i++ {
 			b[i/8] |= 0x80 >> (i % 8)
 		}
-		add(fib.Route{Prefix: host(netip.AddrFrom4(b)), Kind: fib.Broadcast, Scope: fib.ScopeLink, Source: a})
+		add(host(netip.AddrFrom4(b)), fib.Way{Kind: fib.Broadcast, Scope: fib.ScopeLink, Source: a})
 	}
 }
 
-func (d *device) connected6(p netip.Prefix, add func(fib.Route)) {
+func (d *device) connected6(p netip.Prefix, add func(netip.Prefix, fib.Way)) {
 	a, subnet := p.Addr(), p.Masked()
-	add(fib.Route{Prefix: netip.PrefixFrom(a, 128), Kind: fib.Local})
+	add(netip.PrefixFrom(a, 128), fib.Way{Kind: fib.Local})
 	if a == netip.IPv6Loopback() {
 		return
 	}
-	add(fib.Route{Prefix: subnet, Kind: fib.Unicast, Metric: 256})
+	add(subnet, fib.Way{Kind: fib.Unicast, Metric: 256})
 	if p.Bits() < 127 && d.kind != Loopback { // RFC 6164: none on a point-to-point /127
-		add(fib.Route{Prefix: netip.PrefixFrom(subnet.Addr(), 128), Kind: fib.Anycast})
+		add(netip.PrefixFrom(subnet.Addr(), 128), fib.Way{Kind: fib.Anycast})
 	}
 }
 

@@ -36,9 +36,9 @@ type device struct {
 	gone  bool // deleted in the running transaction, or its host interface is still being given back
 
 	addrs     []address
-	connected []*fib.Route // what follows from addrs while up, as it is in the RIB
-	permanent *neighbors   // set by the operator
-	host      *hostPort    // of an XDP device
+	connected []*connectedRoute // what follows from addrs while up, as it is in the RIB
+	permanent *neighbors        // set by the operator
+	host      *hostPort         // of an XDP device
 
 	neighbors *neigh.Table // of the data plane
 	counters  *counters.Device
@@ -74,13 +74,13 @@ func (t *Table) carrier(d *device) bool {
 	return true
 }
 
-// usable tells whether a route can be used now. The router's own addresses answer whatever the link does, as in Linux.
-func (t *Table) usable(r *fib.Route) bool {
-	if r.Device == 0 {
-		return true
+// linkState tells what a device is good for.
+func (t *Table) linkState(id DeviceID) fib.LinkState {
+	d := t.deviceByID(id)
+	if d == nil {
+		return fib.LinkState{}
 	}
-	d := t.deviceByID(r.Device)
-	return d != nil && d.up && (r.InLocalTable() || t.carrier(d))
+	return fib.LinkState{Up: d.up, Carrier: t.carrier(d)}
 }
 
 func (t *Table) publicDevice(d *device) *Device {
@@ -155,7 +155,8 @@ func (tx *Tx) setUp(d *device, up bool) {
 		return
 	}
 	if !up {
-		tx.flushDeviceRoutes(d, func(*fib.Route) bool { return true })
+		tx.flushDeviceObjects(d)
+		tx.flushDeviceRoutes(d, func(r *fib.Route) bool { return tx.dead(r, d) })
 		tx.flushNeighbors(d)
 	}
 	tx.edit(d)

@@ -15,6 +15,7 @@ const (
 	AddressEvent
 	RouteEvent
 	NeighborEvent
+	NextHopEvent
 	// MissedEvent tells a subscriber that it was too slow: Missed events were not delivered at this point.
 	MissedEvent
 )
@@ -31,6 +32,7 @@ type Event struct {
 	Link     *LinkInfo
 	Address  *AddressInfo
 	Route    *RouteInfo
+	NextHop  *NextHopInfo
 	Neighbor *NeighborInfo // permanent ones, and what the data plane announces with [Table.AnnounceNeighbor]
 	Missed   uint64
 }

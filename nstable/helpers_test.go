@@ -268,9 +268,13 @@ func (b *bench) route(op fib.Op, ns string, s RouteSpec) error {
 
 // via makes the spec of a route.
 func via(prefix, gateway, dev string) RouteSpec {
-	s := RouteSpec{Prefix: netip.MustParsePrefix(prefix), Device: dev}
+	s := RouteSpec{Prefix: netip.MustParsePrefix(prefix)}
+	l := LegSpec{Device: dev}
 	if gateway != "" {
-		s.Via = netip.MustParseAddr(gateway)
+		l.Via = netip.MustParseAddr(gateway)
+	}
+	if l != (LegSpec{}) {
+		s.Legs = []LegSpec{l}
 	}
 	return s
 }
@@ -294,7 +298,7 @@ func dump(t *Table) string {
 		for _, a := range addrs {
 			fmt.Fprintf(&b, "  addr %+v\n", a)
 		}
-		_ = t.Routes(ns.Name, netip.Prefix{}, func(r RouteInfo) error {
+		_ = t.Routes(ns.Name, netip.Prefix{}, func(r *RouteInfo) error {
 			fmt.Fprintf(&b, "  route %s\n", routeLine(r))
 			return nil
 		})
@@ -303,17 +307,45 @@ func dump(t *Table) string {
 			fmt.Fprintf(&b, "  neigh %+v\n", n)
 		}
 		public, _ := t.Namespace(ns.Name)
-		snapshot := public.FIB.Load()
-		for p, id := range snapshot.All() {
-			fmt.Fprintf(&b, "  fib %s %+v\n", p, *snapshot.NextHop(id))
+		for p, id := range public.FIB.All() {
+			fmt.Fprintf(&b, "  fib %s %+v\n", p, hopsOf(public.FIB.Group(id)))
+		}
+		objects, _ := t.NextHops(ns.Name)
+		for _, o := range objects {
+			fmt.Fprintf(&b, "  nexthop %+v\n", o)
 		}
 	}
 	return b.String()
 }
 
-func routeLine(r RouteInfo) string {
-	return fmt.Sprintf("%s kind %d via %s dev %s src %s metric %d proto %d scope %d mtu %d order %d down %v",
-		r.Prefix, r.Kind, r.Gateway, r.DeviceName, r.Source, r.Metric, r.Protocol, r.Scope, r.MTU, r.Order, r.LinkDown)
+// hopsOf are the next hops of a group in an order of their own: that in the group depends on its history.
+func hopsOf(g *fib.Group) []string {
+	count := make(map[fib.NextHop]int)
+	for i := range g.Buckets() {
+		count[*g.Pick(uint32(i))]++
+	}
+	var out []string
+	for h, n := range count {
+		out = append(out, fmt.Sprintf("%+v x %d", h, n))
+	}
+	slices.Sort(out)
+	return out
+}
+
+func routeLine(r *RouteInfo) string {
+	var hop HopInfo
+	rest := ""
+	if len(r.Hops) > 0 {
+		hop = r.Hops[0]
+	}
+	if len(r.Hops) > 1 {
+		rest = fmt.Sprintf(" %+v", r.Hops)
+	}
+	if r.Object != 0 {
+		rest += fmt.Sprintf(" nhid %d", r.Object)
+	}
+	return fmt.Sprintf("%s kind %d via %s dev %s src %s metric %d proto %d scope %d mtu %d order %d down %v%s",
+		r.Prefix, r.Kind, hop.Gateway, hop.Device, r.Source, r.Metric, r.Protocol, r.Scope, r.MTU, r.Order, hop.LinkDown, rest)
 }
 
 // deviceID finds the id of a device.
@@ -330,15 +362,19 @@ func (b *bench) fibOf(ns string) string {
 	public, err := b.Namespace(ns)
 	b.ok(err)
 	var lines []string
-	snapshot := public.FIB.Load()
-	for p, id := range snapshot.All() {
-		if hop := snapshot.NextHop(id); !p.Addr().IsLoopback() {
-			line := fmt.Sprintf("%s kind %d dev %s", p, hop.Kind, b.deviceName(hop.Device))
+	for p, id := range public.FIB.All() {
+		if p.Addr().IsLoopback() {
+			continue
+		}
+		g := public.FIB.Group(id)
+		line := p.String()
+		for _, hop := range g.Hops() {
+			line += fmt.Sprintf(" kind %d dev %s", hop.Kind, b.deviceName(hop.Device))
 			if hop.Gateway != (fib.Addr{}) {
 				line += " via " + hop.Gateway.Netip().String()
 			}
-			lines = append(lines, line)
 		}
+		lines = append(lines, line)
 	}
 	return strings.Join(lines, "\n")
 }
@@ -369,13 +405,22 @@ func (b *bench) addrsOf(ns, dev string) string {
 	return strings.Join(out, ", ")
 }
 
+// devicesOf are the devices that a route sends by.
+func devicesOf(r *RouteInfo) string {
+	var names []string
+	for i := range r.Hops {
+		names = append(names, r.Hops[i].Device)
+	}
+	return strings.Join(names, "+")
+}
+
 // routesOf prints the routes of a namespace that an operator made.
 func (b *bench) routesOf(ns string) string {
 	b.t.Helper()
 	var out []string
-	b.ok(b.Routes(ns, netip.Prefix{}, func(r RouteInfo) error {
+	b.ok(b.Routes(ns, netip.Prefix{}, func(r *RouteInfo) error {
 		if r.Origin == fib.FromAPI {
-			out = append(out, fmt.Sprintf("%s metric %d dev %s", r.Prefix, r.Metric, r.DeviceName))
+			out = append(out, fmt.Sprintf("%s metric %d dev %s", r.Prefix, r.Metric, devicesOf(r)))
 		}
 		return nil
 	}))
@@ -409,7 +454,7 @@ func eventLine(e Event) string {
 	case AddressEvent:
 		return fmt.Sprintf("%saddr %s %s", line, e.Address.Device, e.Address.Prefix)
 	case RouteEvent:
-		return fmt.Sprintf("%sroute %s dev %s kind %d", line, e.Route.Prefix, e.Route.DeviceName, e.Route.Kind)
+		return fmt.Sprintf("%sroute %s dev %s kind %d", line, e.Route.Prefix, devicesOf(e.Route), e.Route.Kind)
 	case NeighborEvent:
 		return fmt.Sprintf("%sneigh %s %s %s", line, e.Neighbor.Device, e.Neighbor.Addr, e.Neighbor.State)
 	}

@@ -14,6 +14,8 @@ type NamespaceInfo struct {
 	Name    string
 	Devices int // lo included
 	Routes  int // of all tables
+	// MaxRoutes limits them; 0: no limit.
+	MaxRoutes uint32
 }
 
 // LinkInfo describes a device. It is a copy.
@@ -59,12 +61,28 @@ type AddressInfo struct {
 	Automatic bool
 }
 
-// RouteInfo describes a route with its device's name.
+// RouteInfo describes a route with the names of its devices.
 type RouteInfo struct {
 	fib.Route
-	DeviceName string // "" where the route has no device
-	// LinkDown says that the route is not used since its device has no carrier.
-	LinkDown bool
+	// Hops are the ways that it sends by, those of its next-hop object included; none for a blackhole and its like.
+	Hops []HopInfo
+}
+
+// HopInfo describes a way that a route or a next-hop object sends by.
+type HopInfo struct {
+	Gateway netip.Addr // invalid: the destination itself
+	Device  string     // "" where the gateway is looked up among the routes
+	Weight  uint32
+	OnLink  bool
+	// Dead says that it is not used since its device is down, LinkDown since that has no carrier, Unresolved since no
+	// route leads to the gateway.
+	Dead, LinkDown, Recursive, Unresolved bool
+}
+
+// NextHopInfo describes a next-hop object.
+type NextHopInfo struct {
+	fib.Object
+	Hop HopInfo // where it is neither a blackhole nor a group
 }
 
 // NeighborInfo describes a neighbour.
@@ -81,10 +99,25 @@ type NeighborInfo struct {
 
 // GetInfo is the answer of RouteGet: what would become of a packet.
 type GetInfo struct {
-	Route  RouteInfo
+	Route RouteInfo
+	// Hop is the way that the packet's flow takes, with recursive gateways resolved.
+	Hop    HopInfo
 	Source netip.Addr // address that the router itself would send from; invalid if it has none
-	// InDevice is the name of the device that the packet is supposed to come from, if asked with one.
-	InDevice string
+	// Group is the group of next hops that the prefix leads to, Bucket the one of its Buckets that the flow is in.
+	Group           fib.GroupID
+	Bucket, Buckets int
+	// Neighbor is the state of the neighbour that the packet is sent to; nil where the router does not know it.
+	Neighbor *NeighborInfo
+}
+
+// GetQuery is a packet that [Table.RouteGet] is asked about.
+type GetQuery struct {
+	Destination netip.Addr
+	Source      netip.Addr // invalid: not said
+	InDevice    string     // that it comes in by; "": the router's own
+	Protocol    uint8      // of layer 4
+	SourcePort  uint16
+	DestPort    uint16
 }
 
 // LinkSpec says what device to make.
@@ -113,14 +146,31 @@ type RouteSpec struct {
 	Prefix   netip.Prefix
 	Kind     fib.Kind
 	HasKind  bool
-	Via      netip.Addr // gateway; invalid: none
-	Device   string
+	Legs     []LegSpec // via and dev, or several "nexthop"
+	Object   fib.ObjectID
 	Source   netip.Addr
 	Metric   uint32 // 0: 0 for IPv4, 1024 for IPv6
 	Protocol fib.Protocol
 	Scope    *fib.Scope // nil: what fits
 	MTU      uint32
-	OnLink   bool // do not check that the gateway is on the link
+}
+
+// LegSpec says by what a route or a next-hop object sends.
+type LegSpec struct {
+	Via    netip.Addr // gateway; invalid: none
+	Device string
+	Weight uint32 // 0: 1, or any for a deletion
+	OnLink bool   // do not check that the gateway is on the link
+}
+
+// NextHopSpec says what a next-hop object is to be: a leg, a blackhole, or a group of others.
+type NextHopSpec struct {
+	ID        fib.ObjectID // 0: the next free one
+	Leg       LegSpec
+	Blackhole bool
+	Members   []fib.Member
+	Protocol  fib.Protocol
+	IPv6      bool // family of a leg without gateway
 }
 
 // NeighborOp is how to put a neighbour.

@@ -130,7 +130,7 @@ func TestConcurrent(t *testing.T) {
 	wait.Wait()
 	routes := func() int {
 		n := 0
-		b.ok(b.Routes("init", netip.Prefix{}, func(r RouteInfo) error {
+		b.ok(b.Routes("init", netip.Prefix{}, func(r *RouteInfo) error {
 			if r.Origin == fib.FromAPI {
 				n++
 			}
@@ -166,7 +166,7 @@ func BenchmarkBulk(b *testing.B) {
 			return tx.Route(
 				fib.Add,
 				"init",
-				RouteSpec{Prefix: netip.PrefixFrom(a, 24), Via: netip.MustParseAddr("10.0.0.9")},
+				via(netip.PrefixFrom(a, 24).String(), "10.0.0.9", ""),
 			)
 		})
 		if err != nil || len(failed) > 0 {

@@ -24,27 +24,22 @@ type namespace struct {
 	lastIndex int
 	rib       *fib.RIB
 	table     *Table
+	maxRoutes uint32          // limit; 0: none
 	retired   counters.Totals // what devices counted here that are no longer here
 }
 
 // install brings the forwarding table up to date for the given prefixes.
 func (ns *namespace) install(prefixes []netip.Prefix) {
-	ns.public.FIB.Update(func(w *fib.Writer) {
-		for _, p := range prefixes {
-			if best := fib.Best(ns.rib.Get(p), ns.table.usable); best != nil {
-				w.Insert(p, best.Hop())
-			} else {
-				w.Delete(p)
-			}
-		}
-	})
+	if err := ns.rib.Install(ns.public.FIB, prefixes); err != nil {
+		ns.table.log("routes of namespace "+ns.name+" are not used, since their forwarding table cannot grow", err)
+	}
 }
 
 func (t *Table) listNamespaces() []NamespaceInfo {
 	var out []NamespaceInfo
 	for _, ns := range t.namespaces {
 		if ns != nil {
-			out = append(out, NamespaceInfo{ID: ns.id, Name: ns.name, Devices: len(ns.byName), Routes: ns.rib.Len()})
+			out = append(out, NamespaceInfo{ID: ns.id, Name: ns.name, Devices: len(ns.byName), Routes: ns.rib.Len(), MaxRoutes: ns.maxRoutes})
 		}
 	}
 	slices.SortFunc(out, func(a, b NamespaceInfo) int {
@@ -80,15 +75,29 @@ func (tx *Tx) AddNamespace(name string) error {
 	return nil
 }
 
+// LimitRoutes sets how many routes a namespace may have, connected ones included; 0 is no limit. Those that are there
+// stay, even if they are more.
+func (tx *Tx) LimitRoutes(namespace string, limit uint32) error {
+	ns, err := tx.t.namespace(namespace)
+	if err != nil {
+		return err
+	}
+	old := ns.maxRoutes
+	ns.maxRoutes = limit
+	tx.onUndo(func() { ns.maxRoutes = old })
+	tx.put(BucketNamespace, namespaceKey(ns.id), encodeNamespace(ns))
+	return nil
+}
+
 // insertNamespace puts an empty namespace into its slot.
 func (tx *Tx) insertNamespace(id NamespaceID, name string) *namespace {
 	t := tx.t
 	ns := &namespace{
 		id: id, name: name, table: t,
-		public:  &Namespace{ID: id, Name: name, FIB: fib.NewTable()},
+		public:  &Namespace{ID: id, Name: name, FIB: fib.NewTable(t.options.Epochs)},
 		byName:  make(map[string]*device),
 		byIndex: make(map[int]*device),
-		rib:     fib.NewRIB(),
+		rib:     fib.NewRIB(t.linkState),
 	}
 	grown := len(t.namespaces)
 	t.namespaces = setSlot(t.namespaces, int(id), ns)
@@ -131,6 +140,7 @@ func (tx *Tx) deleteNamespace(name string) (home []*device, err error) {
 			tx.deleteDevice(d)
 		}
 	}
+	tx.deleteObjects(ns, func(*fib.Object) bool { return true })
 	tx.deleteRoutes(ns, func(*fib.Route) bool { return true })
 	ns.gone = true
 	delete(t.byName, name)

@@ -123,7 +123,7 @@ func TestNamespaceAgain(t *testing.T) {
 		old, err := b.Namespace("red")
 		b.ok(err)
 		b.ok(b.DeleteNamespace("red"))
-		if n := old.FIB.Load().Len(); n != 0 {
+		if n := old.FIB.Len(); n != 0 {
 			t.Errorf("the deleted namespace still has %d routes", n)
 		}
 	}

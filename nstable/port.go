@@ -81,6 +81,7 @@ const (
 	BucketAddress
 	BucketNeighbor
 	BucketRoute
+	BucketNextHop
 	NumBuckets
 )
 

@@ -184,6 +184,8 @@ func (l *loader) load(b Bucket, key, value []byte) error {
 		err = l.neighbor(key, value)
 	case BucketRoute:
 		err = l.route(key, value)
+	case BucketNextHop:
+		err = l.nextHop(key, value)
 	default:
 		err = errRecord
 	}
@@ -193,11 +195,15 @@ func (l *loader) load(b Bucket, key, value []byte) error {
 	return nil
 }
 
-var bucketNames = [NumBuckets]string{"namespace", "device", "address", "neighbour", "route"}
+var bucketNames = [NumBuckets]string{"namespace", "device", "address", "neighbour", "route", "next hop"}
 
 func (l *loader) namespace(key, value []byte) error {
 	r := newReader(value)
 	name := string(r.bytes())
+	limit := uint64(0)
+	if r.version > 1 {
+		limit = r.num(1<<32 - 1)
+	}
 	if err := r.end(); err != nil {
 		return err
 	}
@@ -208,7 +214,7 @@ func (l *loader) namespace(key, value []byte) error {
 	if id > maxID {
 		return errRecord
 	}
-	l.tx.insertNamespace(id, name)
+	l.tx.insertNamespace(id, name).maxRoutes = uint32(limit)
 	return nil
 }
 
@@ -290,14 +296,25 @@ func (l *loader) route(key, value []byte) error {
 		return errRecord
 	}
 	ns := l.t.namespaces[nsID]
-	if d := l.t.deviceByID(r.Device); r.Device != 0 && (d == nil || d.ns != ns) {
-		return errRecord
+	if err := l.checkLegs(ns, r.Legs); err != nil {
+		return err
 	}
+	r.Way = ns.rib.Way(*r.Way)
 	if ns != l.ns || r.Prefix != l.prefix {
 		l.setRoutes()
 		l.ns, l.prefix = ns, r.Prefix
 	}
-	l.list = append(l.list, r)
+	l.list = append(l.list, &r)
+	return nil
+}
+
+// checkLegs refuses legs by a device of another namespace, or of none.
+func (l *loader) checkLegs(ns *namespace, legs []fib.Leg) error {
+	for i := range legs {
+		if d := l.t.deviceByID(legs[i].Device); legs[i].Device != 0 && (d == nil || d.ns != ns) {
+			return errRecord
+		}
+	}
 	return nil
 }
 
@@ -305,7 +322,25 @@ func (l *loader) route(key, value []byte) error {
 func (l *loader) setRoutes() {
 	if len(l.list) > 0 {
 		l.ns.rib.Set(l.prefix, slices.Clone(l.list))
-		l.tx.touch(l.ns, l.prefix)
+		touched := l.tx.touchedIn(l.ns)
+		*touched = append(*touched, l.prefix)
 		l.list = l.list[:0]
 	}
+}
+
+func (l *loader) nextHop(key, value []byte) error {
+	o, nsID, err := decodeNextHop(key, value)
+	if err != nil {
+		return err
+	}
+	if int(nsID) >= len(l.t.namespaces) || l.t.namespaces[nsID] == nil || o.ID == 0 {
+		return errRecord
+	}
+	ns := l.t.namespaces[nsID]
+	if err := l.checkLegs(ns, []fib.Leg{o.Leg}); err != nil {
+		return err
+	}
+	ns.rib.SetObject(o.ID, o)
+	l.tx.touchedIn(ns)
+	return nil
 }

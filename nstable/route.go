@@ -14,16 +14,93 @@ func (tx *Tx) Route(op fib.Op, namespace string, s RouteSpec) error {
 	if err != nil {
 		return err
 	}
-	r, err := tx.resolveRoute(ns, s)
+	if s.Prefix, err = checkPrefix(s.Prefix); err != nil {
+		return err
+	}
+	w, err := tx.way(ns, &s)
 	if err != nil {
 		return err
 	}
-	list := ns.rib.Get(r.Prefix)
-	next, err := fib.Insert(list, op, r)
+	return tx.putRoute(ns, op, s.Prefix, w)
+}
+
+// RouteLoad puts many routes that differ in their prefix only. The specification's own prefix says the family.
+type RouteLoad struct {
+	tx  *Tx
+	ns  *namespace
+	op  fib.Op
+	way *fib.Way
+	is6 bool
+}
+
+// LoadRoutes prepares to put routes as s says; its prefix may be any of the family.
+func (tx *Tx) LoadRoutes(op fib.Op, namespace string, s RouteSpec) (*RouteLoad, error) {
+	ns, err := tx.t.namespace(namespace)
 	if err != nil {
-		return routeError(err, &r)
+		return nil, err
 	}
-	tx.setRoutes(ns, r.Prefix, list, next)
+	w, err := tx.way(ns, &s)
+	if err != nil {
+		return nil, err
+	}
+	return &RouteLoad{tx: tx, ns: ns, op: op, way: w, is6: s.Prefix.Addr().Is6()}, nil
+}
+
+// Put puts the route of a prefix.
+func (l *RouteLoad) Put(p netip.Prefix) error {
+	p, err := checkPrefix(p)
+	if err != nil {
+		return err
+	}
+	if p.Addr().Is6() != l.is6 {
+		return fail(Invalid, "prefix %s is not of the family that its route was given with", p)
+	}
+	return l.tx.putRoute(l.ns, l.op, p, l.way)
+}
+
+// putRoute puts the route of one prefix (masked).
+func (tx *Tx) putRoute(ns *namespace, op fib.Op, p netip.Prefix, w *fib.Way) error {
+	list := ns.rib.Get(p)
+	next, err := ns.rib.Insert(list, op, fib.Route{Way: w, Prefix: p})
+	if err != nil {
+		return routeError(err, p, w.Metric)
+	}
+	if err := tx.checkRoom(ns, len(next)-len(list)); err != nil {
+		return err
+	}
+	if len(next) == len(list) && len(list) > 0 { // replaced
+		ns.rib.Follow(ns.public.FIB, w, list[0].Way)
+	}
+	tx.setRoutes(ns, p, list, next)
+	if ns.rib.Loops(p, w) {
+		return fail(Refused, "Too many levels of symbolic links: the gateway of route %s is looked up through that route itself"+
+			" (give it a route of its own, or dev NAME)", p)
+	}
+	return nil
+}
+
+// checkRoom refuses more routes than the namespace may have.
+func (tx *Tx) checkRoom(ns *namespace, more int) error {
+	if limit := int(ns.maxRoutes); more > 0 && limit > 0 && ns.rib.Len()+more > limit {
+		return fail(Refused, "No space left on device: namespace %s has its %d routes (netns set %s max-routes N allows more)",
+			ns.name, limit, ns.name)
+	}
+	return tx.checkMemory(ns, more)
+}
+
+// prefixBytes is what a prefix takes in a forwarding table, with what can come when it is alone in its corner.
+const prefixBytes = 160
+
+// checkMemory refuses routes for which the namespace's forwarding table would need more than its budget.
+func (tx *Tx) checkMemory(ns *namespace, more int) error {
+	budget := tx.t.options.TableMemory
+	if budget == 0 || more <= 0 {
+		return nil
+	}
+	if need := ns.public.FIB.Bytes() + (len(*tx.touchedIn(ns))+more)*prefixBytes; need > budget {
+		return fail(Refused, "Cannot allocate memory: the forwarding table of namespace %s would need %d MiB, more than its budget"+
+			" of %d MiB (router run --table-memory)", ns.name, need>>20, budget>>20)
+	}
 	return nil
 }
 
@@ -37,61 +114,57 @@ func (tx *Tx) DeleteRoute(namespace string, s RouteSpec) error {
 	if err != nil {
 		return err
 	}
-	m := fib.Match{Gateway: s.Via, Source: s.Source, Metric: s.Metric, MTU: s.MTU, Protocol: s.Protocol, Scope: s.Scope}
+	m := fib.Match{
+		Source: s.Source, Metric: s.Metric, MTU: s.MTU, Protocol: s.Protocol, Scope: s.Scope, Object: s.Object,
+	}
 	if s.HasKind {
 		m.Kind = &s.Kind
 	}
-	if s.Device != "" {
-		d, err := tx.t.device(namespace, s.Device)
-		if err != nil {
-			return err
+	for i := range s.Legs {
+		l := fib.LegMatch{Gateway: s.Legs[i].Via, Weight: s.Legs[i].Weight}
+		if s.Legs[i].Device != "" {
+			d, err := tx.t.device(namespace, s.Legs[i].Device)
+			if err != nil {
+				return err
+			}
+			l.Device = d.id
 		}
-		m.Device = d.id
+		m.Legs = append(m.Legs, l)
 	}
 	list := ns.rib.Get(p)
-	next, err := fib.Remove(list, &m, fib.FromAPI)
+	next, err := ns.rib.Remove(list, &m, fib.FromAPI)
 	if err != nil {
-		return routeError(err, &fib.Route{Prefix: p, Metric: s.Metric})
+		return routeError(err, p, s.Metric)
 	}
 	tx.setRoutes(ns, p, list, next)
 	return nil
 }
 
 // FlushRoutes removes the operator's routes that match. It returns how many.
-func (tx *Tx) FlushRoutes(namespace string, match func(RouteInfo) bool) (int, error) {
+func (tx *Tx) FlushRoutes(namespace string, match func(*RouteInfo) bool) (int, error) {
 	ns, err := tx.t.namespace(namespace)
 	if err != nil {
 		return 0, err
 	}
 	return tx.deleteRoutes(ns, func(r *fib.Route) bool {
-		return r.Origin == fib.FromAPI && match(tx.t.routeInfo(r))
+		if r.Origin != fib.FromAPI {
+			return false
+		}
+		info := tx.t.routeInfo(ns, r)
+		return match(&info)
 	}), nil
 }
 
-func routeError(err error, r *fib.Route) error {
+func routeError(err error, p netip.Prefix, metric uint32) error {
 	switch {
 	case errors.Is(err, fib.ErrExists):
-		return fail(
-			Exists,
-			"File exists: route %s metric %d (replace or append it, or give another metric)",
-			r.Prefix,
-			r.Metric,
-		)
+		return fail(Exists, "File exists: route %s metric %d (replace or append it, or give another metric)", p, metric)
 	case errors.Is(err, fib.ErrNoEntry):
-		return fail(
-			NotFound,
-			"No such file or directory: no route %s metric %d to change (replace makes one)",
-			r.Prefix,
-			r.Metric,
-		)
+		return fail(NotFound, "No such file or directory: no route %s metric %d to change (replace makes one)", p, metric)
 	case errors.Is(err, fib.ErrNoProcess):
-		return fail(NotFound, "No such process: no route %s fits (see route show %s)", r.Prefix, r.Prefix)
+		return fail(NotFound, "No such process: no route %s fits (see route show %s)", p, p)
 	case errors.Is(err, fib.ErrOrigin):
-		return fail(
-			Refused,
-			"Operation not permitted: route %s comes from an address: delete the address instead",
-			r.Prefix,
-		)
+		return fail(Refused, "Operation not permitted: route %s comes from an address: delete the address instead", p)
 	}
 	return err
 }
@@ -108,133 +181,18 @@ func checkPrefix(p netip.Prefix) (netip.Prefix, error) {
 	}
 }
 
-// resolveRoute checks a route that is to be put into ns, and fills in what follows from the state.
-func (tx *Tx) resolveRoute(ns *namespace, s RouteSpec) (fib.Route, error) {
-	r := fib.Route{
-		Gateway: s.Via, Source: s.Source, Metric: s.Metric, MTU: s.MTU, Kind: s.Kind, Protocol: s.Protocol, OnLink: s.OnLink,
-	}
-	var err error
-	if r.Prefix, err = checkPrefix(s.Prefix); err != nil {
-		return r, err
-	}
-	is6 := r.Prefix.Addr().Is6()
-	if r.Protocol == fib.ProtoUnspec {
-		r.Protocol = fib.ProtoBoot
-	}
-	if is6 && r.Metric == 0 {
-		r.Metric = fib.DefaultMetric6
-	}
-	switch {
-	case is6:
-	case s.Scope != nil:
-		r.Scope = *s.Scope
-	case s.Kind == fib.Local:
-		r.Scope = fib.ScopeHost
-	case s.Kind == fib.Unicast && !s.Via.IsValid():
-		r.Scope = fib.ScopeLink
-	}
-	if s.MTU != 0 && (s.MTU < minMTU || is6 && s.MTU < minMTU6 || s.MTU > 65535) {
-		return r, fail(
-			Invalid,
-			"mtu %d of route %s: use %d to 65535",
-			s.MTU,
-			r.Prefix,
-			map[bool]int{false: minMTU, true: minMTU6}[is6],
-		)
-	}
-	if s.Source.IsValid() && (s.Source.Is6() != is6 || !ns.hasAddress(s.Source)) {
-		return r, fail(
-			Invalid,
-			"Invalid prefsrc address: src %s is no %s address of namespace %s",
-			s.Source,
-			family(r.Prefix.Addr()),
-			ns.name,
-		)
-	}
-	return r, tx.resolveNextHop(ns, s, &r)
-}
-
-func (tx *Tx) resolveNextHop(ns *namespace, s RouteSpec, r *fib.Route) error {
-	switch s.Kind {
-	case fib.Blackhole, fib.Unreachable, fib.Prohibit, fib.Throw:
-		if s.Via.IsValid() || s.Device != "" {
-			return fail(Invalid, "Gateway and device can not be specified for this route type: route %s", r.Prefix)
-		}
-		return nil
-	case fib.Local:
-		if s.Via.IsValid() {
-			return fail(Invalid, "Route with host scope can not have a gateway: via %s", s.Via)
-		}
-	case fib.Unicast:
-	default:
-		return fail(Invalid, "routes of this type follow from addresses: add an address instead of route %s", r.Prefix)
-	}
-	if s.Device != "" {
-		d, err := tx.t.device(ns.name, s.Device)
-		if err != nil {
-			return err
-		}
-		if !d.up && (!s.Via.IsValid() || s.OnLink) {
-			return fail(Refused, "Device for nexthop is not up: link set %s up", s.Device)
-		}
-		r.Device = d.id
-	}
-	switch {
-	case s.Via.IsValid():
-		return tx.resolveGateway(ns, s, r)
-	case r.Device == 0:
-		return fail(Invalid, "Egress device not specified: route %s needs via ADDRESS or dev NAME", r.Prefix)
-	}
-	return nil
-}
-
-// resolveGateway finds the device of a gateway, which must be a neighbour: fib_check_nh_v4_gw and ip6_route_check_nh of
-// the kernel.
-func (tx *Tx) resolveGateway(ns *namespace, s RouteSpec, r *fib.Route) error {
-	via := s.Via
-	switch {
-	case via.Is6() != r.Prefix.Addr().Is6():
-		return fail(Refused, "via %s: a gateway of the other address family is not supported yet", via)
-	case via.IsUnspecified() || via.IsMulticast() || via.IsLoopback() || via.Is4In6() || via.Zone() != "":
-		return fail(Invalid, "Nexthop has invalid gateway: via %s is not a neighbour's address", via)
-	case via.Is6() && via.IsLinkLocalUnicast() && r.Device == 0:
-		return fail(Invalid, "Egress device not specified: via %s is link-local and needs dev NAME", via)
-	case ns.hasAddress(via):
-		return fail(Invalid, "Gateway can not be a local address: via %s", via)
-	case s.OnLink && r.Device == 0:
-		return fail(Invalid, "Egress device not specified: onlink needs dev NAME")
-	case s.OnLink:
-		return nil
-	}
-	on := ns.rib.OnLink(via, r.Device)
-	if on != nil && on.Kind == fib.Unicast {
-		r.Device = on.Device
-		return nil
-	}
-	if p, ok := ns.public.FIB.Load().Match(via); on == nil && ok && fib.Best(ns.rib.Get(p), isIndirect) != nil {
-		return fail(
-			Refused,
-			"Nexthop has invalid gateway: via %s is itself behind a gateway (route %s), which is not supported yet",
-			via,
-			p,
-		)
-	}
-	return fail(Refused, "Nexthop has invalid gateway: no connected network has %s (see addr show, or say onlink)", via)
-}
-
-func isIndirect(r *fib.Route) bool { return r.Kind == fib.Unicast && r.Gateway.IsValid() }
-
 // setRoutes replaces the routes of one prefix: the primitive of all changes of routes.
 func (tx *Tx) setRoutes(ns *namespace, p netip.Prefix, old, next []*fib.Route) {
 	ns.rib.Set(p, next)
-	tx.onUndo(func() { ns.rib.Set(p, old) })
-	tx.touch(ns, p)
+	tx.undo = append(tx.undo, undoStep{ns: ns, prefix: p, routes: old})
+	touched := tx.touchedIn(ns)
+	*touched = append(*touched, p)
 	added := false
 	for _, r := range next {
-		if !slices.Contains(old, r) {
+		if len(old) == 0 || !slices.Contains(old, r) {
 			added = true
 			if r.Origin == fib.FromAPI {
-				tx.put(BucketRoute, routeKey(ns.id, r), encodeRoute(r))
+				tx.put(BucketRoute, tx.routeKey(ns.id, r), routeRecord(r.Way))
 			}
 			tx.announceRoute(ns, r, false)
 		}
@@ -243,7 +201,7 @@ func (tx *Tx) setRoutes(ns *namespace, p netip.Prefix, old, next []*fib.Route) {
 		if !slices.Contains(next, r) {
 			// What replaces a route has its key.
 			if r.Origin == fib.FromAPI && !added {
-				tx.remove(BucketRoute, routeKey(ns.id, r))
+				tx.remove(BucketRoute, tx.routeKey(ns.id, r))
 			}
 			if !added { // a replacement is announced as such
 				tx.announceRoute(ns, r, true)
@@ -285,22 +243,50 @@ func (tx *Tx) editRoutes(ns *namespace, f func([]*fib.Route) []*fib.Route) {
 // flushDeviceRoutes removes the routes through a device that match, but the connected ones.
 func (tx *Tx) flushDeviceRoutes(d *device, match func(*fib.Route) bool) {
 	if d.ns.rib.Uses(d.id) {
-		tx.deleteRoutes(
-			d.ns,
-			func(r *fib.Route) bool { return r.Device == d.id && r.Origin != fib.Connected && match(r) },
-		)
+		tx.deleteRoutes(d.ns, func(r *fib.Route) bool {
+			return r.Origin != fib.Connected && r.Uses(d.id) && match(r)
+		})
 	}
 }
 
-func (tx *Tx) announceRoute(ns *namespace, r *fib.Route, deleted bool) {
-	tx.announce(ns, RouteEvent, deleted, func(e *Event) { info := tx.t.routeInfo(r); e.Route = &info })
+// dead tells a route of which no leg is left once a device is down: fib_sync_down_dev of the kernel. A recursive leg
+// lives on.
+func (tx *Tx) dead(r *fib.Route, down *device) bool {
+	return !slices.ContainsFunc(r.Legs, func(l fib.Leg) bool {
+		d := tx.t.deviceByID(l.Device)
+		return l.Recursive() || d != nil && d != down && d.up
+	})
 }
 
-func (t *Table) routeInfo(r *fib.Route) RouteInfo {
+func (tx *Tx) announceRoute(ns *namespace, r *fib.Route, deleted bool) {
+	if len(tx.t.subscribers) > 0 {
+		tx.announce(ns, RouteEvent, deleted, func(e *Event) { info := tx.t.routeInfo(ns, r); e.Route = &info })
+	}
+}
+
+func (t *Table) routeInfo(ns *namespace, r *fib.Route) RouteInfo {
 	info := RouteInfo{Route: *r}
-	if d := t.deviceByID(r.Device); d != nil {
-		info.DeviceName = d.name
-		info.LinkDown = r.Kind == fib.Unicast && !t.carrier(d)
+	legs := ns.rib.Legs(r.Way)
+	if len(legs) > 0 {
+		info.Hops = make([]HopInfo, len(legs))
+		for i := range legs {
+			info.Hops[i] = t.hopInfo(ns, &legs[i], r.Kind)
+		}
+	}
+	return info
+}
+
+// hopInfo describes a leg of a route of some kind.
+func (t *Table) hopInfo(ns *namespace, l *fib.Leg, kind fib.Kind) HopInfo {
+	info := HopInfo{Gateway: l.Gateway, Weight: l.Weight, OnLink: l.OnLink}
+	if d := t.deviceByID(l.Device); d != nil {
+		info.Device = d.name
+		info.Dead = !d.up
+		info.LinkDown = kind == fib.Unicast && d.up && !t.carrier(d)
+	}
+	if l.Recursive() {
+		_, via := ns.rib.Longest(l.Gateway)
+		info.Recursive, info.Unresolved = true, via == nil
 	}
 	return info
 }

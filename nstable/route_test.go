@@ -35,12 +35,13 @@ func TestRouteChecks(t *testing.T) {
 		{via("10.1.0.0/16", "", "down"), Refused, "link set down up"},
 		{via("10.1.0.0/16", "192.0.2.2", "down"), Refused, "Nexthop has invalid gateway"},
 		{via("10.1.0.0/16", "192.0.9.2", ""), Refused, "192.0.9.2"},
-		{via("10.1.0.0/16", "10.0.0.1", ""), Refused, "itself behind a gateway"},
+		{via("10.1.0.0/16", "192.0.2.2", "d2"), NotFound, "d2"},
+		{via("10.0.0.0/9", "10.0.0.1", ""), Refused, "through that route itself"},
 		{via("10.1.0.0/16", "192.0.2.1", ""), Invalid, "local address"},
 		{via("10.1.0.0/16", "192.0.2.255", ""), Refused, "invalid gateway"},
 		{via("10.1.0.0/16", "224.0.0.1", ""), Invalid, "invalid gateway"},
 		{via("10.1.0.0/16", "127.0.0.1", ""), Invalid, "invalid gateway"},
-		{via("10.1.0.0/16", "2001:db8::2", ""), Refused, "other address family"},
+		{via("2001:db8:1::/48", "192.0.2.2", ""), Invalid, "IPv4 gateway"},
 		{via("2001:db8:1::/48", "fe80::1", ""), Invalid, "link-local and needs dev"},
 		{via("10.0.0.0/8", "192.0.2.3", ""), Exists, "File exists"},
 		{with(via("10.1.0.0/16", "192.0.2.2", ""), func(s *RouteSpec) { s.Source = addrOf("192.0.9.1") }), Invalid, "192.0.9.1"},
@@ -50,8 +51,8 @@ func TestRouteChecks(t *testing.T) {
 		{with(via("10.1.0.0/16", "", "d"), func(s *RouteSpec) { s.Kind = fib.Blackhole }), Invalid, "route type"},
 		{with(via("10.1.0.0/16", "192.0.2.2", "d"), func(s *RouteSpec) { s.Kind = fib.Local }), Invalid, "host scope"},
 		{with(via("10.1.0.0/16", "", "d"), func(s *RouteSpec) { s.Kind = fib.Broadcast }), Invalid, "add an address"},
-		{with(via("10.1.0.0/16", "10.9.9.9", ""), func(s *RouteSpec) { s.OnLink = true }), Invalid, "onlink needs dev"},
-		{with(via("10.1.0.0/16", "10.9.9.9", "down"), func(s *RouteSpec) { s.OnLink = true }), Refused, "not up"},
+		{with(via("10.1.0.0/16", "10.9.9.9", ""), func(s *RouteSpec) { s.Legs[0].OnLink = true }), Invalid, "onlink needs dev"},
+		{with(via("10.1.0.0/16", "10.9.9.9", "down"), func(s *RouteSpec) { s.Legs[0].OnLink = true }), Refused, "not up"},
 		{RouteSpec{Prefix: netip.MustParsePrefix("::ffff:10.0.0.0/104")}, Invalid, "no prefix"},
 		{RouteSpec{}, Invalid, "no prefix"},
 	} {
@@ -72,7 +73,7 @@ func TestRouteDefaults(t *testing.T) {
 	b := newBench(t)
 	b.dummy("init", "d", "192.0.2.1/24", "2001:db8::1/64")
 	onlink := via("10.4.0.0/16", "10.9.9.9", "d")
-	onlink.OnLink = true
+	onlink.Legs[0].OnLink = true
 	for _, s := range []RouteSpec{
 		via("10.1.0.0/16", "192.0.2.2", ""),
 		via("10.2.0.0/16", "", "d"),
@@ -84,7 +85,7 @@ func TestRouteDefaults(t *testing.T) {
 		b.ok(b.route(fib.Add, "init", s))
 	}
 	var got string
-	b.ok(b.Routes("init", netip.Prefix{}, func(r RouteInfo) error {
+	b.ok(b.Routes("init", netip.Prefix{}, func(r *RouteInfo) error {
 		if r.Origin == fib.FromAPI {
 			r.Order = 0
 			got += routeLine(r) + "\n"
@@ -114,18 +115,15 @@ func TestRouteMetrics(t *testing.T) {
 	}
 	dev := func() string {
 		t.Helper()
-		g, err := b.RouteGet("init", addrOf("10.1.1.1"), "")
+		g, err := b.RouteGet("init", GetQuery{Destination: addrOf("10.1.1.1")})
 		if err != nil {
 			return err.Error()
 		}
 		ns, _ := b.Namespace("init")
-		snapshot := ns.FIB.Load()
-		if hop := snapshot.NextHop(snapshot.Lookup(addrOf("10.1.1.1"))); b.deviceName(
-			hop.Device,
-		) != g.Route.DeviceName {
-			t.Errorf("route get says %s, the forwarding table %+v", g.Route.DeviceName, hop)
+		if hop := ns.FIB.Lookup(addrOf("10.1.1.1")).First(); b.deviceName(hop.Device) != g.Hop.Device {
+			t.Errorf("route get says %s, the forwarding table %+v", g.Hop.Device, hop)
 		}
-		return g.Route.DeviceName
+		return g.Hop.Device
 	}
 	b.want(dev(), "p")
 	b.ok(b.SetCarrier(b.deviceID("init", "p"), false))
@@ -158,14 +156,14 @@ func TestRouteGet(t *testing.T) {
 		"10.1.0.1": "Invalid argument", "10.2.0.1": "No route to host", "10.3.0.1": "Permission denied",
 		"10.4.0.1": "Network is unreachable", "11.0.0.1": "Network is unreachable", "2001:db8:1::1": "Network is unreachable",
 	} {
-		g, err := b.RouteGet("init", addrOf(addr), "d")
+		g, err := b.RouteGet("init", GetQuery{Destination: addrOf(addr), InDevice: "d"})
 		if err != nil {
 			b.refused(err, Refused, want)
 			continue
 		}
-		b.want(g.Route.DeviceName+" from "+g.Source.String(), want)
+		b.want(g.Hop.Device+" from "+g.Source.String(), want)
 	}
-	_, err := b.RouteGet("init", addrOf("192.0.2.7"), "nope")
+	_, err := b.RouteGet("init", GetQuery{Destination: addrOf("192.0.2.7"), InDevice: "nope"})
 	b.refused(err, NotFound, "nope")
 }
 
@@ -181,7 +179,7 @@ func TestRoutesInSteps(t *testing.T) {
 	)
 	b.ok(err)
 	seen := make(map[netip.Prefix]int)
-	b.ok(b.Routes("init", netip.Prefix{}, func(r RouteInfo) error {
+	b.ok(b.Routes("init", netip.Prefix{}, func(r *RouteInfo) error {
 		if seen[r.Prefix]++; len(seen) == routeChunk {
 			b.ok(b.route(fib.Add, "init", via("9.0.0.0/8", "192.0.2.2", ""))) // behind us: no deadlock, no disorder
 		}
@@ -193,18 +191,18 @@ func TestRoutesInSteps(t *testing.T) {
 		}
 	}
 	stop, calls := errors.New("enough"), 0
-	err = b.Routes("init", netip.Prefix{}, func(RouteInfo) error { calls++; return stop })
+	err = b.Routes("init", netip.Prefix{}, func(*RouteInfo) error { calls++; return stop })
 	if !errors.Is(err, stop) || calls != 1 {
 		t.Errorf("%v after %d calls", err, calls)
 	}
 	calls = 0
-	b.ok(b.Routes("init", netip.MustParsePrefix(nth(5)), func(RouteInfo) error { calls++; return nil }))
+	b.ok(b.Routes("init", netip.MustParsePrefix(nth(5)), func(*RouteInfo) error { calls++; return nil }))
 	if calls != 1 {
 		t.Errorf("%d routes of one prefix", calls)
 	}
 	var flushed int
 	b.ok(b.Do(func(tx *Tx) (err error) {
-		flushed, err = tx.FlushRoutes("init", func(r RouteInfo) bool { return r.DeviceName == "d" })
+		flushed, err = tx.FlushRoutes("init", func(r *RouteInfo) bool { return devicesOf(r) == "d" })
 		return err
 	}))
 	if flushed != n+1 {

@@ -12,7 +12,7 @@ const routeChunk = 1024
 // Routes calls f for the routes of a namespace in order, those of all tables; with a valid exact only for those of that
 // prefix. It stops at the first error of f and returns it. The lock is not held while f runs, nor for long: changes
 // that are made meanwhile may show or not, each route as a whole.
-func (t *Table) Routes(namespace string, exact netip.Prefix, f func(RouteInfo) error) error {
+func (t *Table) Routes(namespace string, exact netip.Prefix, f func(*RouteInfo) error) error {
 	t.mu.RLock()
 	ns, err := t.namespace(namespace)
 	t.mu.RUnlock()
@@ -41,13 +41,13 @@ func (t *Table) Routes(namespace string, exact netip.Prefix, f func(RouteInfo) e
 				break
 			}
 			for _, r := range list {
-				chunk = append(chunk, t.routeInfo(r))
+				chunk = append(chunk, t.routeInfo(ns, r))
 			}
 			from, skip = p, true
 		}
 		t.mu.RUnlock()
-		for _, r := range chunk {
-			if err := f(r); err != nil {
+		for i := range chunk {
+			if err := f(&chunk[i]); err != nil {
 				return err
 			}
 		}
@@ -55,44 +55,80 @@ func (t *Table) Routes(namespace string, exact netip.Prefix, f func(RouteInfo) e
 	return nil
 }
 
-// RouteGet tells what becomes of a packet to addr: the route taken, and the source address if the router sends it
-// itself. iif, unless it is "", names the device that it came from.
-func (t *Table) RouteGet(namespace string, addr netip.Addr, iif string) (GetInfo, error) {
+// RouteGet tells what becomes of a packet: the route taken, the next hop of its flow, and the source address if the router
+// sends it itself.
+func (t *Table) RouteGet(namespace string, q GetQuery) (GetInfo, error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	ns, err := t.namespace(namespace)
 	if err != nil {
 		return GetInfo{}, err
 	}
-	if iif != "" {
-		if _, err := t.device(namespace, iif); err != nil {
+	if q.InDevice != "" {
+		if _, err := t.device(namespace, q.InDevice); err != nil {
 			return GetInfo{}, err
 		}
 	}
-	p, ok := ns.public.FIB.Load().Match(addr)
-	best := fib.Best(ns.rib.Get(p), t.usable)
-	if !ok || best == nil || best.Kind == fib.Throw {
+	addr := q.Destination
+	p, id, ok := ns.public.FIB.Match(addr)
+	if !ok {
 		return GetInfo{}, fail(Refused, "Network is unreachable: no route covers %s", addr)
 	}
-	switch best.Kind {
-	case fib.Blackhole:
+	best := ns.rib.Best(ns.rib.Get(p))
+	group := ns.public.FIB.Group(id)
+	hash := q.hash(ns.public.FIB.Seed())
+	hop := group.Pick(hash)
+	switch {
+	case best == nil || hop.Kind == fib.Throw:
+		return GetInfo{}, fail(Refused, "Network is unreachable: no route covers %s", addr)
+	case hop.Kind == fib.Blackhole:
 		return GetInfo{}, fail(Refused, "Invalid argument: route %s for %s is a blackhole", p, addr)
-	case fib.Unreachable:
+	case hop.Kind == fib.Unreachable:
 		return GetInfo{}, fail(Refused, "No route to host: route %s for %s is unreachable", p, addr)
-	case fib.Prohibit:
+	case hop.Kind == fib.Prohibit:
 		return GetInfo{}, fail(Refused, "Permission denied: route %s for %s is prohibit", p, addr)
 	}
-	info := GetInfo{Route: t.routeInfo(best), InDevice: iif, Source: best.Source}
-	d := t.deviceByID(best.Device)
+	info := GetInfo{
+		Route: t.routeInfo(ns, best), Source: best.Source, Group: id, Bucket: group.Bucket(hash), Buckets: group.Buckets(),
+	}
+	t.describeHop(&info, hop, addr)
+	return info, nil
+}
+
+// describeHop fills in what follows from the next hop.
+func (t *Table) describeHop(info *GetInfo, hop *fib.NextHop, addr netip.Addr) {
+	d := t.deviceByID(hop.Device)
+	info.Hop = HopInfo{Device: d.name, Weight: 1}
+	neighbor := addr
+	if hop.Gateway != (fib.Addr{}) {
+		neighbor = hop.Gateway.Netip()
+		info.Hop.Gateway = neighbor
+	}
 	switch {
-	case best.Kind == fib.Local:
-		info.Source, info.Route.DeviceName = addr, "lo"
-	case !info.Source.IsValid() && best.Gateway.IsValid():
-		info.Source = d.sourceFor(best.Gateway)
-	case !info.Source.IsValid():
+	case hop.Kind == fib.Local:
+		info.Source, info.Hop.Device = addr, "lo"
+		return
+	case info.Source.IsValid():
+	case neighbor.Is4() == addr.Is4():
+		info.Source = d.sourceFor(neighbor)
+	default:
 		info.Source = d.sourceFor(addr)
 	}
-	return info, nil
+	if e := d.neighbors.Lookup(fib.AddrOf(neighbor)); e != nil && hop.Kind == fib.Unicast {
+		info.Neighbor = new(learned(d, e))
+	}
+}
+
+// hash is that of the packet's flow: see the data plane's flow.go.
+func (q *GetQuery) hash(seed uint64) uint32 {
+	f := fib.Flow{
+		Destination: fib.AddrOf(q.Destination), Protocol: q.Protocol,
+		Ports: uint32(q.SourcePort)<<16 | uint32(q.DestPort),
+	}
+	if q.Source.IsValid() {
+		f.Source = fib.AddrOf(q.Source)
+	}
+	return f.Hash(seed)
 }
 
 // sourceFor chooses the address of d to send to a neighbour from: the first whose prefix has it, else the first of the

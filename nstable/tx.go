@@ -25,8 +25,9 @@ type request struct {
 type Tx struct {
 	t *Table
 
-	undo   []func()
+	undo   []undoStep
 	ops    []Op
+	keys   []byte // where keys of routes are built, piece by piece
 	events []Event
 	hooks  []func() // calls of the data plane, after the publication
 	// foreseen are the neighbours that hooks will make or remove.
@@ -35,11 +36,14 @@ type Tx struct {
 	// What to publish. After an undo these may say too much, never too little.
 	viewChanged bool
 	changed     map[*device]struct{}
-	touched     map[*namespace][]netip.Prefix            // prefixes whose best route may be another one
-	rescan      map[*namespace]map[fib.DeviceID]struct{} // the same for all routes of a device
-	retired     []*device                                // their ids are free after the commit
-	retiredNS   []*namespace
-	departures  []departure // devices that left a namespace
+	touched     map[*namespace]*[]netip.Prefix // prefixes whose best route may be another one
+	touchedLast struct {                       // the entry of touched that was used last
+		ns   *namespace
+		list *[]netip.Prefix
+	}
+	retired    []*device // their ids are free after the commit
+	retiredNS  []*namespace
+	departures []departure // devices that left a namespace
 }
 
 // Do runs fn as a transaction: when it fails, or the state cannot be stored, nothing has changed; when Do returns nil,
@@ -101,20 +105,45 @@ func (tx *Tx) Try(fn func() error) error {
 	return err
 }
 
+// undoStep takes back one change of memory: by a function, or, for the commonest one, the routes of a prefix.
+type undoStep struct {
+	do     func()
+	ns     *namespace
+	prefix netip.Prefix
+	routes []*fib.Route
+}
+
 func (tx *Tx) rollback(to int) {
 	for i := len(tx.undo) - 1; i >= to; i-- {
-		tx.undo[i]()
+		if u := &tx.undo[i]; u.do != nil {
+			u.do()
+		} else {
+			u.ns.rib.Set(u.prefix, u.routes)
+		}
 	}
 	clear(tx.undo[to:])
 	tx.undo = tx.undo[:to]
 }
 
 // onUndo pushes what takes back a change of memory just made.
-func (tx *Tx) onUndo(f func()) { tx.undo = append(tx.undo, f) }
+func (tx *Tx) onUndo(f func()) { tx.undo = append(tx.undo, undoStep{do: f}) }
 
 // put stores a record; remove removes it.
 func (tx *Tx) put(b Bucket, key, value []byte) { tx.ops = append(tx.ops, Op{b, key, value}) }
 func (tx *Tx) remove(b Bucket, key []byte)     { tx.ops = append(tx.ops, Op{b, key, nil}) }
+
+// routeKey is the key of a route, which lives as long as the transaction.
+func (tx *Tx) routeKey(ns NamespaceID, r *fib.Route) []byte {
+	if cap(tx.keys)-len(tx.keys) < routeKeySize {
+		tx.keys = make([]byte, 0, keyPiece)
+	}
+	at := len(tx.keys)
+	tx.keys = appendRouteKey(tx.keys, ns, r)
+	return tx.keys[at:len(tx.keys):len(tx.keys)]
+}
+
+// keyPiece is how many bytes of keys are made room for at once.
+const keyPiece = 16 << 10
 
 // announce queues an event, if anybody listens.
 func (tx *Tx) announce(ns *namespace, kind EventKind, deleted bool, set func(*Event)) {
@@ -126,19 +155,27 @@ func (tx *Tx) announce(ns *namespace, kind EventKind, deleted bool, set func(*Ev
 	tx.events = append(tx.events, e)
 }
 
-// touch notes that the best route of a prefix may have changed.
-func (tx *Tx) touch(ns *namespace, p netip.Prefix) {
-	tx.touched[ns] = append(tx.touched[ns], p)
+// touchedIn is the list of the prefixes of a namespace whose best route may have changed. A namespace that has one,
+// empty or not, is brought up to date when the transaction is through.
+func (tx *Tx) touchedIn(ns *namespace) *[]netip.Prefix {
+	if tx.touchedLast.ns == ns {
+		return tx.touchedLast.list
+	}
+	list := tx.touched[ns]
+	if list == nil {
+		list = new([]netip.Prefix)
+		tx.touched[ns] = list
+	}
+	tx.touchedLast.ns, tx.touchedLast.list = ns, list
+	return list
 }
 
 // touchDevice notes that routes of a device may have become usable, or unusable.
 func (tx *Tx) touchDevice(d *device) {
-	m := tx.rescan[d.ns]
-	if m == nil {
-		m = make(map[fib.DeviceID]struct{})
-		tx.rescan[d.ns] = m
-	}
-	m[d.id] = struct{}{}
+	ns := d.ns
+	tx.touchedIn(ns)
+	ns.rib.Invalidate()
+	tx.onUndo(ns.rib.Invalidate)
 }
 
 // run is the committer.
@@ -173,8 +210,7 @@ func (t *Table) newTx() *Tx {
 	return &Tx{
 		t:       t,
 		changed: make(map[*device]struct{}),
-		touched: make(map[*namespace][]netip.Prefix),
-		rescan:  make(map[*namespace]map[fib.DeviceID]struct{}),
+		touched: make(map[*namespace]*[]netip.Prefix),
 	}
 }
 
@@ -190,7 +226,9 @@ func (t *Table) commit(group []*request) {
 	if len(tx.ops) > 0 && t.options.Store != nil {
 		if err := t.options.Store.Commit(tx.ops); err != nil {
 			tx.rollback(0)
+			touched := tx.touched
 			tx = t.newTx()
+			tx.touched = touched
 			err = &Error{Kind: Storage, Msg: "the state cannot be stored, nothing was changed", Err: err}
 			for _, r := range group {
 				switch {
@@ -213,15 +251,17 @@ func (tx *Tx) publish() {
 	if tx.viewChanged {
 		t.publishView(tx.changed)
 	}
-	tx.findTouched()
 	for ns, prefixes := range tx.touched {
 		if int(ns.id) < len(t.namespaces) && t.namespaces[ns.id] == ns { // else it was never there: undone
 			published = true
-			ns.install(prefixes)
+			ns.install(*prefixes)
 		}
 	}
 	if published {
 		t.options.Datapath.Quiesce()
+	}
+	for ns := range tx.touched {
+		ns.rib.Release(ns.public.FIB)
 	}
 	for _, f := range tx.hooks {
 		f()
@@ -236,6 +276,7 @@ func (tx *Tx) publish() {
 	}
 	for _, ns := range tx.retiredNS {
 		t.namespaces[ns.id] = nil
+		ns.public.FIB.Close()
 	}
 	tx.deliver()
 }
@@ -252,20 +293,6 @@ func (tx *Tx) deliver() {
 	if len(events) > 0 || len(missed) > 0 {
 		for s := range t.subscribers {
 			s.put(missed, events)
-		}
-	}
-}
-
-// findTouched adds the prefixes of the devices to look at again.
-func (tx *Tx) findTouched() {
-	for ns, devices := range tx.rescan {
-		for p, list := range ns.rib.From(netip.Prefix{}) {
-			for _, r := range list {
-				if _, ok := devices[r.Device]; ok {
-					tx.touch(ns, p)
-					break
-				}
-			}
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 func newRunCommand() *cobra.Command {
 	var o daemon.Options
 	var config, cpus string
+	tableMemory := 0
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the daemon in the foreground",
@@ -35,6 +36,10 @@ func newRunCommand() *cobra.Command {
 			if o.Frames < afxdp.FillTarget {
 				return usagef("--frames %d: at least %d, what one queue needs", o.Frames, afxdp.FillTarget)
 			}
+			if tableMemory < 0 {
+				return usagef("--table-memory %d: a number of MiB, or 0 for no limit", tableMemory)
+			}
+			o.TableMemory = tableMemory << 20
 			if strings.Contains(o.NetnsPrefix, "/") {
 				return usagef("--netns-prefix %s: no '/' in the name of a Linux network namespace", o.NetnsPrefix)
 			}
@@ -52,6 +57,7 @@ func newRunCommand() *cobra.Command {
 	f.IntVar(&o.Workers, "workers", 1, "number of worker threads, each pinned to a CPU")
 	f.StringVar(&cpus, "cpus", "", "CPUs to pin a worker to each, such as 1,3-5")
 	f.StringVar(&o.NetnsPrefix, "netns-prefix", "", "goes before the names in /run/netns")
+	f.IntVar(&tableMemory, "table-memory", 0, "MiB that the forwarding table of each namespace may take; 0: no limit")
 	f.IntVar(&o.Frames, "frames", daemon.DefaultFrames, "number of packet frames, 2 KiB each")
 	return cmd
 }

@@ -31,6 +31,7 @@ import (
 	"nsrouter/dataplane/frame"
 	"nsrouter/dataplane/header"
 	"nsrouter/dataplane/neigh"
+	"nsrouter/fib"
 	"nsrouter/nstable"
 )
 
@@ -53,6 +54,8 @@ type Options struct {
 	CPUs    []int
 	Workers int // 0 is 1
 	Frames  int // 0 is DefaultFrames
+	// TableMemory limits the forwarding table of each namespace, in bytes; 0: no limit.
+	TableMemory int
 	// NetnsPrefix goes before the names of the Linux network namespaces.
 	NetnsPrefix string
 	Log         *zap.Logger
@@ -131,7 +134,10 @@ func (d *daemon) start() (err error) {
 			t.AnnounceNeighbor(dev, e.Addr.Netip(), header.MACBytes(mac), known, e.State(), gone)
 		}
 	}
-	d.plane, err = dataplane.New(dataplane.Options{CPUs: d.cpus, Pool: d.pool, View: view, NeighborChanged: changed})
+	epochs := new(fib.Epochs)
+	d.plane, err = dataplane.New(dataplane.Options{
+		CPUs: d.cpus, Pool: d.pool, View: view, Epochs: epochs, NeighborChanged: changed,
+	})
 	if err != nil {
 		return err
 	}
@@ -141,8 +147,9 @@ func (d *daemon) start() (err error) {
 	}
 	d.ports = newPorts(d.pool, d.plane, changes, d.o.Log)
 	d.table, err = nstable.Open(nstable.Options{
-		Store: stored, Workers: len(d.cpus), Datapath: d.plane, Ports: d.ports,
-		Log: func(msg string, err error) { d.o.Log.Warn(msg, zap.Error(err)) },
+		Store: stored, Workers: len(d.cpus), Datapath: d.plane, Ports: d.ports, Epochs: epochs,
+		TableMemory: d.o.TableMemory,
+		Log:         func(msg string, err error) { d.o.Log.Warn(msg, zap.Error(err)) },
 	})
 	if err != nil {
 		return err

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
-	"nsrouter/fib"
 	"nsrouter/nstable"
 )
 
@@ -64,6 +63,13 @@ func (s *Server) plan(ns string, req *v1.ChangeRequest) (step, error) {
 	case *v1.ChangeRequest_RouteFlush:
 		filter, err := readRouteFilter(op.RouteFlush.GetFilter())
 		return step{quick: func(tx *nstable.Tx) (int, error) { return tx.FlushRoutes(ns, filter.wants) }}, err
+	case *v1.ChangeRequest_Nexthop:
+		return planNexthop(ns, op.Nexthop)
+	case *v1.ChangeRequest_NexthopFlush:
+		filter, err := readNexthopFilter(op.NexthopFlush.GetFilter())
+		return step{quick: func(tx *nstable.Tx) (int, error) { return tx.FlushNextHops(ns, filter.wants) }}, err
+	case *v1.ChangeRequest_NetnsSet:
+		return planNetnsSet(op.NetnsSet)
 	case *v1.ChangeRequest_Neighbor:
 		return planNeighbor(ns, op.Neighbor)
 	case *v1.ChangeRequest_NeighborFlush:
@@ -185,72 +191,9 @@ func deleteAnyLength(tx *nstable.Tx, ns, dev string, addr netip.Addr) error {
 	return err
 }
 
-func planRoute(ns string, r *v1.RouteChange) (step, error) {
-	spec, err := routeSpec(r)
-	if err != nil {
-		return step{}, err
+func planNetnsSet(set *v1.NetnsSet) (step, error) {
+	if set.MaxRoutes == nil {
+		return step{}, invalid("netns set %s: say what to set, such as max-routes N", set.GetName())
 	}
-	op := fib.Add
-	switch r.GetVerb() {
-	case v1.Verb_VERB_ADD:
-	case v1.Verb_VERB_REPLACE:
-		op = fib.Replace
-	case v1.Verb_VERB_APPEND:
-		op = fib.Append
-	case v1.Verb_VERB_CHANGE:
-		op = fib.Change
-	case v1.Verb_VERB_DELETE:
-		return done(func(tx *nstable.Tx) error { return tx.DeleteRoute(ns, spec) })
-	default:
-		return step{}, invalid("a route can be added, replaced, appended, changed or deleted")
-	}
-	return done(func(tx *nstable.Tx) error { return tx.Route(op, ns, spec) })
-}
-
-func routeSpec(r *v1.RouteChange) (nstable.RouteSpec, error) {
-	spec := nstable.RouteSpec{
-		Device: r.GetDev(), Metric: r.GetMetric(), MTU: r.GetMtu(), OnLink: r.GetOnlink(),
-		Protocol: fib.Protocol(r.GetProtocol()),
-	}
-	var err error
-	if spec.Prefix, err = netip.ParsePrefix(r.GetPrefix()); err != nil {
-		return spec, invalid("any valid prefix is expected rather than %q", r.GetPrefix())
-	}
-	if spec.Via, err = optionalAddr("via", r.GetGateway()); err != nil {
-		return spec, err
-	}
-	if spec.Source, err = optionalAddr("src", r.GetSrc()); err != nil {
-		return spec, err
-	}
-	if r.GetProtocol() > maxByte || r.GetScope() > maxByte {
-		return spec, invalid("protocol %d or scope %d is wrong: they go up to 255", r.GetProtocol(), r.GetScope())
-	}
-	if r.Scope != nil {
-		spec.Scope = new(fib.Scope(r.GetScope()))
-	}
-	if t := r.GetType(); t != v1.RouteType_ROUTE_TYPE_UNSPECIFIED {
-		kind, ok := kinds()[t]
-		if !ok {
-			return spec, invalid("route type %d is unknown", t)
-		}
-		spec.Kind, spec.HasKind = kind, true
-	}
-	if spec.Protocol == 0 && r.GetVerb() != v1.Verb_VERB_DELETE {
-		spec.Protocol = fib.ProtoBoot
-	}
-	return spec, nil
-}
-
-// maxByte is the largest protocol or scope of rtnetlink.
-const maxByte = 255
-
-func optionalAddr(keyword, s string) (netip.Addr, error) {
-	if s == "" {
-		return netip.Addr{}, nil
-	}
-	a, err := netip.ParseAddr(s)
-	if err != nil || a.Zone() != "" || a.Is4In6() {
-		return a, invalid("an address is expected rather than %q after %q", s, keyword)
-	}
-	return a, nil
+	return done(func(tx *nstable.Tx) error { return tx.LimitRoutes(set.GetName(), set.GetMaxRoutes()) })
 }

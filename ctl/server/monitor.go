@@ -16,8 +16,8 @@ func (s *Server) Monitor(
 ) error {
 	objects := req.GetObjects()
 	for _, o := range objects {
-		if !slices.Contains([]string{"netns", "link", "address", "route", "neighbor"}, o) {
-			return apiError(invalid("argument %q is unknown: use netns, link, address, route or neighbor", o))
+		if !slices.Contains([]string{"netns", "link", "address", "route", "nexthop", "neighbor"}, o) {
+			return apiError(invalid("argument %q is unknown: use netns, link, address, route, nexthop or neighbor", o))
 		}
 	}
 	ns := ""
@@ -71,6 +71,9 @@ func apiEvent(e *nstable.Event) (*v1.Event, string) {
 		}
 		out.Object = &v1.Event_Route{Route: apiRoute(e.Route)}
 		return out, "route"
+	case nstable.NextHopEvent:
+		out.Object = &v1.Event_Nexthop{Nexthop: apiNexthop(e.NextHop)}
+		return out, "nexthop"
 	case nstable.NeighborEvent:
 		out.Object = &v1.Event_Neighbor{Neighbor: apiNeighbor(e.Neighbor, monotonic())}
 		return out, "neighbor"

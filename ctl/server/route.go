@@ -11,25 +11,29 @@ import (
 	"nsrouter/nstable"
 )
 
-// routeFilter chooses routes. Those of the table local are chosen by their type only.
+// routeFilter chooses routes.
 type routeFilter struct {
 	family             v1.Family
+	table              v1.RouteTable
 	exact, match, root netip.Prefix
-	gateway            netip.Addr
+	gateway, src       netip.Addr
 	dev                string
 	protocol           fib.Protocol
 	kind               *fib.Kind
-	metric             *uint32
+	metric, scope      *uint32
+	object             fib.ObjectID
 }
 
 func readRouteFilter(f *v1.RouteFilter) (*routeFilter, error) {
-	out := &routeFilter{family: f.GetFamily(), dev: f.GetDev()}
+	out := &routeFilter{
+		family: f.GetFamily(), table: f.GetTable(), dev: f.GetDev(), object: fib.ObjectID(f.GetNhid()),
+	}
 	if f.GetProtocol() > maxByte {
 		return nil, invalid("protocol %d is wrong: it goes up to 255", f.GetProtocol())
 	}
 	out.protocol = fib.Protocol(f.GetProtocol())
 	if f != nil {
-		out.metric = f.Metric
+		out.metric, out.scope = f.Metric, f.Scope
 	}
 	for _, p := range []struct {
 		text string
@@ -45,6 +49,9 @@ func readRouteFilter(f *v1.RouteFilter) (*routeFilter, error) {
 	}
 	var err error
 	if out.gateway, err = optionalAddr("via", f.GetGateway()); err != nil {
+		return nil, err
+	}
+	if out.src, err = optionalAddr("src", f.GetSrc()); err != nil {
 		return nil, err
 	}
 	if t := f.GetType(); t != v1.RouteType_ROUTE_TYPE_UNSPECIFIED {
@@ -69,10 +76,10 @@ func readPrefix(s string) (netip.Prefix, error) {
 	return p.Masked(), nil
 }
 
-func (f *routeFilter) wants(r nstable.RouteInfo) bool {
+func (f *routeFilter) wants(r *nstable.RouteInfo) bool {
 	p := r.Prefix
 	switch {
-	case f.kind == nil && r.InLocalTable(), f.kind != nil && *f.kind != r.Kind:
+	case !f.wantsTable(r.InLocalTable()), f.kind != nil && *f.kind != r.Kind:
 		return false
 	case !inFamily(f.family, p.Addr()):
 		return false
@@ -82,11 +89,27 @@ func (f *routeFilter) wants(r nstable.RouteInfo) bool {
 		return false
 	case f.root.IsValid() && !covers(f.root, p):
 		return false
-	case f.gateway.IsValid() && f.gateway != r.Gateway:
+	case f.gateway.IsValid() && (len(r.Hops) != 1 || r.Hops[0].Gateway != f.gateway):
+		return false // a route that sends by several is chosen by none of them, as ip(8) has it
+	case f.dev != "" && (len(r.Hops) != 1 || r.Hops[0].Device != f.dev):
+		return false
+	case f.src.IsValid() && f.src != r.Source:
 		return false
 	}
-	return (f.dev == "" || f.dev == r.DeviceName) && (f.protocol == 0 || f.protocol == r.Protocol) &&
-		(f.metric == nil || *f.metric == r.Metric)
+	return (f.protocol == 0 || f.protocol == r.Protocol) && (f.object == 0 || f.object == r.Object) &&
+		(f.metric == nil || *f.metric == r.Metric) && (f.scope == nil || *f.scope == uint32(r.Scope))
+}
+
+func (f *routeFilter) wantsTable(local bool) bool {
+	switch f.table {
+	case v1.RouteTable_ROUTE_TABLE_MAIN:
+		return !local
+	case v1.RouteTable_ROUTE_TABLE_LOCAL:
+		return local
+	case v1.RouteTable_ROUTE_TABLE_ALL:
+		return true
+	}
+	return !local || f.kind != nil
 }
 
 // covers tells whether all addresses of inner are in outer.
@@ -109,11 +132,11 @@ func (s *Server) ListRoutes(
 		}
 	}
 	out := rows(func(r []*v1.Route) error { return stream.Send(&v1.ListRoutesResponse{Routes: r}) })
-	err = s.table.Routes(ns, filter.exact, func(r nstable.RouteInfo) error {
+	err = s.table.Routes(ns, filter.exact, func(r *nstable.RouteInfo) error {
 		if !filter.wants(r) {
 			return nil
 		}
-		return out.add(apiRoute(&r))
+		return out.add(apiRoute(r))
 	})
 	if err != nil {
 		return apiError(err)
@@ -123,16 +146,45 @@ func (s *Server) ListRoutes(
 
 func apiRoute(r *nstable.RouteInfo) *v1.Route {
 	out := &v1.Route{
-		Type: apiRouteType(r.Kind), Prefix: r.Prefix.String(), Dev: r.DeviceName, Metric: r.Metric,
-		Protocol: uint32(r.Protocol), Scope: uint32(r.Scope), Mtu: r.MTU, Onlink: r.OnLink, Linkdown: r.LinkDown,
-	}
-	if r.Gateway.IsValid() {
-		out.Gateway = r.Gateway.String()
+		Type: apiRouteType(r.Kind), Prefix: r.Prefix.String(), Metric: r.Metric, Protocol: uint32(r.Protocol),
+		Scope: uint32(r.Scope), Mtu: r.MTU, Nhid: uint32(r.Object),
 	}
 	if r.Source.IsValid() {
 		out.Src = r.Source.String()
 	}
+	if len(r.Hops) > 1 {
+		out.Nexthops = apiHops(r.Hops)
+	} else if len(r.Hops) == 1 {
+		h := &r.Hops[0]
+		out.Gateway, out.Dev, out.Onlink = addrString(h.Gateway), h.Device, h.OnLink
+		out.Linkdown, out.Dead, out.Recursive, out.Unresolved = h.LinkDown, h.Dead, h.Recursive, h.Unresolved
+	} else if r.Object != 0 { // a blackhole is on "lo" in the kernel
+		out.Type, out.Dev = v1.RouteType_ROUTE_TYPE_BLACKHOLE, "lo"
+	}
 	return out
+}
+
+func apiHops(hops []nstable.HopInfo) []*v1.RouteHop {
+	out := make([]*v1.RouteHop, len(hops))
+	for i := range hops {
+		out[i] = apiHop(&hops[i])
+	}
+	return out
+}
+
+func apiHop(h *nstable.HopInfo) *v1.RouteHop {
+	return &v1.RouteHop{
+		Gateway: addrString(h.Gateway), Dev: h.Device, Weight: h.Weight, Onlink: h.OnLink,
+		Dead: h.Dead, Linkdown: h.LinkDown, Recursive: h.Recursive, Unresolved: h.Unresolved,
+	}
+}
+
+// addrString is empty for an address that there is not.
+func addrString(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
 }
 
 // GetRoute tells what would become of a packet.
@@ -145,26 +197,50 @@ func (s *Server) GetRoute(ctx context.Context, req *v1.GetRouteRequest) (*v1.Get
 	if err != nil {
 		return nil, apiError(err)
 	}
+	if req.GetProtocol() > maxByte || max(req.GetSourcePort(), req.GetDestinationPort()) > maxPort {
+		return nil, apiError(invalid("protocol %d or a port is wrong: they go up to 255 and 65535", req.GetProtocol()))
+	}
 	ns := s.namespace(ctx, req.GetNetns())
 	if from.IsValid() {
 		if err := s.checkSource(ns, addr, from, req.GetIif()); err != nil {
 			return nil, apiError(err)
 		}
 	}
-	got, err := s.table.RouteGet(ns, addr.Unmap(), req.GetIif())
+	addr = addr.Unmap()
+	got, err := s.table.RouteGet(ns, nstable.GetQuery{
+		Destination: addr, Source: from, InDevice: req.GetIif(), Protocol: uint8(req.GetProtocol()),
+		SourcePort: uint16(req.GetSourcePort()), DestPort: uint16(req.GetDestinationPort()),
+	})
 	if err != nil {
 		return nil, apiError(err)
 	}
+	return getResponse(&got, addr, from, req.GetIif() != ""), nil
+}
+
+// maxPort is the largest port.
+const maxPort = 1<<16 - 1
+
+func getResponse(got *nstable.GetInfo, addr, from netip.Addr, received bool) *v1.GetRouteResponse {
 	r := apiRoute(&got.Route)
-	r.Prefix = netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()).String()
-	r.Src = ""
+	out := &v1.GetRouteResponse{
+		Route: r, Prefix: r.Prefix, Group: uint32(got.Group), Bucket: uint32(got.Bucket), Buckets: uint32(got.Buckets),
+		Nexthops: apiHops(got.Route.Hops), Matched: apiRoute(&got.Route),
+	}
+	r.Prefix = netip.PrefixFrom(addr, addr.BitLen()).String()
+	r.Gateway, r.Dev, r.Nexthops = addrString(got.Hop.Gateway), got.Hop.Device, nil
+	r.Dead, r.Linkdown, r.Recursive, r.Unresolved = false, false, false, false
 	switch {
 	case from.IsValid():
 		r.Src = from.String()
-	case got.Source.IsValid() && req.GetIif() == "":
+	case got.Source.IsValid() && !received:
 		r.Src = got.Source.String()
+	default:
+		r.Src = ""
 	}
-	return &v1.GetRouteResponse{Route: r}, nil
+	if got.Neighbor != nil {
+		out.Neighbor = apiNeighbor(got.Neighbor, monotonic())
+	}
+	return out
 }
 
 // checkSource refuses a source that the router could not send from: without iif it must be its own.

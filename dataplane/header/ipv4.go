@@ -5,12 +5,15 @@ const IPv4MinLen = 20
 
 // IP protocol numbers.
 const (
-	ProtoICMP   = 1
-	ProtoIGMP   = 2
-	ProtoTCP    = 6
-	ProtoUDP    = 17
-	ProtoICMPv6 = 58
-	ProtoNone   = 59 // IPv6: no next header
+	ProtoICMP    = 1
+	ProtoIGMP    = 2
+	ProtoTCP     = 6
+	ProtoUDP     = 17
+	ProtoDCCP    = 33
+	ProtoICMPv6  = 58
+	ProtoNone    = 59 // IPv6: no next header
+	ProtoSCTP    = 132
+	ProtoUDPLite = 136
 )
 
 // IPv4 is a header and what follows it (RFC 791 3.1).

@@ -316,6 +316,61 @@ func (NeighborState) EnumDescriptor() ([]byte, []int) {
 	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{4}
 }
 
+// RouteTable is a table of a namespace, or all of them.
+type RouteTable int32
+
+const (
+	// ROUTE_TABLE_UNSPECIFIED is main, and local where the type of a filter is one of its types.
+	RouteTable_ROUTE_TABLE_UNSPECIFIED RouteTable = 0
+	RouteTable_ROUTE_TABLE_ALL         RouteTable = 1
+	RouteTable_ROUTE_TABLE_MAIN        RouteTable = 254
+	// ROUTE_TABLE_LOCAL has the routes of the types local, broadcast and anycast, which come first.
+	RouteTable_ROUTE_TABLE_LOCAL RouteTable = 255
+)
+
+// Enum value maps for RouteTable.
+var (
+	RouteTable_name = map[int32]string{
+		0:   "ROUTE_TABLE_UNSPECIFIED",
+		1:   "ROUTE_TABLE_ALL",
+		254: "ROUTE_TABLE_MAIN",
+		255: "ROUTE_TABLE_LOCAL",
+	}
+	RouteTable_value = map[string]int32{
+		"ROUTE_TABLE_UNSPECIFIED": 0,
+		"ROUTE_TABLE_ALL":         1,
+		"ROUTE_TABLE_MAIN":        254,
+		"ROUTE_TABLE_LOCAL":       255,
+	}
+)
+
+func (x RouteTable) Enum() *RouteTable {
+	p := new(RouteTable)
+	*p = x
+	return p
+}
+
+func (x RouteTable) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RouteTable) Descriptor() protoreflect.EnumDescriptor {
+	return file_nsrouter_v1_change_proto_enumTypes[5].Descriptor()
+}
+
+func (RouteTable) Type() protoreflect.EnumType {
+	return &file_nsrouter_v1_change_proto_enumTypes[5]
+}
+
+func (x RouteTable) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RouteTable.Descriptor instead.
+func (RouteTable) EnumDescriptor() ([]byte, []int) {
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{5}
+}
+
 // ChangeRequest is one change of the router. It is applied whole or not at all.
 type ChangeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -334,6 +389,9 @@ type ChangeRequest struct {
 	//	*ChangeRequest_RouteFlush
 	//	*ChangeRequest_Neighbor
 	//	*ChangeRequest_NeighborFlush
+	//	*ChangeRequest_Nexthop
+	//	*ChangeRequest_NexthopFlush
+	//	*ChangeRequest_NetnsSet
 	Op            isChangeRequest_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -482,6 +540,33 @@ func (x *ChangeRequest) GetNeighborFlush() *NeighborFlush {
 	return nil
 }
 
+func (x *ChangeRequest) GetNexthop() *NexthopChange {
+	if x != nil {
+		if x, ok := x.Op.(*ChangeRequest_Nexthop); ok {
+			return x.Nexthop
+		}
+	}
+	return nil
+}
+
+func (x *ChangeRequest) GetNexthopFlush() *NexthopFlush {
+	if x != nil {
+		if x, ok := x.Op.(*ChangeRequest_NexthopFlush); ok {
+			return x.NexthopFlush
+		}
+	}
+	return nil
+}
+
+func (x *ChangeRequest) GetNetnsSet() *NetnsSet {
+	if x != nil {
+		if x, ok := x.Op.(*ChangeRequest_NetnsSet); ok {
+			return x.NetnsSet
+		}
+	}
+	return nil
+}
+
 type isChangeRequest_Op interface {
 	isChangeRequest_Op()
 }
@@ -530,6 +615,18 @@ type ChangeRequest_NeighborFlush struct {
 	NeighborFlush *NeighborFlush `protobuf:"bytes,12,opt,name=neighbor_flush,json=neighborFlush,proto3,oneof"`
 }
 
+type ChangeRequest_Nexthop struct {
+	Nexthop *NexthopChange `protobuf:"bytes,13,opt,name=nexthop,proto3,oneof"`
+}
+
+type ChangeRequest_NexthopFlush struct {
+	NexthopFlush *NexthopFlush `protobuf:"bytes,14,opt,name=nexthop_flush,json=nexthopFlush,proto3,oneof"`
+}
+
+type ChangeRequest_NetnsSet struct {
+	NetnsSet *NetnsSet `protobuf:"bytes,15,opt,name=netns_set,json=netnsSet,proto3,oneof"`
+}
+
 func (*ChangeRequest_NetnsAdd) isChangeRequest_Op() {}
 
 func (*ChangeRequest_NetnsDelete) isChangeRequest_Op() {}
@@ -552,10 +649,18 @@ func (*ChangeRequest_Neighbor) isChangeRequest_Op() {}
 
 func (*ChangeRequest_NeighborFlush) isChangeRequest_Op() {}
 
+func (*ChangeRequest_Nexthop) isChangeRequest_Op() {}
+
+func (*ChangeRequest_NexthopFlush) isChangeRequest_Op() {}
+
+func (*ChangeRequest_NetnsSet) isChangeRequest_Op() {}
+
 type ChangeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// removed is how many objects a flush removed.
-	Removed       uint64 `protobuf:"varint,1,opt,name=removed,proto3" json:"removed,omitempty"`
+	Removed uint64 `protobuf:"varint,1,opt,name=removed,proto3" json:"removed,omitempty"`
+	// id is that of the next-hop object that was made.
+	Id            uint32 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -593,6 +698,13 @@ func (*ChangeResponse) Descriptor() ([]byte, []int) {
 func (x *ChangeResponse) GetRemoved() uint64 {
 	if x != nil {
 		return x.Removed
+	}
+	return 0
+}
+
+func (x *ChangeResponse) GetId() uint32 {
+	if x != nil {
+		return x.Id
 	}
 	return 0
 }
@@ -846,6 +958,60 @@ func (x *NetnsDelete) GetName() string {
 	return ""
 }
 
+// NetnsSet changes what is given.
+type NetnsSet struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// max_routes limits the routes of the namespace, connected ones included; 0: no limit.
+	MaxRoutes     *uint32 `protobuf:"varint,2,opt,name=max_routes,json=maxRoutes,proto3,oneof" json:"max_routes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NetnsSet) Reset() {
+	*x = NetnsSet{}
+	mi := &file_nsrouter_v1_change_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetnsSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetnsSet) ProtoMessage() {}
+
+func (x *NetnsSet) ProtoReflect() protoreflect.Message {
+	mi := &file_nsrouter_v1_change_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetnsSet.ProtoReflect.Descriptor instead.
+func (*NetnsSet) Descriptor() ([]byte, []int) {
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *NetnsSet) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *NetnsSet) GetMaxRoutes() uint32 {
+	if x != nil && x.MaxRoutes != nil {
+		return *x.MaxRoutes
+	}
+	return 0
+}
+
 type LinkAdd struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -864,7 +1030,7 @@ type LinkAdd struct {
 
 func (x *LinkAdd) Reset() {
 	*x = LinkAdd{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[7]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -876,7 +1042,7 @@ func (x *LinkAdd) String() string {
 func (*LinkAdd) ProtoMessage() {}
 
 func (x *LinkAdd) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[7]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -889,7 +1055,7 @@ func (x *LinkAdd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkAdd.ProtoReflect.Descriptor instead.
 func (*LinkAdd) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{7}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *LinkAdd) GetName() string {
@@ -985,7 +1151,7 @@ type XdpSpec struct {
 
 func (x *XdpSpec) Reset() {
 	*x = XdpSpec{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[8]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -997,7 +1163,7 @@ func (x *XdpSpec) String() string {
 func (*XdpSpec) ProtoMessage() {}
 
 func (x *XdpSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[8]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1010,7 +1176,7 @@ func (x *XdpSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use XdpSpec.ProtoReflect.Descriptor instead.
 func (*XdpSpec) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{8}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *XdpSpec) GetHost() string {
@@ -1053,7 +1219,7 @@ type VethSpec struct {
 
 func (x *VethSpec) Reset() {
 	*x = VethSpec{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[9]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1065,7 +1231,7 @@ func (x *VethSpec) String() string {
 func (*VethSpec) ProtoMessage() {}
 
 func (x *VethSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[9]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1078,7 +1244,7 @@ func (x *VethSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VethSpec.ProtoReflect.Descriptor instead.
 func (*VethSpec) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{9}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *VethSpec) GetPeerName() string {
@@ -1103,7 +1269,7 @@ type DummySpec struct {
 
 func (x *DummySpec) Reset() {
 	*x = DummySpec{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[10]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1115,7 +1281,7 @@ func (x *DummySpec) String() string {
 func (*DummySpec) ProtoMessage() {}
 
 func (x *DummySpec) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[10]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1128,7 +1294,7 @@ func (x *DummySpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DummySpec.ProtoReflect.Descriptor instead.
 func (*DummySpec) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{10}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{11}
 }
 
 // LinkSet changes what is given, all or nothing.
@@ -1147,7 +1313,7 @@ type LinkSet struct {
 
 func (x *LinkSet) Reset() {
 	*x = LinkSet{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[11]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1159,7 +1325,7 @@ func (x *LinkSet) String() string {
 func (*LinkSet) ProtoMessage() {}
 
 func (x *LinkSet) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[11]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1172,7 +1338,7 @@ func (x *LinkSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkSet.ProtoReflect.Descriptor instead.
 func (*LinkSet) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{11}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *LinkSet) GetName() string {
@@ -1226,7 +1392,7 @@ type LinkDelete struct {
 
 func (x *LinkDelete) Reset() {
 	*x = LinkDelete{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[12]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1238,7 +1404,7 @@ func (x *LinkDelete) String() string {
 func (*LinkDelete) ProtoMessage() {}
 
 func (x *LinkDelete) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[12]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1251,7 +1417,7 @@ func (x *LinkDelete) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkDelete.ProtoReflect.Descriptor instead.
 func (*LinkDelete) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{12}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *LinkDelete) GetName() string {
@@ -1273,7 +1439,7 @@ type AddressChange struct {
 
 func (x *AddressChange) Reset() {
 	*x = AddressChange{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[13]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1285,7 +1451,7 @@ func (x *AddressChange) String() string {
 func (*AddressChange) ProtoMessage() {}
 
 func (x *AddressChange) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[13]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1298,7 +1464,7 @@ func (x *AddressChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressChange.ProtoReflect.Descriptor instead.
 func (*AddressChange) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{13}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AddressChange) GetVerb() Verb {
@@ -1332,7 +1498,7 @@ type AddressFlush struct {
 
 func (x *AddressFlush) Reset() {
 	*x = AddressFlush{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[14]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1344,7 +1510,7 @@ func (x *AddressFlush) String() string {
 func (*AddressFlush) ProtoMessage() {}
 
 func (x *AddressFlush) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[14]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1357,7 +1523,7 @@ func (x *AddressFlush) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressFlush.ProtoReflect.Descriptor instead.
 func (*AddressFlush) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{14}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AddressFlush) GetDev() string {
@@ -1393,14 +1559,18 @@ type RouteChange struct {
 	// onlink takes the gateway for reachable by dev although no prefix of dev covers it.
 	Onlink bool `protobuf:"varint,10,opt,name=onlink,proto3" json:"onlink,omitempty"`
 	// scope is rtnetlink's RT_SCOPE_*; left out: what fits, and any where a route is deleted.
-	Scope         *uint32 `protobuf:"varint,11,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
+	Scope *uint32 `protobuf:"varint,11,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
+	// nexthops are several ways to send by; gateway, dev and onlink are left out then.
+	Nexthops []*RouteHop `protobuf:"bytes,12,rep,name=nexthops,proto3" json:"nexthops,omitempty"`
+	// nhid is the next-hop object to send by; gateway, dev, onlink and nexthops are left out then.
+	Nhid          uint32 `protobuf:"varint,13,opt,name=nhid,proto3" json:"nhid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RouteChange) Reset() {
 	*x = RouteChange{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[15]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1412,7 +1582,7 @@ func (x *RouteChange) String() string {
 func (*RouteChange) ProtoMessage() {}
 
 func (x *RouteChange) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[15]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1425,7 +1595,7 @@ func (x *RouteChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteChange.ProtoReflect.Descriptor instead.
 func (*RouteChange) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{15}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RouteChange) GetVerb() Verb {
@@ -1505,6 +1675,420 @@ func (x *RouteChange) GetScope() uint32 {
 	return 0
 }
 
+func (x *RouteChange) GetNexthops() []*RouteHop {
+	if x != nil {
+		return x.Nexthops
+	}
+	return nil
+}
+
+func (x *RouteChange) GetNhid() uint32 {
+	if x != nil {
+		return x.Nhid
+	}
+	return 0
+}
+
+// RouteHop is one of several ways that a route sends by.
+type RouteHop struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Gateway string                 `protobuf:"bytes,1,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	Dev     string                 `protobuf:"bytes,2,opt,name=dev,proto3" json:"dev,omitempty"`
+	// weight goes from 1 to 256; 0: 1, and any where a route is deleted.
+	Weight uint32 `protobuf:"varint,3,opt,name=weight,proto3" json:"weight,omitempty"`
+	Onlink bool   `protobuf:"varint,4,opt,name=onlink,proto3" json:"onlink,omitempty"`
+	// What follows is for listings. dead: the device is down; linkdown: it has no carrier; recursive: the gateway is looked
+	// up among the routes; unresolved: none leads to it.
+	Dead          bool `protobuf:"varint,5,opt,name=dead,proto3" json:"dead,omitempty"`
+	Linkdown      bool `protobuf:"varint,6,opt,name=linkdown,proto3" json:"linkdown,omitempty"`
+	Recursive     bool `protobuf:"varint,7,opt,name=recursive,proto3" json:"recursive,omitempty"`
+	Unresolved    bool `protobuf:"varint,8,opt,name=unresolved,proto3" json:"unresolved,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RouteHop) Reset() {
+	*x = RouteHop{}
+	mi := &file_nsrouter_v1_change_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RouteHop) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RouteHop) ProtoMessage() {}
+
+func (x *RouteHop) ProtoReflect() protoreflect.Message {
+	mi := &file_nsrouter_v1_change_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RouteHop.ProtoReflect.Descriptor instead.
+func (*RouteHop) Descriptor() ([]byte, []int) {
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *RouteHop) GetGateway() string {
+	if x != nil {
+		return x.Gateway
+	}
+	return ""
+}
+
+func (x *RouteHop) GetDev() string {
+	if x != nil {
+		return x.Dev
+	}
+	return ""
+}
+
+func (x *RouteHop) GetWeight() uint32 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *RouteHop) GetOnlink() bool {
+	if x != nil {
+		return x.Onlink
+	}
+	return false
+}
+
+func (x *RouteHop) GetDead() bool {
+	if x != nil {
+		return x.Dead
+	}
+	return false
+}
+
+func (x *RouteHop) GetLinkdown() bool {
+	if x != nil {
+		return x.Linkdown
+	}
+	return false
+}
+
+func (x *RouteHop) GetRecursive() bool {
+	if x != nil {
+		return x.Recursive
+	}
+	return false
+}
+
+func (x *RouteHop) GetUnresolved() bool {
+	if x != nil {
+		return x.Unresolved
+	}
+	return false
+}
+
+// NexthopChange is about one next-hop object: a gateway and device, a blackhole, or a group of others.
+type NexthopChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Verb  Verb                   `protobuf:"varint,1,opt,name=verb,proto3,enum=nsrouter.v1.Verb" json:"verb,omitempty"`
+	// id 0: the next free one.
+	Id        uint32 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
+	Gateway   string `protobuf:"bytes,3,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	Dev       string `protobuf:"bytes,4,opt,name=dev,proto3" json:"dev,omitempty"`
+	Onlink    bool   `protobuf:"varint,5,opt,name=onlink,proto3" json:"onlink,omitempty"`
+	Blackhole bool   `protobuf:"varint,6,opt,name=blackhole,proto3" json:"blackhole,omitempty"`
+	// is_group tells a group, be it one without members (which is refused).
+	IsGroup bool             `protobuf:"varint,7,opt,name=is_group,json=isGroup,proto3" json:"is_group,omitempty"`
+	Group   []*NexthopMember `protobuf:"bytes,8,rep,name=group,proto3" json:"group,omitempty"`
+	// protocol is as in RouteChange; 0 stays 0.
+	Protocol uint32 `protobuf:"varint,9,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// family is that of an object without gateway; unspecified: IPv4.
+	Family        Family `protobuf:"varint,10,opt,name=family,proto3,enum=nsrouter.v1.Family" json:"family,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NexthopChange) Reset() {
+	*x = NexthopChange{}
+	mi := &file_nsrouter_v1_change_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NexthopChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NexthopChange) ProtoMessage() {}
+
+func (x *NexthopChange) ProtoReflect() protoreflect.Message {
+	mi := &file_nsrouter_v1_change_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NexthopChange.ProtoReflect.Descriptor instead.
+func (*NexthopChange) Descriptor() ([]byte, []int) {
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *NexthopChange) GetVerb() Verb {
+	if x != nil {
+		return x.Verb
+	}
+	return Verb_VERB_UNSPECIFIED
+}
+
+func (x *NexthopChange) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *NexthopChange) GetGateway() string {
+	if x != nil {
+		return x.Gateway
+	}
+	return ""
+}
+
+func (x *NexthopChange) GetDev() string {
+	if x != nil {
+		return x.Dev
+	}
+	return ""
+}
+
+func (x *NexthopChange) GetOnlink() bool {
+	if x != nil {
+		return x.Onlink
+	}
+	return false
+}
+
+func (x *NexthopChange) GetBlackhole() bool {
+	if x != nil {
+		return x.Blackhole
+	}
+	return false
+}
+
+func (x *NexthopChange) GetIsGroup() bool {
+	if x != nil {
+		return x.IsGroup
+	}
+	return false
+}
+
+func (x *NexthopChange) GetGroup() []*NexthopMember {
+	if x != nil {
+		return x.Group
+	}
+	return nil
+}
+
+func (x *NexthopChange) GetProtocol() uint32 {
+	if x != nil {
+		return x.Protocol
+	}
+	return 0
+}
+
+func (x *NexthopChange) GetFamily() Family {
+	if x != nil {
+		return x.Family
+	}
+	return Family_FAMILY_UNSPECIFIED
+}
+
+type NexthopMember struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// weight goes from 1 to 256; 0: 1.
+	Weight        uint32 `protobuf:"varint,2,opt,name=weight,proto3" json:"weight,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NexthopMember) Reset() {
+	*x = NexthopMember{}
+	mi := &file_nsrouter_v1_change_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NexthopMember) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NexthopMember) ProtoMessage() {}
+
+func (x *NexthopMember) ProtoReflect() protoreflect.Message {
+	mi := &file_nsrouter_v1_change_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NexthopMember.ProtoReflect.Descriptor instead.
+func (*NexthopMember) Descriptor() ([]byte, []int) {
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *NexthopMember) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *NexthopMember) GetWeight() uint32 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+// NexthopFlush removes the next-hop objects that match.
+type NexthopFlush struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Filter        *NexthopFilter         `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NexthopFlush) Reset() {
+	*x = NexthopFlush{}
+	mi := &file_nsrouter_v1_change_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NexthopFlush) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NexthopFlush) ProtoMessage() {}
+
+func (x *NexthopFlush) ProtoReflect() protoreflect.Message {
+	mi := &file_nsrouter_v1_change_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NexthopFlush.ProtoReflect.Descriptor instead.
+func (*NexthopFlush) Descriptor() ([]byte, []int) {
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *NexthopFlush) GetFilter() *NexthopFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+// NexthopFilter chooses next-hop objects; what is empty chooses all.
+type NexthopFilter struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Dev           string                 `protobuf:"bytes,2,opt,name=dev,proto3" json:"dev,omitempty"`
+	Groups        bool                   `protobuf:"varint,3,opt,name=groups,proto3" json:"groups,omitempty"`
+	Protocol      uint32                 `protobuf:"varint,4,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	Family        Family                 `protobuf:"varint,5,opt,name=family,proto3,enum=nsrouter.v1.Family" json:"family,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NexthopFilter) Reset() {
+	*x = NexthopFilter{}
+	mi := &file_nsrouter_v1_change_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NexthopFilter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NexthopFilter) ProtoMessage() {}
+
+func (x *NexthopFilter) ProtoReflect() protoreflect.Message {
+	mi := &file_nsrouter_v1_change_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NexthopFilter.ProtoReflect.Descriptor instead.
+func (*NexthopFilter) Descriptor() ([]byte, []int) {
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *NexthopFilter) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *NexthopFilter) GetDev() string {
+	if x != nil {
+		return x.Dev
+	}
+	return ""
+}
+
+func (x *NexthopFilter) GetGroups() bool {
+	if x != nil {
+		return x.Groups
+	}
+	return false
+}
+
+func (x *NexthopFilter) GetProtocol() uint32 {
+	if x != nil {
+		return x.Protocol
+	}
+	return 0
+}
+
+func (x *NexthopFilter) GetFamily() Family {
+	if x != nil {
+		return x.Family
+	}
+	return Family_FAMILY_UNSPECIFIED
+}
+
 type RouteFlush struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Filter        *RouteFilter           `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
@@ -1514,7 +2098,7 @@ type RouteFlush struct {
 
 func (x *RouteFlush) Reset() {
 	*x = RouteFlush{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[16]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1526,7 +2110,7 @@ func (x *RouteFlush) String() string {
 func (*RouteFlush) ProtoMessage() {}
 
 func (x *RouteFlush) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[16]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1539,7 +2123,7 @@ func (x *RouteFlush) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteFlush.ProtoReflect.Descriptor instead.
 func (*RouteFlush) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{16}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RouteFlush) GetFilter() *RouteFilter {
@@ -1562,7 +2146,7 @@ type NeighborChange struct {
 
 func (x *NeighborChange) Reset() {
 	*x = NeighborChange{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[17]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1574,7 +2158,7 @@ func (x *NeighborChange) String() string {
 func (*NeighborChange) ProtoMessage() {}
 
 func (x *NeighborChange) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[17]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1587,7 +2171,7 @@ func (x *NeighborChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborChange.ProtoReflect.Descriptor instead.
 func (*NeighborChange) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{17}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *NeighborChange) GetVerb() Verb {
@@ -1638,7 +2222,7 @@ type NeighborFlush struct {
 
 func (x *NeighborFlush) Reset() {
 	*x = NeighborFlush{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[18]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1650,7 +2234,7 @@ func (x *NeighborFlush) String() string {
 func (*NeighborFlush) ProtoMessage() {}
 
 func (x *NeighborFlush) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[18]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1663,7 +2247,7 @@ func (x *NeighborFlush) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborFlush.ProtoReflect.Descriptor instead.
 func (*NeighborFlush) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{18}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *NeighborFlush) GetDev() string {
@@ -1707,17 +2291,24 @@ type RouteFilter struct {
 	Root string `protobuf:"bytes,4,opt,name=root,proto3" json:"root,omitempty"`
 	Dev  string `protobuf:"bytes,5,opt,name=dev,proto3" json:"dev,omitempty"`
 	// protocol is the number of the routes' maker; 0: all.
-	Protocol      uint32    `protobuf:"varint,6,opt,name=protocol,proto3" json:"protocol,omitempty"`
-	Type          RouteType `protobuf:"varint,7,opt,name=type,proto3,enum=nsrouter.v1.RouteType" json:"type,omitempty"`
-	Gateway       string    `protobuf:"bytes,8,opt,name=gateway,proto3" json:"gateway,omitempty"`
-	Metric        *uint32   `protobuf:"varint,9,opt,name=metric,proto3,oneof" json:"metric,omitempty"`
+	Protocol uint32    `protobuf:"varint,6,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	Type     RouteType `protobuf:"varint,7,opt,name=type,proto3,enum=nsrouter.v1.RouteType" json:"type,omitempty"`
+	Gateway  string    `protobuf:"bytes,8,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	Metric   *uint32   `protobuf:"varint,9,opt,name=metric,proto3,oneof" json:"metric,omitempty"`
+	// nhid chooses the routes that send by this next-hop object.
+	Nhid uint32 `protobuf:"varint,10,opt,name=nhid,proto3" json:"nhid,omitempty"`
+	// scope is rtnetlink's RT_SCOPE_*.
+	Scope *uint32 `protobuf:"varint,11,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
+	// src chooses the routes that prefer this source.
+	Src           string     `protobuf:"bytes,12,opt,name=src,proto3" json:"src,omitempty"`
+	Table         RouteTable `protobuf:"varint,13,opt,name=table,proto3,enum=nsrouter.v1.RouteTable" json:"table,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RouteFilter) Reset() {
 	*x = RouteFilter{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[19]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1729,7 +2320,7 @@ func (x *RouteFilter) String() string {
 func (*RouteFilter) ProtoMessage() {}
 
 func (x *RouteFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[19]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1742,7 +2333,7 @@ func (x *RouteFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteFilter.ProtoReflect.Descriptor instead.
 func (*RouteFilter) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{19}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RouteFilter) GetFamily() Family {
@@ -1808,11 +2399,39 @@ func (x *RouteFilter) GetMetric() uint32 {
 	return 0
 }
 
+func (x *RouteFilter) GetNhid() uint32 {
+	if x != nil {
+		return x.Nhid
+	}
+	return 0
+}
+
+func (x *RouteFilter) GetScope() uint32 {
+	if x != nil && x.Scope != nil {
+		return *x.Scope
+	}
+	return 0
+}
+
+func (x *RouteFilter) GetSrc() string {
+	if x != nil {
+		return x.Src
+	}
+	return ""
+}
+
+func (x *RouteFilter) GetTable() RouteTable {
+	if x != nil {
+		return x.Table
+	}
+	return RouteTable_ROUTE_TABLE_UNSPECIFIED
+}
+
 var File_nsrouter_v1_change_proto protoreflect.FileDescriptor
 
 const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\n" +
-	"\x18nsrouter/v1/change.proto\x12\vnsrouter.v1\"\xaa\x05\n" +
+	"\x18nsrouter/v1/change.proto\x12\vnsrouter.v1\"\xda\x06\n" +
 	"\rChangeRequest\x12\x14\n" +
 	"\x05netns\x18\x01 \x01(\tR\x05netns\x124\n" +
 	"\tnetns_add\x18\x02 \x01(\v2\x15.nsrouter.v1.NetnsAddH\x00R\bnetnsAdd\x12=\n" +
@@ -1828,10 +2447,14 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	" \x01(\v2\x17.nsrouter.v1.RouteFlushH\x00R\n" +
 	"routeFlush\x129\n" +
 	"\bneighbor\x18\v \x01(\v2\x1b.nsrouter.v1.NeighborChangeH\x00R\bneighbor\x12C\n" +
-	"\x0eneighbor_flush\x18\f \x01(\v2\x1a.nsrouter.v1.NeighborFlushH\x00R\rneighborFlushB\x04\n" +
-	"\x02op\"*\n" +
+	"\x0eneighbor_flush\x18\f \x01(\v2\x1a.nsrouter.v1.NeighborFlushH\x00R\rneighborFlush\x126\n" +
+	"\anexthop\x18\r \x01(\v2\x1a.nsrouter.v1.NexthopChangeH\x00R\anexthop\x12@\n" +
+	"\rnexthop_flush\x18\x0e \x01(\v2\x19.nsrouter.v1.NexthopFlushH\x00R\fnexthopFlush\x124\n" +
+	"\tnetns_set\x18\x0f \x01(\v2\x15.nsrouter.v1.NetnsSetH\x00R\bnetnsSetB\x04\n" +
+	"\x02op\":\n" +
 	"\x0eChangeResponse\x12\x18\n" +
-	"\aremoved\x18\x01 \x01(\x04R\aremoved\"Z\n" +
+	"\aremoved\x18\x01 \x01(\x04R\aremoved\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\rR\x02id\"Z\n" +
 	"\fBatchRequest\x124\n" +
 	"\achanges\x18\x01 \x03(\v2\x1a.nsrouter.v1.ChangeRequestR\achanges\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\"`\n" +
@@ -1844,7 +2467,12 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\bNetnsAdd\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"!\n" +
 	"\vNetnsDelete\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"\xea\x01\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"Q\n" +
+	"\bNetnsSet\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\"\n" +
+	"\n" +
+	"max_routes\x18\x02 \x01(\rH\x00R\tmaxRoutes\x88\x01\x01B\r\n" +
+	"\v_max_routes\"\xea\x01\n" +
 	"\aLinkAdd\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12(\n" +
 	"\x03xdp\x18\x02 \x01(\v2\x14.nsrouter.v1.XdpSpecH\x00R\x03xdp\x12+\n" +
@@ -1887,7 +2515,7 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\x03dev\x18\x03 \x01(\tR\x03dev\"M\n" +
 	"\fAddressFlush\x12\x10\n" +
 	"\x03dev\x18\x01 \x01(\tR\x03dev\x12+\n" +
-	"\x06family\x18\x02 \x01(\x0e2\x13.nsrouter.v1.FamilyR\x06family\"\xc9\x02\n" +
+	"\x06family\x18\x02 \x01(\x0e2\x13.nsrouter.v1.FamilyR\x06family\"\x90\x03\n" +
 	"\vRouteChange\x12%\n" +
 	"\x04verb\x18\x01 \x01(\x0e2\x11.nsrouter.v1.VerbR\x04verb\x12*\n" +
 	"\x04type\x18\x02 \x01(\x0e2\x16.nsrouter.v1.RouteTypeR\x04type\x12\x16\n" +
@@ -1900,9 +2528,45 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\x03mtu\x18\t \x01(\rR\x03mtu\x12\x16\n" +
 	"\x06onlink\x18\n" +
 	" \x01(\bR\x06onlink\x12\x19\n" +
-	"\x05scope\x18\v \x01(\rH\x01R\x05scope\x88\x01\x01B\t\n" +
+	"\x05scope\x18\v \x01(\rH\x01R\x05scope\x88\x01\x01\x121\n" +
+	"\bnexthops\x18\f \x03(\v2\x15.nsrouter.v1.RouteHopR\bnexthops\x12\x12\n" +
+	"\x04nhid\x18\r \x01(\rR\x04nhidB\t\n" +
 	"\a_metricB\b\n" +
-	"\x06_scope\">\n" +
+	"\x06_scope\"\xd4\x01\n" +
+	"\bRouteHop\x12\x18\n" +
+	"\agateway\x18\x01 \x01(\tR\agateway\x12\x10\n" +
+	"\x03dev\x18\x02 \x01(\tR\x03dev\x12\x16\n" +
+	"\x06weight\x18\x03 \x01(\rR\x06weight\x12\x16\n" +
+	"\x06onlink\x18\x04 \x01(\bR\x06onlink\x12\x12\n" +
+	"\x04dead\x18\x05 \x01(\bR\x04dead\x12\x1a\n" +
+	"\blinkdown\x18\x06 \x01(\bR\blinkdown\x12\x1c\n" +
+	"\trecursive\x18\a \x01(\bR\trecursive\x12\x1e\n" +
+	"\n" +
+	"unresolved\x18\b \x01(\bR\n" +
+	"unresolved\"\xbe\x02\n" +
+	"\rNexthopChange\x12%\n" +
+	"\x04verb\x18\x01 \x01(\x0e2\x11.nsrouter.v1.VerbR\x04verb\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\rR\x02id\x12\x18\n" +
+	"\agateway\x18\x03 \x01(\tR\agateway\x12\x10\n" +
+	"\x03dev\x18\x04 \x01(\tR\x03dev\x12\x16\n" +
+	"\x06onlink\x18\x05 \x01(\bR\x06onlink\x12\x1c\n" +
+	"\tblackhole\x18\x06 \x01(\bR\tblackhole\x12\x19\n" +
+	"\bis_group\x18\a \x01(\bR\aisGroup\x120\n" +
+	"\x05group\x18\b \x03(\v2\x1a.nsrouter.v1.NexthopMemberR\x05group\x12\x1a\n" +
+	"\bprotocol\x18\t \x01(\rR\bprotocol\x12+\n" +
+	"\x06family\x18\n" +
+	" \x01(\x0e2\x13.nsrouter.v1.FamilyR\x06family\"7\n" +
+	"\rNexthopMember\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\rR\x02id\x12\x16\n" +
+	"\x06weight\x18\x02 \x01(\rR\x06weight\"B\n" +
+	"\fNexthopFlush\x122\n" +
+	"\x06filter\x18\x01 \x01(\v2\x1a.nsrouter.v1.NexthopFilterR\x06filter\"\x92\x01\n" +
+	"\rNexthopFilter\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\rR\x02id\x12\x10\n" +
+	"\x03dev\x18\x02 \x01(\tR\x03dev\x12\x16\n" +
+	"\x06groups\x18\x03 \x01(\bR\x06groups\x12\x1a\n" +
+	"\bprotocol\x18\x04 \x01(\rR\bprotocol\x12+\n" +
+	"\x06family\x18\x05 \x01(\x0e2\x13.nsrouter.v1.FamilyR\x06family\">\n" +
 	"\n" +
 	"RouteFlush\x120\n" +
 	"\x06filter\x18\x01 \x01(\v2\x18.nsrouter.v1.RouteFilterR\x06filter\"\xa7\x01\n" +
@@ -1916,7 +2580,7 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\x03dev\x18\x01 \x01(\tR\x03dev\x12+\n" +
 	"\x06family\x18\x02 \x01(\x0e2\x13.nsrouter.v1.FamilyR\x06family\x12\x16\n" +
 	"\x06prefix\x18\x03 \x01(\tR\x06prefix\x120\n" +
-	"\x05state\x18\x04 \x01(\x0e2\x1a.nsrouter.v1.NeighborStateR\x05state\"\x98\x02\n" +
+	"\x05state\x18\x04 \x01(\x0e2\x1a.nsrouter.v1.NeighborStateR\x05state\"\x92\x03\n" +
 	"\vRouteFilter\x12+\n" +
 	"\x06family\x18\x01 \x01(\x0e2\x13.nsrouter.v1.FamilyR\x06family\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x14\n" +
@@ -1926,8 +2590,14 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\bprotocol\x18\x06 \x01(\rR\bprotocol\x12*\n" +
 	"\x04type\x18\a \x01(\x0e2\x16.nsrouter.v1.RouteTypeR\x04type\x12\x18\n" +
 	"\agateway\x18\b \x01(\tR\agateway\x12\x1b\n" +
-	"\x06metric\x18\t \x01(\rH\x00R\x06metric\x88\x01\x01B\t\n" +
-	"\a_metric*o\n" +
+	"\x06metric\x18\t \x01(\rH\x00R\x06metric\x88\x01\x01\x12\x12\n" +
+	"\x04nhid\x18\n" +
+	" \x01(\rR\x04nhid\x12\x19\n" +
+	"\x05scope\x18\v \x01(\rH\x01R\x05scope\x88\x01\x01\x12\x10\n" +
+	"\x03src\x18\f \x01(\tR\x03src\x12-\n" +
+	"\x05table\x18\r \x01(\x0e2\x17.nsrouter.v1.RouteTableR\x05tableB\t\n" +
+	"\a_metricB\b\n" +
+	"\x06_scope*o\n" +
 	"\x04Verb\x12\x14\n" +
 	"\x10VERB_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bVERB_ADD\x10\x01\x12\x10\n" +
@@ -1962,7 +2632,13 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\x14NEIGHBOR_STATE_STALE\x10\x03\x12\x18\n" +
 	"\x14NEIGHBOR_STATE_PROBE\x10\x04\x12\x19\n" +
 	"\x15NEIGHBOR_STATE_FAILED\x10\x05\x12\x1c\n" +
-	"\x18NEIGHBOR_STATE_PERMANENT\x10\x06B)Z'nsrouter/ctl/api/nsrouter/v1;nsrouterv1b\x06proto3"
+	"\x18NEIGHBOR_STATE_PERMANENT\x10\x06*m\n" +
+	"\n" +
+	"RouteTable\x12\x1b\n" +
+	"\x17ROUTE_TABLE_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fROUTE_TABLE_ALL\x10\x01\x12\x15\n" +
+	"\x10ROUTE_TABLE_MAIN\x10\xfe\x01\x12\x16\n" +
+	"\x11ROUTE_TABLE_LOCAL\x10\xff\x01B)Z'nsrouter/ctl/api/nsrouter/v1;nsrouterv1b\x06proto3"
 
 var (
 	file_nsrouter_v1_change_proto_rawDescOnce sync.Once
@@ -1976,69 +2652,86 @@ func file_nsrouter_v1_change_proto_rawDescGZIP() []byte {
 	return file_nsrouter_v1_change_proto_rawDescData
 }
 
-var file_nsrouter_v1_change_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_nsrouter_v1_change_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_nsrouter_v1_change_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_nsrouter_v1_change_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_nsrouter_v1_change_proto_goTypes = []any{
 	(Verb)(0),              // 0: nsrouter.v1.Verb
 	(XdpMode)(0),           // 1: nsrouter.v1.XdpMode
 	(Family)(0),            // 2: nsrouter.v1.Family
 	(RouteType)(0),         // 3: nsrouter.v1.RouteType
 	(NeighborState)(0),     // 4: nsrouter.v1.NeighborState
-	(*ChangeRequest)(nil),  // 5: nsrouter.v1.ChangeRequest
-	(*ChangeResponse)(nil), // 6: nsrouter.v1.ChangeResponse
-	(*BatchRequest)(nil),   // 7: nsrouter.v1.BatchRequest
-	(*BatchResponse)(nil),  // 8: nsrouter.v1.BatchResponse
-	(*BatchFailure)(nil),   // 9: nsrouter.v1.BatchFailure
-	(*NetnsAdd)(nil),       // 10: nsrouter.v1.NetnsAdd
-	(*NetnsDelete)(nil),    // 11: nsrouter.v1.NetnsDelete
-	(*LinkAdd)(nil),        // 12: nsrouter.v1.LinkAdd
-	(*XdpSpec)(nil),        // 13: nsrouter.v1.XdpSpec
-	(*VethSpec)(nil),       // 14: nsrouter.v1.VethSpec
-	(*DummySpec)(nil),      // 15: nsrouter.v1.DummySpec
-	(*LinkSet)(nil),        // 16: nsrouter.v1.LinkSet
-	(*LinkDelete)(nil),     // 17: nsrouter.v1.LinkDelete
-	(*AddressChange)(nil),  // 18: nsrouter.v1.AddressChange
-	(*AddressFlush)(nil),   // 19: nsrouter.v1.AddressFlush
-	(*RouteChange)(nil),    // 20: nsrouter.v1.RouteChange
-	(*RouteFlush)(nil),     // 21: nsrouter.v1.RouteFlush
-	(*NeighborChange)(nil), // 22: nsrouter.v1.NeighborChange
-	(*NeighborFlush)(nil),  // 23: nsrouter.v1.NeighborFlush
-	(*RouteFilter)(nil),    // 24: nsrouter.v1.RouteFilter
+	(RouteTable)(0),        // 5: nsrouter.v1.RouteTable
+	(*ChangeRequest)(nil),  // 6: nsrouter.v1.ChangeRequest
+	(*ChangeResponse)(nil), // 7: nsrouter.v1.ChangeResponse
+	(*BatchRequest)(nil),   // 8: nsrouter.v1.BatchRequest
+	(*BatchResponse)(nil),  // 9: nsrouter.v1.BatchResponse
+	(*BatchFailure)(nil),   // 10: nsrouter.v1.BatchFailure
+	(*NetnsAdd)(nil),       // 11: nsrouter.v1.NetnsAdd
+	(*NetnsDelete)(nil),    // 12: nsrouter.v1.NetnsDelete
+	(*NetnsSet)(nil),       // 13: nsrouter.v1.NetnsSet
+	(*LinkAdd)(nil),        // 14: nsrouter.v1.LinkAdd
+	(*XdpSpec)(nil),        // 15: nsrouter.v1.XdpSpec
+	(*VethSpec)(nil),       // 16: nsrouter.v1.VethSpec
+	(*DummySpec)(nil),      // 17: nsrouter.v1.DummySpec
+	(*LinkSet)(nil),        // 18: nsrouter.v1.LinkSet
+	(*LinkDelete)(nil),     // 19: nsrouter.v1.LinkDelete
+	(*AddressChange)(nil),  // 20: nsrouter.v1.AddressChange
+	(*AddressFlush)(nil),   // 21: nsrouter.v1.AddressFlush
+	(*RouteChange)(nil),    // 22: nsrouter.v1.RouteChange
+	(*RouteHop)(nil),       // 23: nsrouter.v1.RouteHop
+	(*NexthopChange)(nil),  // 24: nsrouter.v1.NexthopChange
+	(*NexthopMember)(nil),  // 25: nsrouter.v1.NexthopMember
+	(*NexthopFlush)(nil),   // 26: nsrouter.v1.NexthopFlush
+	(*NexthopFilter)(nil),  // 27: nsrouter.v1.NexthopFilter
+	(*RouteFlush)(nil),     // 28: nsrouter.v1.RouteFlush
+	(*NeighborChange)(nil), // 29: nsrouter.v1.NeighborChange
+	(*NeighborFlush)(nil),  // 30: nsrouter.v1.NeighborFlush
+	(*RouteFilter)(nil),    // 31: nsrouter.v1.RouteFilter
 }
 var file_nsrouter_v1_change_proto_depIdxs = []int32{
-	10, // 0: nsrouter.v1.ChangeRequest.netns_add:type_name -> nsrouter.v1.NetnsAdd
-	11, // 1: nsrouter.v1.ChangeRequest.netns_delete:type_name -> nsrouter.v1.NetnsDelete
-	12, // 2: nsrouter.v1.ChangeRequest.link_add:type_name -> nsrouter.v1.LinkAdd
-	16, // 3: nsrouter.v1.ChangeRequest.link_set:type_name -> nsrouter.v1.LinkSet
-	17, // 4: nsrouter.v1.ChangeRequest.link_delete:type_name -> nsrouter.v1.LinkDelete
-	18, // 5: nsrouter.v1.ChangeRequest.address:type_name -> nsrouter.v1.AddressChange
-	19, // 6: nsrouter.v1.ChangeRequest.address_flush:type_name -> nsrouter.v1.AddressFlush
-	20, // 7: nsrouter.v1.ChangeRequest.route:type_name -> nsrouter.v1.RouteChange
-	21, // 8: nsrouter.v1.ChangeRequest.route_flush:type_name -> nsrouter.v1.RouteFlush
-	22, // 9: nsrouter.v1.ChangeRequest.neighbor:type_name -> nsrouter.v1.NeighborChange
-	23, // 10: nsrouter.v1.ChangeRequest.neighbor_flush:type_name -> nsrouter.v1.NeighborFlush
-	5,  // 11: nsrouter.v1.BatchRequest.changes:type_name -> nsrouter.v1.ChangeRequest
-	9,  // 12: nsrouter.v1.BatchResponse.failures:type_name -> nsrouter.v1.BatchFailure
-	13, // 13: nsrouter.v1.LinkAdd.xdp:type_name -> nsrouter.v1.XdpSpec
-	14, // 14: nsrouter.v1.LinkAdd.veth:type_name -> nsrouter.v1.VethSpec
-	15, // 15: nsrouter.v1.LinkAdd.dummy:type_name -> nsrouter.v1.DummySpec
-	1,  // 16: nsrouter.v1.XdpSpec.mode:type_name -> nsrouter.v1.XdpMode
-	0,  // 17: nsrouter.v1.AddressChange.verb:type_name -> nsrouter.v1.Verb
-	2,  // 18: nsrouter.v1.AddressFlush.family:type_name -> nsrouter.v1.Family
-	0,  // 19: nsrouter.v1.RouteChange.verb:type_name -> nsrouter.v1.Verb
-	3,  // 20: nsrouter.v1.RouteChange.type:type_name -> nsrouter.v1.RouteType
-	24, // 21: nsrouter.v1.RouteFlush.filter:type_name -> nsrouter.v1.RouteFilter
-	0,  // 22: nsrouter.v1.NeighborChange.verb:type_name -> nsrouter.v1.Verb
-	4,  // 23: nsrouter.v1.NeighborChange.state:type_name -> nsrouter.v1.NeighborState
-	2,  // 24: nsrouter.v1.NeighborFlush.family:type_name -> nsrouter.v1.Family
-	4,  // 25: nsrouter.v1.NeighborFlush.state:type_name -> nsrouter.v1.NeighborState
-	2,  // 26: nsrouter.v1.RouteFilter.family:type_name -> nsrouter.v1.Family
-	3,  // 27: nsrouter.v1.RouteFilter.type:type_name -> nsrouter.v1.RouteType
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	11, // 0: nsrouter.v1.ChangeRequest.netns_add:type_name -> nsrouter.v1.NetnsAdd
+	12, // 1: nsrouter.v1.ChangeRequest.netns_delete:type_name -> nsrouter.v1.NetnsDelete
+	14, // 2: nsrouter.v1.ChangeRequest.link_add:type_name -> nsrouter.v1.LinkAdd
+	18, // 3: nsrouter.v1.ChangeRequest.link_set:type_name -> nsrouter.v1.LinkSet
+	19, // 4: nsrouter.v1.ChangeRequest.link_delete:type_name -> nsrouter.v1.LinkDelete
+	20, // 5: nsrouter.v1.ChangeRequest.address:type_name -> nsrouter.v1.AddressChange
+	21, // 6: nsrouter.v1.ChangeRequest.address_flush:type_name -> nsrouter.v1.AddressFlush
+	22, // 7: nsrouter.v1.ChangeRequest.route:type_name -> nsrouter.v1.RouteChange
+	28, // 8: nsrouter.v1.ChangeRequest.route_flush:type_name -> nsrouter.v1.RouteFlush
+	29, // 9: nsrouter.v1.ChangeRequest.neighbor:type_name -> nsrouter.v1.NeighborChange
+	30, // 10: nsrouter.v1.ChangeRequest.neighbor_flush:type_name -> nsrouter.v1.NeighborFlush
+	24, // 11: nsrouter.v1.ChangeRequest.nexthop:type_name -> nsrouter.v1.NexthopChange
+	26, // 12: nsrouter.v1.ChangeRequest.nexthop_flush:type_name -> nsrouter.v1.NexthopFlush
+	13, // 13: nsrouter.v1.ChangeRequest.netns_set:type_name -> nsrouter.v1.NetnsSet
+	6,  // 14: nsrouter.v1.BatchRequest.changes:type_name -> nsrouter.v1.ChangeRequest
+	10, // 15: nsrouter.v1.BatchResponse.failures:type_name -> nsrouter.v1.BatchFailure
+	15, // 16: nsrouter.v1.LinkAdd.xdp:type_name -> nsrouter.v1.XdpSpec
+	16, // 17: nsrouter.v1.LinkAdd.veth:type_name -> nsrouter.v1.VethSpec
+	17, // 18: nsrouter.v1.LinkAdd.dummy:type_name -> nsrouter.v1.DummySpec
+	1,  // 19: nsrouter.v1.XdpSpec.mode:type_name -> nsrouter.v1.XdpMode
+	0,  // 20: nsrouter.v1.AddressChange.verb:type_name -> nsrouter.v1.Verb
+	2,  // 21: nsrouter.v1.AddressFlush.family:type_name -> nsrouter.v1.Family
+	0,  // 22: nsrouter.v1.RouteChange.verb:type_name -> nsrouter.v1.Verb
+	3,  // 23: nsrouter.v1.RouteChange.type:type_name -> nsrouter.v1.RouteType
+	23, // 24: nsrouter.v1.RouteChange.nexthops:type_name -> nsrouter.v1.RouteHop
+	0,  // 25: nsrouter.v1.NexthopChange.verb:type_name -> nsrouter.v1.Verb
+	25, // 26: nsrouter.v1.NexthopChange.group:type_name -> nsrouter.v1.NexthopMember
+	2,  // 27: nsrouter.v1.NexthopChange.family:type_name -> nsrouter.v1.Family
+	27, // 28: nsrouter.v1.NexthopFlush.filter:type_name -> nsrouter.v1.NexthopFilter
+	2,  // 29: nsrouter.v1.NexthopFilter.family:type_name -> nsrouter.v1.Family
+	31, // 30: nsrouter.v1.RouteFlush.filter:type_name -> nsrouter.v1.RouteFilter
+	0,  // 31: nsrouter.v1.NeighborChange.verb:type_name -> nsrouter.v1.Verb
+	4,  // 32: nsrouter.v1.NeighborChange.state:type_name -> nsrouter.v1.NeighborState
+	2,  // 33: nsrouter.v1.NeighborFlush.family:type_name -> nsrouter.v1.Family
+	4,  // 34: nsrouter.v1.NeighborFlush.state:type_name -> nsrouter.v1.NeighborState
+	2,  // 35: nsrouter.v1.RouteFilter.family:type_name -> nsrouter.v1.Family
+	3,  // 36: nsrouter.v1.RouteFilter.type:type_name -> nsrouter.v1.RouteType
+	5,  // 37: nsrouter.v1.RouteFilter.table:type_name -> nsrouter.v1.RouteTable
+	38, // [38:38] is the sub-list for method output_type
+	38, // [38:38] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_nsrouter_v1_change_proto_init() }
@@ -2058,22 +2751,26 @@ func file_nsrouter_v1_change_proto_init() {
 		(*ChangeRequest_RouteFlush)(nil),
 		(*ChangeRequest_Neighbor)(nil),
 		(*ChangeRequest_NeighborFlush)(nil),
+		(*ChangeRequest_Nexthop)(nil),
+		(*ChangeRequest_NexthopFlush)(nil),
+		(*ChangeRequest_NetnsSet)(nil),
 	}
-	file_nsrouter_v1_change_proto_msgTypes[7].OneofWrappers = []any{
+	file_nsrouter_v1_change_proto_msgTypes[7].OneofWrappers = []any{}
+	file_nsrouter_v1_change_proto_msgTypes[8].OneofWrappers = []any{
 		(*LinkAdd_Xdp)(nil),
 		(*LinkAdd_Veth)(nil),
 		(*LinkAdd_Dummy)(nil),
 	}
-	file_nsrouter_v1_change_proto_msgTypes[11].OneofWrappers = []any{}
-	file_nsrouter_v1_change_proto_msgTypes[15].OneofWrappers = []any{}
-	file_nsrouter_v1_change_proto_msgTypes[19].OneofWrappers = []any{}
+	file_nsrouter_v1_change_proto_msgTypes[12].OneofWrappers = []any{}
+	file_nsrouter_v1_change_proto_msgTypes[16].OneofWrappers = []any{}
+	file_nsrouter_v1_change_proto_msgTypes[25].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsrouter_v1_change_proto_rawDesc), len(file_nsrouter_v1_change_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   20,
+			NumEnums:      6,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -114,6 +114,9 @@ type Netns struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	Name  string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// routes is how many there are, max_routes how many there may be; 0: no limit.
+	Routes    uint64 `protobuf:"varint,4,opt,name=routes,proto3" json:"routes,omitempty"`
+	MaxRoutes uint32 `protobuf:"varint,5,opt,name=max_routes,json=maxRoutes,proto3" json:"max_routes,omitempty"`
 	// stats are there if they were asked for.
 	Stats         *NetnsStats `protobuf:"bytes,3,opt,name=stats,proto3" json:"stats,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -162,6 +165,20 @@ func (x *Netns) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *Netns) GetRoutes() uint64 {
+	if x != nil {
+		return x.Routes
+	}
+	return 0
+}
+
+func (x *Netns) GetMaxRoutes() uint32 {
+	if x != nil {
+		return x.MaxRoutes
+	}
+	return 0
 }
 
 func (x *Netns) GetStats() *NetnsStats {
@@ -1124,7 +1141,15 @@ type Route struct {
 	Mtu    uint32 `protobuf:"varint,9,opt,name=mtu,proto3" json:"mtu,omitempty"`
 	Onlink bool   `protobuf:"varint,10,opt,name=onlink,proto3" json:"onlink,omitempty"`
 	// linkdown tells a route that waits for its device's carrier.
-	Linkdown      bool `protobuf:"varint,11,opt,name=linkdown,proto3" json:"linkdown,omitempty"`
+	Linkdown bool `protobuf:"varint,11,opt,name=linkdown,proto3" json:"linkdown,omitempty"`
+	// nexthops are there in place of gateway, dev, onlink and the flags where there are several.
+	Nexthops []*RouteHop `protobuf:"bytes,12,rep,name=nexthops,proto3" json:"nexthops,omitempty"`
+	// nhid is the next-hop object that the route sends by; gateway, dev and nexthops are those of the object.
+	Nhid uint32 `protobuf:"varint,13,opt,name=nhid,proto3" json:"nhid,omitempty"`
+	// dead, recursive and unresolved are as in RouteHop.
+	Dead          bool `protobuf:"varint,14,opt,name=dead,proto3" json:"dead,omitempty"`
+	Recursive     bool `protobuf:"varint,15,opt,name=recursive,proto3" json:"recursive,omitempty"`
+	Unresolved    bool `protobuf:"varint,16,opt,name=unresolved,proto3" json:"unresolved,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1236,19 +1261,385 @@ func (x *Route) GetLinkdown() bool {
 	return false
 }
 
-type GetRouteRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Netns         string                 `protobuf:"bytes,1,opt,name=netns,proto3" json:"netns,omitempty"`
-	Address       string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	From          string                 `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
-	Iif           string                 `protobuf:"bytes,4,opt,name=iif,proto3" json:"iif,omitempty"`
+func (x *Route) GetNexthops() []*RouteHop {
+	if x != nil {
+		return x.Nexthops
+	}
+	return nil
+}
+
+func (x *Route) GetNhid() uint32 {
+	if x != nil {
+		return x.Nhid
+	}
+	return 0
+}
+
+func (x *Route) GetDead() bool {
+	if x != nil {
+		return x.Dead
+	}
+	return false
+}
+
+func (x *Route) GetRecursive() bool {
+	if x != nil {
+		return x.Recursive
+	}
+	return false
+}
+
+func (x *Route) GetUnresolved() bool {
+	if x != nil {
+		return x.Unresolved
+	}
+	return false
+}
+
+// LoadRoutesRequest is a part of a load; routes and prefixes are counted over all parts from 0.
+type LoadRoutesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// netns, verb and force are taken from the first part. verb is ADD, REPLACE or APPEND.
+	Netns string `protobuf:"bytes,1,opt,name=netns,proto3" json:"netns,omitempty"`
+	Verb  Verb   `protobuf:"varint,2,opt,name=verb,proto3,enum=nsrouter.v1.Verb" json:"verb,omitempty"`
+	// force goes on after a route that is refused.
+	Force bool `protobuf:"varint,3,opt,name=force,proto3" json:"force,omitempty"`
+	// routes say everything but the prefix; of prefix, which is 0.0.0.0/0 or ::/0, only the family counts. A part may add
+	// some to those of the parts before.
+	Routes []*RouteChange `protobuf:"bytes,4,rep,name=routes,proto3" json:"routes,omitempty"`
+	// prefixes are packed: for each the number of its route (unsigned varint), its length in bits (1 byte), and as many
+	// bytes of the address as hold that length.
+	Prefixes      []byte `protobuf:"bytes,5,opt,name=prefixes,proto3" json:"prefixes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
+func (x *LoadRoutesRequest) Reset() {
+	*x = LoadRoutesRequest{}
+	mi := &file_nsrouter_v1_router_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoadRoutesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoadRoutesRequest) ProtoMessage() {}
+
+func (x *LoadRoutesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsrouter_v1_router_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoadRoutesRequest.ProtoReflect.Descriptor instead.
+func (*LoadRoutesRequest) Descriptor() ([]byte, []int) {
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *LoadRoutesRequest) GetNetns() string {
+	if x != nil {
+		return x.Netns
+	}
+	return ""
+}
+
+func (x *LoadRoutesRequest) GetVerb() Verb {
+	if x != nil {
+		return x.Verb
+	}
+	return Verb_VERB_UNSPECIFIED
+}
+
+func (x *LoadRoutesRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+func (x *LoadRoutesRequest) GetRoutes() []*RouteChange {
+	if x != nil {
+		return x.Routes
+	}
+	return nil
+}
+
+func (x *LoadRoutesRequest) GetPrefixes() []byte {
+	if x != nil {
+		return x.Prefixes
+	}
+	return nil
+}
+
+type LoadRoutesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// applied is how many routes were put.
+	Applied uint64 `protobuf:"varint,1,opt,name=applied,proto3" json:"applied,omitempty"`
+	// failures are in the order of their index, the number of the prefix; at most one without force.
+	Failures      []*BatchFailure `protobuf:"bytes,2,rep,name=failures,proto3" json:"failures,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoadRoutesResponse) Reset() {
+	*x = LoadRoutesResponse{}
+	mi := &file_nsrouter_v1_router_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoadRoutesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoadRoutesResponse) ProtoMessage() {}
+
+func (x *LoadRoutesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsrouter_v1_router_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoadRoutesResponse.ProtoReflect.Descriptor instead.
+func (*LoadRoutesResponse) Descriptor() ([]byte, []int) {
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *LoadRoutesResponse) GetApplied() uint64 {
+	if x != nil {
+		return x.Applied
+	}
+	return 0
+}
+
+func (x *LoadRoutesResponse) GetFailures() []*BatchFailure {
+	if x != nil {
+		return x.Failures
+	}
+	return nil
+}
+
+type ListNexthopsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Netns         string                 `protobuf:"bytes,1,opt,name=netns,proto3" json:"netns,omitempty"`
+	Filter        *NexthopFilter         `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNexthopsRequest) Reset() {
+	*x = ListNexthopsRequest{}
+	mi := &file_nsrouter_v1_router_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNexthopsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNexthopsRequest) ProtoMessage() {}
+
+func (x *ListNexthopsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsrouter_v1_router_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNexthopsRequest.ProtoReflect.Descriptor instead.
+func (*ListNexthopsRequest) Descriptor() ([]byte, []int) {
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ListNexthopsRequest) GetNetns() string {
+	if x != nil {
+		return x.Netns
+	}
+	return ""
+}
+
+func (x *ListNexthopsRequest) GetFilter() *NexthopFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+type ListNexthopsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nexthops      []*Nexthop             `protobuf:"bytes,1,rep,name=nexthops,proto3" json:"nexthops,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNexthopsResponse) Reset() {
+	*x = ListNexthopsResponse{}
+	mi := &file_nsrouter_v1_router_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNexthopsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNexthopsResponse) ProtoMessage() {}
+
+func (x *ListNexthopsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsrouter_v1_router_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNexthopsResponse.ProtoReflect.Descriptor instead.
+func (*ListNexthopsResponse) Descriptor() ([]byte, []int) {
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ListNexthopsResponse) GetNexthops() []*Nexthop {
+	if x != nil {
+		return x.Nexthops
+	}
+	return nil
+}
+
+type Nexthop struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Id        uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Blackhole bool                   `protobuf:"varint,2,opt,name=blackhole,proto3" json:"blackhole,omitempty"`
+	// hop is there where it is neither a blackhole nor a group.
+	Hop      *RouteHop        `protobuf:"bytes,3,opt,name=hop,proto3" json:"hop,omitempty"`
+	Group    []*NexthopMember `protobuf:"bytes,4,rep,name=group,proto3" json:"group,omitempty"`
+	Protocol uint32           `protobuf:"varint,5,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	Family   Family           `protobuf:"varint,6,opt,name=family,proto3,enum=nsrouter.v1.Family" json:"family,omitempty"`
+	// scope is rtnetlink's RT_SCOPE_* of what is behind the hop.
+	Scope         uint32 `protobuf:"varint,7,opt,name=scope,proto3" json:"scope,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Nexthop) Reset() {
+	*x = Nexthop{}
+	mi := &file_nsrouter_v1_router_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Nexthop) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Nexthop) ProtoMessage() {}
+
+func (x *Nexthop) ProtoReflect() protoreflect.Message {
+	mi := &file_nsrouter_v1_router_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Nexthop.ProtoReflect.Descriptor instead.
+func (*Nexthop) Descriptor() ([]byte, []int) {
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Nexthop) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Nexthop) GetBlackhole() bool {
+	if x != nil {
+		return x.Blackhole
+	}
+	return false
+}
+
+func (x *Nexthop) GetHop() *RouteHop {
+	if x != nil {
+		return x.Hop
+	}
+	return nil
+}
+
+func (x *Nexthop) GetGroup() []*NexthopMember {
+	if x != nil {
+		return x.Group
+	}
+	return nil
+}
+
+func (x *Nexthop) GetProtocol() uint32 {
+	if x != nil {
+		return x.Protocol
+	}
+	return 0
+}
+
+func (x *Nexthop) GetFamily() Family {
+	if x != nil {
+		return x.Family
+	}
+	return Family_FAMILY_UNSPECIFIED
+}
+
+func (x *Nexthop) GetScope() uint32 {
+	if x != nil {
+		return x.Scope
+	}
+	return 0
+}
+
+type GetRouteRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Netns   string                 `protobuf:"bytes,1,opt,name=netns,proto3" json:"netns,omitempty"`
+	Address string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	From    string                 `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	Iif     string                 `protobuf:"bytes,4,opt,name=iif,proto3" json:"iif,omitempty"`
+	// protocol (of IP) and the ports tell the flow, which chooses among several next hops.
+	Protocol        uint32 `protobuf:"varint,5,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	SourcePort      uint32 `protobuf:"varint,6,opt,name=source_port,json=sourcePort,proto3" json:"source_port,omitempty"`
+	DestinationPort uint32 `protobuf:"varint,7,opt,name=destination_port,json=destinationPort,proto3" json:"destination_port,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
 func (x *GetRouteRequest) Reset() {
 	*x = GetRouteRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[16]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1260,7 +1651,7 @@ func (x *GetRouteRequest) String() string {
 func (*GetRouteRequest) ProtoMessage() {}
 
 func (x *GetRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[16]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1273,7 +1664,7 @@ func (x *GetRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRouteRequest.ProtoReflect.Descriptor instead.
 func (*GetRouteRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{16}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetRouteRequest) GetNetns() string {
@@ -1304,17 +1695,50 @@ func (x *GetRouteRequest) GetIif() string {
 	return ""
 }
 
+func (x *GetRouteRequest) GetProtocol() uint32 {
+	if x != nil {
+		return x.Protocol
+	}
+	return 0
+}
+
+func (x *GetRouteRequest) GetSourcePort() uint32 {
+	if x != nil {
+		return x.SourcePort
+	}
+	return 0
+}
+
+func (x *GetRouteRequest) GetDestinationPort() uint32 {
+	if x != nil {
+		return x.DestinationPort
+	}
+	return 0
+}
+
 type GetRouteResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// route is the way of the packet: its prefix is the address, src the source that the router would use.
-	Route         *Route `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"`
+	Route *Route `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"`
+	// prefix is the route's own.
+	Prefix string `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// group is the set of next hops that the prefix leads to; the packet's flow is in one of its buckets, counted from 0.
+	Group   uint32 `protobuf:"varint,3,opt,name=group,proto3" json:"group,omitempty"`
+	Bucket  uint32 `protobuf:"varint,4,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Buckets uint32 `protobuf:"varint,5,opt,name=buckets,proto3" json:"buckets,omitempty"`
+	// nexthops are all ways of the route, of which route has the one taken.
+	Nexthops []*RouteHop `protobuf:"bytes,6,rep,name=nexthops,proto3" json:"nexthops,omitempty"`
+	// neighbor is the one that the packet is sent to, where the router knows it.
+	Neighbor *Neighbor `protobuf:"bytes,7,opt,name=neighbor,proto3" json:"neighbor,omitempty"`
+	// matched is the route of that prefix as a listing has it.
+	Matched       *Route `protobuf:"bytes,8,opt,name=matched,proto3" json:"matched,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetRouteResponse) Reset() {
 	*x = GetRouteResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[17]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1326,7 +1750,7 @@ func (x *GetRouteResponse) String() string {
 func (*GetRouteResponse) ProtoMessage() {}
 
 func (x *GetRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[17]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1339,12 +1763,61 @@ func (x *GetRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRouteResponse.ProtoReflect.Descriptor instead.
 func (*GetRouteResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{17}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetRouteResponse) GetRoute() *Route {
 	if x != nil {
 		return x.Route
+	}
+	return nil
+}
+
+func (x *GetRouteResponse) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *GetRouteResponse) GetGroup() uint32 {
+	if x != nil {
+		return x.Group
+	}
+	return 0
+}
+
+func (x *GetRouteResponse) GetBucket() uint32 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
+func (x *GetRouteResponse) GetBuckets() uint32 {
+	if x != nil {
+		return x.Buckets
+	}
+	return 0
+}
+
+func (x *GetRouteResponse) GetNexthops() []*RouteHop {
+	if x != nil {
+		return x.Nexthops
+	}
+	return nil
+}
+
+func (x *GetRouteResponse) GetNeighbor() *Neighbor {
+	if x != nil {
+		return x.Neighbor
+	}
+	return nil
+}
+
+func (x *GetRouteResponse) GetMatched() *Route {
+	if x != nil {
+		return x.Matched
 	}
 	return nil
 }
@@ -1363,7 +1836,7 @@ type ListNeighborsRequest struct {
 
 func (x *ListNeighborsRequest) Reset() {
 	*x = ListNeighborsRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[18]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1375,7 +1848,7 @@ func (x *ListNeighborsRequest) String() string {
 func (*ListNeighborsRequest) ProtoMessage() {}
 
 func (x *ListNeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[18]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1388,7 +1861,7 @@ func (x *ListNeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNeighborsRequest.ProtoReflect.Descriptor instead.
 func (*ListNeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{18}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListNeighborsRequest) GetNetns() string {
@@ -1435,7 +1908,7 @@ type ListNeighborsResponse struct {
 
 func (x *ListNeighborsResponse) Reset() {
 	*x = ListNeighborsResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[19]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1447,7 +1920,7 @@ func (x *ListNeighborsResponse) String() string {
 func (*ListNeighborsResponse) ProtoMessage() {}
 
 func (x *ListNeighborsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[19]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1460,7 +1933,7 @@ func (x *ListNeighborsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNeighborsResponse.ProtoReflect.Descriptor instead.
 func (*ListNeighborsResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{19}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListNeighborsResponse) GetNeighbors() []*Neighbor {
@@ -1486,7 +1959,7 @@ type Neighbor struct {
 
 func (x *Neighbor) Reset() {
 	*x = Neighbor{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[20]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1498,7 +1971,7 @@ func (x *Neighbor) String() string {
 func (*Neighbor) ProtoMessage() {}
 
 func (x *Neighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[20]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1511,7 +1984,7 @@ func (x *Neighbor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbor.ProtoReflect.Descriptor instead.
 func (*Neighbor) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{20}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Neighbor) GetAddress() string {
@@ -1560,7 +2033,7 @@ type MonitorRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Netns    string                 `protobuf:"bytes,1,opt,name=netns,proto3" json:"netns,omitempty"`
 	AllNetns bool                   `protobuf:"varint,2,opt,name=all_netns,json=allNetns,proto3" json:"all_netns,omitempty"`
-	// objects chooses among netns, link, address, route and neighbor; empty: all.
+	// objects chooses among netns, link, address, route, nexthop and neighbor; empty: all.
 	Objects       []string `protobuf:"bytes,3,rep,name=objects,proto3" json:"objects,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1568,7 +2041,7 @@ type MonitorRequest struct {
 
 func (x *MonitorRequest) Reset() {
 	*x = MonitorRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[21]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1580,7 +2053,7 @@ func (x *MonitorRequest) String() string {
 func (*MonitorRequest) ProtoMessage() {}
 
 func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[21]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1593,7 +2066,7 @@ func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorRequest.ProtoReflect.Descriptor instead.
 func (*MonitorRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{21}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *MonitorRequest) GetNetns() string {
@@ -1626,7 +2099,7 @@ type MonitorResponse struct {
 
 func (x *MonitorResponse) Reset() {
 	*x = MonitorResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[22]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1638,7 +2111,7 @@ func (x *MonitorResponse) String() string {
 func (*MonitorResponse) ProtoMessage() {}
 
 func (x *MonitorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[22]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1651,7 +2124,7 @@ func (x *MonitorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorResponse.ProtoReflect.Descriptor instead.
 func (*MonitorResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{22}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *MonitorResponse) GetEvents() []*Event {
@@ -1673,6 +2146,7 @@ type Event struct {
 	//	*Event_Address
 	//	*Event_Route
 	//	*Event_Neighbor
+	//	*Event_Nexthop
 	//	*Event_Missed
 	Object        isEvent_Object `protobuf_oneof:"object"`
 	unknownFields protoimpl.UnknownFields
@@ -1681,7 +2155,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[23]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1693,7 +2167,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[23]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1706,7 +2180,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{23}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Event) GetNetnsName() string {
@@ -1775,6 +2249,15 @@ func (x *Event) GetNeighbor() *Neighbor {
 	return nil
 }
 
+func (x *Event) GetNexthop() *Nexthop {
+	if x != nil {
+		if x, ok := x.Object.(*Event_Nexthop); ok {
+			return x.Nexthop
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetMissed() uint64 {
 	if x != nil {
 		if x, ok := x.Object.(*Event_Missed); ok {
@@ -1808,6 +2291,10 @@ type Event_Neighbor struct {
 	Neighbor *Neighbor `protobuf:"bytes,7,opt,name=neighbor,proto3,oneof"`
 }
 
+type Event_Nexthop struct {
+	Nexthop *Nexthop `protobuf:"bytes,9,opt,name=nexthop,proto3,oneof"`
+}
+
 type Event_Missed struct {
 	// missed is how many events a slow listener lost here.
 	Missed uint64 `protobuf:"varint,8,opt,name=missed,proto3,oneof"`
@@ -1823,6 +2310,8 @@ func (*Event_Route) isEvent_Object() {}
 
 func (*Event_Neighbor) isEvent_Object() {}
 
+func (*Event_Nexthop) isEvent_Object() {}
+
 func (*Event_Missed) isEvent_Object() {}
 
 type AddressEvent struct {
@@ -1836,7 +2325,7 @@ type AddressEvent struct {
 
 func (x *AddressEvent) Reset() {
 	*x = AddressEvent{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[24]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1848,7 +2337,7 @@ func (x *AddressEvent) String() string {
 func (*AddressEvent) ProtoMessage() {}
 
 func (x *AddressEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[24]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1861,7 +2350,7 @@ func (x *AddressEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressEvent.ProtoReflect.Descriptor instead.
 func (*AddressEvent) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{24}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AddressEvent) GetAddress() *Address {
@@ -1895,7 +2384,7 @@ type IdentifyNetnsRequest struct {
 
 func (x *IdentifyNetnsRequest) Reset() {
 	*x = IdentifyNetnsRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[25]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1907,7 +2396,7 @@ func (x *IdentifyNetnsRequest) String() string {
 func (*IdentifyNetnsRequest) ProtoMessage() {}
 
 func (x *IdentifyNetnsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[25]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1920,7 +2409,7 @@ func (x *IdentifyNetnsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdentifyNetnsRequest.ProtoReflect.Descriptor instead.
 func (*IdentifyNetnsRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{25}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *IdentifyNetnsRequest) GetPid() uint32 {
@@ -1939,7 +2428,7 @@ type IdentifyNetnsResponse struct {
 
 func (x *IdentifyNetnsResponse) Reset() {
 	*x = IdentifyNetnsResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[26]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1951,7 +2440,7 @@ func (x *IdentifyNetnsResponse) String() string {
 func (*IdentifyNetnsResponse) ProtoMessage() {}
 
 func (x *IdentifyNetnsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[26]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1964,7 +2453,7 @@ func (x *IdentifyNetnsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdentifyNetnsResponse.ProtoReflect.Descriptor instead.
 func (*IdentifyNetnsResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{26}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *IdentifyNetnsResponse) GetNetns() string {
@@ -1983,7 +2472,7 @@ type GetNetnsPathRequest struct {
 
 func (x *GetNetnsPathRequest) Reset() {
 	*x = GetNetnsPathRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[27]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1995,7 +2484,7 @@ func (x *GetNetnsPathRequest) String() string {
 func (*GetNetnsPathRequest) ProtoMessage() {}
 
 func (x *GetNetnsPathRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[27]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2008,7 +2497,7 @@ func (x *GetNetnsPathRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNetnsPathRequest.ProtoReflect.Descriptor instead.
 func (*GetNetnsPathRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{27}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetNetnsPathRequest) GetNetns() string {
@@ -2030,7 +2519,7 @@ type GetNetnsPathResponse struct {
 
 func (x *GetNetnsPathResponse) Reset() {
 	*x = GetNetnsPathResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[28]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2042,7 +2531,7 @@ func (x *GetNetnsPathResponse) String() string {
 func (*GetNetnsPathResponse) ProtoMessage() {}
 
 func (x *GetNetnsPathResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[28]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2055,7 +2544,7 @@ func (x *GetNetnsPathResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNetnsPathResponse.ProtoReflect.Descriptor instead.
 func (*GetNetnsPathResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{28}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GetNetnsPathResponse) GetNetns() string {
@@ -2081,7 +2570,7 @@ type ListPidsRequest struct {
 
 func (x *ListPidsRequest) Reset() {
 	*x = ListPidsRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[29]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2093,7 +2582,7 @@ func (x *ListPidsRequest) String() string {
 func (*ListPidsRequest) ProtoMessage() {}
 
 func (x *ListPidsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[29]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2106,7 +2595,7 @@ func (x *ListPidsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPidsRequest.ProtoReflect.Descriptor instead.
 func (*ListPidsRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{29}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListPidsRequest) GetNetns() string {
@@ -2125,7 +2614,7 @@ type ListPidsResponse struct {
 
 func (x *ListPidsResponse) Reset() {
 	*x = ListPidsResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[30]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2137,7 +2626,7 @@ func (x *ListPidsResponse) String() string {
 func (*ListPidsResponse) ProtoMessage() {}
 
 func (x *ListPidsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[30]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2150,7 +2639,7 @@ func (x *ListPidsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPidsResponse.ProtoReflect.Descriptor instead.
 func (*ListPidsResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{30}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListPidsResponse) GetPids() []uint32 {
@@ -2168,7 +2657,7 @@ type GetFramesRequest struct {
 
 func (x *GetFramesRequest) Reset() {
 	*x = GetFramesRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[31]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2180,7 +2669,7 @@ func (x *GetFramesRequest) String() string {
 func (*GetFramesRequest) ProtoMessage() {}
 
 func (x *GetFramesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[31]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2193,7 +2682,7 @@ func (x *GetFramesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFramesRequest.ProtoReflect.Descriptor instead.
 func (*GetFramesRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{31}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{36}
 }
 
 // GetFramesResponse says where the frames of the daemon's area are: total = free + held + pipeline + queues.
@@ -2215,7 +2704,7 @@ type GetFramesResponse struct {
 
 func (x *GetFramesResponse) Reset() {
 	*x = GetFramesResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[32]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2227,7 +2716,7 @@ func (x *GetFramesResponse) String() string {
 func (*GetFramesResponse) ProtoMessage() {}
 
 func (x *GetFramesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[32]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2240,7 +2729,7 @@ func (x *GetFramesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFramesResponse.ProtoReflect.Descriptor instead.
 func (*GetFramesResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{32}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetFramesResponse) GetTotal() uint32 {
@@ -2293,10 +2782,13 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x10ListNetnsRequest\x12\x14\n" +
 	"\x05stats\x18\x01 \x01(\bR\x05stats\"=\n" +
 	"\x11ListNetnsResponse\x12(\n" +
-	"\x05netns\x18\x01 \x03(\v2\x12.nsrouter.v1.NetnsR\x05netns\"Z\n" +
+	"\x05netns\x18\x01 \x03(\v2\x12.nsrouter.v1.NetnsR\x05netns\"\x91\x01\n" +
 	"\x05Netns\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\x12-\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
+	"\x06routes\x18\x04 \x01(\x04R\x06routes\x12\x1d\n" +
+	"\n" +
+	"max_routes\x18\x05 \x01(\rR\tmaxRoutes\x12-\n" +
 	"\x05stats\x18\x03 \x01(\v2\x17.nsrouter.v1.NetnsStatsR\x05stats\"\xa1\x01\n" +
 	"\n" +
 	"NetnsStats\x12\x1a\n" +
@@ -2382,7 +2874,7 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x05netns\x18\x01 \x01(\tR\x05netns\x120\n" +
 	"\x06filter\x18\x02 \x01(\v2\x18.nsrouter.v1.RouteFilterR\x06filter\"@\n" +
 	"\x12ListRoutesResponse\x12*\n" +
-	"\x06routes\x18\x01 \x03(\v2\x12.nsrouter.v1.RouteR\x06routes\"\x99\x02\n" +
+	"\x06routes\x18\x01 \x03(\v2\x12.nsrouter.v1.RouteR\x06routes\"\xb2\x03\n" +
 	"\x05Route\x12*\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x16.nsrouter.v1.RouteTypeR\x04type\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x18\n" +
@@ -2395,14 +2887,54 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x03mtu\x18\t \x01(\rR\x03mtu\x12\x16\n" +
 	"\x06onlink\x18\n" +
 	" \x01(\bR\x06onlink\x12\x1a\n" +
-	"\blinkdown\x18\v \x01(\bR\blinkdown\"g\n" +
+	"\blinkdown\x18\v \x01(\bR\blinkdown\x121\n" +
+	"\bnexthops\x18\f \x03(\v2\x15.nsrouter.v1.RouteHopR\bnexthops\x12\x12\n" +
+	"\x04nhid\x18\r \x01(\rR\x04nhid\x12\x12\n" +
+	"\x04dead\x18\x0e \x01(\bR\x04dead\x12\x1c\n" +
+	"\trecursive\x18\x0f \x01(\bR\trecursive\x12\x1e\n" +
+	"\n" +
+	"unresolved\x18\x10 \x01(\bR\n" +
+	"unresolved\"\xb4\x01\n" +
+	"\x11LoadRoutesRequest\x12\x14\n" +
+	"\x05netns\x18\x01 \x01(\tR\x05netns\x12%\n" +
+	"\x04verb\x18\x02 \x01(\x0e2\x11.nsrouter.v1.VerbR\x04verb\x12\x14\n" +
+	"\x05force\x18\x03 \x01(\bR\x05force\x120\n" +
+	"\x06routes\x18\x04 \x03(\v2\x18.nsrouter.v1.RouteChangeR\x06routes\x12\x1a\n" +
+	"\bprefixes\x18\x05 \x01(\fR\bprefixes\"e\n" +
+	"\x12LoadRoutesResponse\x12\x18\n" +
+	"\aapplied\x18\x01 \x01(\x04R\aapplied\x125\n" +
+	"\bfailures\x18\x02 \x03(\v2\x19.nsrouter.v1.BatchFailureR\bfailures\"_\n" +
+	"\x13ListNexthopsRequest\x12\x14\n" +
+	"\x05netns\x18\x01 \x01(\tR\x05netns\x122\n" +
+	"\x06filter\x18\x02 \x01(\v2\x1a.nsrouter.v1.NexthopFilterR\x06filter\"H\n" +
+	"\x14ListNexthopsResponse\x120\n" +
+	"\bnexthops\x18\x01 \x03(\v2\x14.nsrouter.v1.NexthopR\bnexthops\"\xf1\x01\n" +
+	"\aNexthop\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\rR\x02id\x12\x1c\n" +
+	"\tblackhole\x18\x02 \x01(\bR\tblackhole\x12'\n" +
+	"\x03hop\x18\x03 \x01(\v2\x15.nsrouter.v1.RouteHopR\x03hop\x120\n" +
+	"\x05group\x18\x04 \x03(\v2\x1a.nsrouter.v1.NexthopMemberR\x05group\x12\x1a\n" +
+	"\bprotocol\x18\x05 \x01(\rR\bprotocol\x12+\n" +
+	"\x06family\x18\x06 \x01(\x0e2\x13.nsrouter.v1.FamilyR\x06family\x12\x14\n" +
+	"\x05scope\x18\a \x01(\rR\x05scope\"\xcf\x01\n" +
 	"\x0fGetRouteRequest\x12\x14\n" +
 	"\x05netns\x18\x01 \x01(\tR\x05netns\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
 	"\x04from\x18\x03 \x01(\tR\x04from\x12\x10\n" +
-	"\x03iif\x18\x04 \x01(\tR\x03iif\"<\n" +
+	"\x03iif\x18\x04 \x01(\tR\x03iif\x12\x1a\n" +
+	"\bprotocol\x18\x05 \x01(\rR\bprotocol\x12\x1f\n" +
+	"\vsource_port\x18\x06 \x01(\rR\n" +
+	"sourcePort\x12)\n" +
+	"\x10destination_port\x18\a \x01(\rR\x0fdestinationPort\"\xb0\x02\n" +
 	"\x10GetRouteResponse\x12(\n" +
-	"\x05route\x18\x01 \x01(\v2\x12.nsrouter.v1.RouteR\x05route\"\xb5\x01\n" +
+	"\x05route\x18\x01 \x01(\v2\x12.nsrouter.v1.RouteR\x05route\x12\x16\n" +
+	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x14\n" +
+	"\x05group\x18\x03 \x01(\rR\x05group\x12\x16\n" +
+	"\x06bucket\x18\x04 \x01(\rR\x06bucket\x12\x18\n" +
+	"\abuckets\x18\x05 \x01(\rR\abuckets\x121\n" +
+	"\bnexthops\x18\x06 \x03(\v2\x15.nsrouter.v1.RouteHopR\bnexthops\x121\n" +
+	"\bneighbor\x18\a \x01(\v2\x15.nsrouter.v1.NeighborR\bneighbor\x12,\n" +
+	"\amatched\x18\b \x01(\v2\x12.nsrouter.v1.RouteR\amatched\"\xb5\x01\n" +
 	"\x14ListNeighborsRequest\x12\x14\n" +
 	"\x05netns\x18\x01 \x01(\tR\x05netns\x12\x10\n" +
 	"\x03dev\x18\x02 \x01(\tR\x03dev\x12+\n" +
@@ -2423,7 +2955,7 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\tall_netns\x18\x02 \x01(\bR\ballNetns\x12\x18\n" +
 	"\aobjects\x18\x03 \x03(\tR\aobjects\"=\n" +
 	"\x0fMonitorResponse\x12*\n" +
-	"\x06events\x18\x01 \x03(\v2\x12.nsrouter.v1.EventR\x06events\"\xd1\x02\n" +
+	"\x06events\x18\x01 \x03(\v2\x12.nsrouter.v1.EventR\x06events\"\x83\x03\n" +
 	"\x05Event\x12\x1d\n" +
 	"\n" +
 	"netns_name\x18\x01 \x01(\tR\tnetnsName\x12\x18\n" +
@@ -2432,7 +2964,8 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x04link\x18\x04 \x01(\v2\x11.nsrouter.v1.LinkH\x00R\x04link\x125\n" +
 	"\aaddress\x18\x05 \x01(\v2\x19.nsrouter.v1.AddressEventH\x00R\aaddress\x12*\n" +
 	"\x05route\x18\x06 \x01(\v2\x12.nsrouter.v1.RouteH\x00R\x05route\x123\n" +
-	"\bneighbor\x18\a \x01(\v2\x15.nsrouter.v1.NeighborH\x00R\bneighbor\x12\x18\n" +
+	"\bneighbor\x18\a \x01(\v2\x15.nsrouter.v1.NeighborH\x00R\bneighbor\x120\n" +
+	"\anexthop\x18\t \x01(\v2\x14.nsrouter.v1.NexthopH\x00R\anexthop\x12\x18\n" +
 	"\x06missed\x18\b \x01(\x04H\x00R\x06missedB\b\n" +
 	"\x06object\"f\n" +
 	"\fAddressEvent\x12.\n" +
@@ -2459,14 +2992,17 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x04held\x18\x03 \x01(\rR\x04held\x12\x1a\n" +
 	"\bpipeline\x18\x04 \x01(\rR\bpipeline\x12\x16\n" +
 	"\x06queues\x18\x05 \x01(\rR\x06queues\x12\x12\n" +
-	"\x04lost\x18\x06 \x01(\x05R\x04lost2\xc6\a\n" +
+	"\x04lost\x18\x06 \x01(\x05R\x04lost2\xf2\b\n" +
 	"\rRouterService\x12C\n" +
 	"\x06Change\x12\x1a.nsrouter.v1.ChangeRequest\x1a\x1b.nsrouter.v1.ChangeResponse\"\x00\x12B\n" +
-	"\x05Batch\x12\x19.nsrouter.v1.BatchRequest\x1a\x1a.nsrouter.v1.BatchResponse\"\x00(\x01\x12N\n" +
+	"\x05Batch\x12\x19.nsrouter.v1.BatchRequest\x1a\x1a.nsrouter.v1.BatchResponse\"\x00(\x01\x12Q\n" +
+	"\n" +
+	"LoadRoutes\x12\x1e.nsrouter.v1.LoadRoutesRequest\x1a\x1f.nsrouter.v1.LoadRoutesResponse\"\x00(\x01\x12N\n" +
 	"\tListNetns\x12\x1d.nsrouter.v1.ListNetnsRequest\x1a\x1e.nsrouter.v1.ListNetnsResponse\"\x000\x01\x12N\n" +
 	"\tListLinks\x12\x1d.nsrouter.v1.ListLinksRequest\x1a\x1e.nsrouter.v1.ListLinksResponse\"\x000\x01\x12Q\n" +
 	"\n" +
-	"ListRoutes\x12\x1e.nsrouter.v1.ListRoutesRequest\x1a\x1f.nsrouter.v1.ListRoutesResponse\"\x000\x01\x12Z\n" +
+	"ListRoutes\x12\x1e.nsrouter.v1.ListRoutesRequest\x1a\x1f.nsrouter.v1.ListRoutesResponse\"\x000\x01\x12W\n" +
+	"\fListNexthops\x12 .nsrouter.v1.ListNexthopsRequest\x1a!.nsrouter.v1.ListNexthopsResponse\"\x000\x01\x12Z\n" +
 	"\rListNeighbors\x12!.nsrouter.v1.ListNeighborsRequest\x1a\".nsrouter.v1.ListNeighborsResponse\"\x000\x01\x12I\n" +
 	"\bGetRoute\x12\x1c.nsrouter.v1.GetRouteRequest\x1a\x1d.nsrouter.v1.GetRouteResponse\"\x00\x12H\n" +
 	"\aMonitor\x12\x1b.nsrouter.v1.MonitorRequest\x1a\x1c.nsrouter.v1.MonitorResponse\"\x000\x01\x12X\n" +
@@ -2487,7 +3023,7 @@ func file_nsrouter_v1_router_proto_rawDescGZIP() []byte {
 	return file_nsrouter_v1_router_proto_rawDescData
 }
 
-var file_nsrouter_v1_router_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_nsrouter_v1_router_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_nsrouter_v1_router_proto_goTypes = []any{
 	(*ListNetnsRequest)(nil),      // 0: nsrouter.v1.ListNetnsRequest
 	(*ListNetnsResponse)(nil),     // 1: nsrouter.v1.ListNetnsResponse
@@ -2505,32 +3041,43 @@ var file_nsrouter_v1_router_proto_goTypes = []any{
 	(*ListRoutesRequest)(nil),     // 13: nsrouter.v1.ListRoutesRequest
 	(*ListRoutesResponse)(nil),    // 14: nsrouter.v1.ListRoutesResponse
 	(*Route)(nil),                 // 15: nsrouter.v1.Route
-	(*GetRouteRequest)(nil),       // 16: nsrouter.v1.GetRouteRequest
-	(*GetRouteResponse)(nil),      // 17: nsrouter.v1.GetRouteResponse
-	(*ListNeighborsRequest)(nil),  // 18: nsrouter.v1.ListNeighborsRequest
-	(*ListNeighborsResponse)(nil), // 19: nsrouter.v1.ListNeighborsResponse
-	(*Neighbor)(nil),              // 20: nsrouter.v1.Neighbor
-	(*MonitorRequest)(nil),        // 21: nsrouter.v1.MonitorRequest
-	(*MonitorResponse)(nil),       // 22: nsrouter.v1.MonitorResponse
-	(*Event)(nil),                 // 23: nsrouter.v1.Event
-	(*AddressEvent)(nil),          // 24: nsrouter.v1.AddressEvent
-	(*IdentifyNetnsRequest)(nil),  // 25: nsrouter.v1.IdentifyNetnsRequest
-	(*IdentifyNetnsResponse)(nil), // 26: nsrouter.v1.IdentifyNetnsResponse
-	(*GetNetnsPathRequest)(nil),   // 27: nsrouter.v1.GetNetnsPathRequest
-	(*GetNetnsPathResponse)(nil),  // 28: nsrouter.v1.GetNetnsPathResponse
-	(*ListPidsRequest)(nil),       // 29: nsrouter.v1.ListPidsRequest
-	(*ListPidsResponse)(nil),      // 30: nsrouter.v1.ListPidsResponse
-	(*GetFramesRequest)(nil),      // 31: nsrouter.v1.GetFramesRequest
-	(*GetFramesResponse)(nil),     // 32: nsrouter.v1.GetFramesResponse
-	(XdpMode)(0),                  // 33: nsrouter.v1.XdpMode
-	(*RouteFilter)(nil),           // 34: nsrouter.v1.RouteFilter
-	(RouteType)(0),                // 35: nsrouter.v1.RouteType
-	(Family)(0),                   // 36: nsrouter.v1.Family
-	(NeighborState)(0),            // 37: nsrouter.v1.NeighborState
-	(*ChangeRequest)(nil),         // 38: nsrouter.v1.ChangeRequest
-	(*BatchRequest)(nil),          // 39: nsrouter.v1.BatchRequest
-	(*ChangeResponse)(nil),        // 40: nsrouter.v1.ChangeResponse
-	(*BatchResponse)(nil),         // 41: nsrouter.v1.BatchResponse
+	(*LoadRoutesRequest)(nil),     // 16: nsrouter.v1.LoadRoutesRequest
+	(*LoadRoutesResponse)(nil),    // 17: nsrouter.v1.LoadRoutesResponse
+	(*ListNexthopsRequest)(nil),   // 18: nsrouter.v1.ListNexthopsRequest
+	(*ListNexthopsResponse)(nil),  // 19: nsrouter.v1.ListNexthopsResponse
+	(*Nexthop)(nil),               // 20: nsrouter.v1.Nexthop
+	(*GetRouteRequest)(nil),       // 21: nsrouter.v1.GetRouteRequest
+	(*GetRouteResponse)(nil),      // 22: nsrouter.v1.GetRouteResponse
+	(*ListNeighborsRequest)(nil),  // 23: nsrouter.v1.ListNeighborsRequest
+	(*ListNeighborsResponse)(nil), // 24: nsrouter.v1.ListNeighborsResponse
+	(*Neighbor)(nil),              // 25: nsrouter.v1.Neighbor
+	(*MonitorRequest)(nil),        // 26: nsrouter.v1.MonitorRequest
+	(*MonitorResponse)(nil),       // 27: nsrouter.v1.MonitorResponse
+	(*Event)(nil),                 // 28: nsrouter.v1.Event
+	(*AddressEvent)(nil),          // 29: nsrouter.v1.AddressEvent
+	(*IdentifyNetnsRequest)(nil),  // 30: nsrouter.v1.IdentifyNetnsRequest
+	(*IdentifyNetnsResponse)(nil), // 31: nsrouter.v1.IdentifyNetnsResponse
+	(*GetNetnsPathRequest)(nil),   // 32: nsrouter.v1.GetNetnsPathRequest
+	(*GetNetnsPathResponse)(nil),  // 33: nsrouter.v1.GetNetnsPathResponse
+	(*ListPidsRequest)(nil),       // 34: nsrouter.v1.ListPidsRequest
+	(*ListPidsResponse)(nil),      // 35: nsrouter.v1.ListPidsResponse
+	(*GetFramesRequest)(nil),      // 36: nsrouter.v1.GetFramesRequest
+	(*GetFramesResponse)(nil),     // 37: nsrouter.v1.GetFramesResponse
+	(XdpMode)(0),                  // 38: nsrouter.v1.XdpMode
+	(*RouteFilter)(nil),           // 39: nsrouter.v1.RouteFilter
+	(RouteType)(0),                // 40: nsrouter.v1.RouteType
+	(*RouteHop)(nil),              // 41: nsrouter.v1.RouteHop
+	(Verb)(0),                     // 42: nsrouter.v1.Verb
+	(*RouteChange)(nil),           // 43: nsrouter.v1.RouteChange
+	(*BatchFailure)(nil),          // 44: nsrouter.v1.BatchFailure
+	(*NexthopFilter)(nil),         // 45: nsrouter.v1.NexthopFilter
+	(*NexthopMember)(nil),         // 46: nsrouter.v1.NexthopMember
+	(Family)(0),                   // 47: nsrouter.v1.Family
+	(NeighborState)(0),            // 48: nsrouter.v1.NeighborState
+	(*ChangeRequest)(nil),         // 49: nsrouter.v1.ChangeRequest
+	(*BatchRequest)(nil),          // 50: nsrouter.v1.BatchRequest
+	(*ChangeResponse)(nil),        // 51: nsrouter.v1.ChangeResponse
+	(*BatchResponse)(nil),         // 52: nsrouter.v1.BatchResponse
 }
 var file_nsrouter_v1_router_proto_depIdxs = []int32{
 	2,  // 0: nsrouter.v1.ListNetnsResponse.netns:type_name -> nsrouter.v1.Netns
@@ -2541,54 +3088,71 @@ var file_nsrouter_v1_router_proto_depIdxs = []int32{
 	8,  // 5: nsrouter.v1.Link.xdp:type_name -> nsrouter.v1.XdpState
 	9,  // 6: nsrouter.v1.Link.addresses:type_name -> nsrouter.v1.Address
 	10, // 7: nsrouter.v1.Link.stats:type_name -> nsrouter.v1.LinkStats
-	33, // 8: nsrouter.v1.XdpState.mode_asked:type_name -> nsrouter.v1.XdpMode
-	33, // 9: nsrouter.v1.XdpState.mode_obtained:type_name -> nsrouter.v1.XdpMode
+	38, // 8: nsrouter.v1.XdpState.mode_asked:type_name -> nsrouter.v1.XdpMode
+	38, // 9: nsrouter.v1.XdpState.mode_obtained:type_name -> nsrouter.v1.XdpMode
 	11, // 10: nsrouter.v1.LinkStats.drops:type_name -> nsrouter.v1.Drop
 	12, // 11: nsrouter.v1.LinkStats.queues:type_name -> nsrouter.v1.QueueStats
-	34, // 12: nsrouter.v1.ListRoutesRequest.filter:type_name -> nsrouter.v1.RouteFilter
+	39, // 12: nsrouter.v1.ListRoutesRequest.filter:type_name -> nsrouter.v1.RouteFilter
 	15, // 13: nsrouter.v1.ListRoutesResponse.routes:type_name -> nsrouter.v1.Route
-	35, // 14: nsrouter.v1.Route.type:type_name -> nsrouter.v1.RouteType
-	15, // 15: nsrouter.v1.GetRouteResponse.route:type_name -> nsrouter.v1.Route
-	36, // 16: nsrouter.v1.ListNeighborsRequest.family:type_name -> nsrouter.v1.Family
-	37, // 17: nsrouter.v1.ListNeighborsRequest.state:type_name -> nsrouter.v1.NeighborState
-	20, // 18: nsrouter.v1.ListNeighborsResponse.neighbors:type_name -> nsrouter.v1.Neighbor
-	37, // 19: nsrouter.v1.Neighbor.state:type_name -> nsrouter.v1.NeighborState
-	23, // 20: nsrouter.v1.MonitorResponse.events:type_name -> nsrouter.v1.Event
-	2,  // 21: nsrouter.v1.Event.netns:type_name -> nsrouter.v1.Netns
-	6,  // 22: nsrouter.v1.Event.link:type_name -> nsrouter.v1.Link
-	24, // 23: nsrouter.v1.Event.address:type_name -> nsrouter.v1.AddressEvent
-	15, // 24: nsrouter.v1.Event.route:type_name -> nsrouter.v1.Route
-	20, // 25: nsrouter.v1.Event.neighbor:type_name -> nsrouter.v1.Neighbor
-	9,  // 26: nsrouter.v1.AddressEvent.address:type_name -> nsrouter.v1.Address
-	38, // 27: nsrouter.v1.RouterService.Change:input_type -> nsrouter.v1.ChangeRequest
-	39, // 28: nsrouter.v1.RouterService.Batch:input_type -> nsrouter.v1.BatchRequest
-	0,  // 29: nsrouter.v1.RouterService.ListNetns:input_type -> nsrouter.v1.ListNetnsRequest
-	4,  // 30: nsrouter.v1.RouterService.ListLinks:input_type -> nsrouter.v1.ListLinksRequest
-	13, // 31: nsrouter.v1.RouterService.ListRoutes:input_type -> nsrouter.v1.ListRoutesRequest
-	18, // 32: nsrouter.v1.RouterService.ListNeighbors:input_type -> nsrouter.v1.ListNeighborsRequest
-	16, // 33: nsrouter.v1.RouterService.GetRoute:input_type -> nsrouter.v1.GetRouteRequest
-	21, // 34: nsrouter.v1.RouterService.Monitor:input_type -> nsrouter.v1.MonitorRequest
-	25, // 35: nsrouter.v1.RouterService.IdentifyNetns:input_type -> nsrouter.v1.IdentifyNetnsRequest
-	27, // 36: nsrouter.v1.RouterService.GetNetnsPath:input_type -> nsrouter.v1.GetNetnsPathRequest
-	29, // 37: nsrouter.v1.RouterService.ListPids:input_type -> nsrouter.v1.ListPidsRequest
-	31, // 38: nsrouter.v1.RouterService.GetFrames:input_type -> nsrouter.v1.GetFramesRequest
-	40, // 39: nsrouter.v1.RouterService.Change:output_type -> nsrouter.v1.ChangeResponse
-	41, // 40: nsrouter.v1.RouterService.Batch:output_type -> nsrouter.v1.BatchResponse
-	1,  // 41: nsrouter.v1.RouterService.ListNetns:output_type -> nsrouter.v1.ListNetnsResponse
-	5,  // 42: nsrouter.v1.RouterService.ListLinks:output_type -> nsrouter.v1.ListLinksResponse
-	14, // 43: nsrouter.v1.RouterService.ListRoutes:output_type -> nsrouter.v1.ListRoutesResponse
-	19, // 44: nsrouter.v1.RouterService.ListNeighbors:output_type -> nsrouter.v1.ListNeighborsResponse
-	17, // 45: nsrouter.v1.RouterService.GetRoute:output_type -> nsrouter.v1.GetRouteResponse
-	22, // 46: nsrouter.v1.RouterService.Monitor:output_type -> nsrouter.v1.MonitorResponse
-	26, // 47: nsrouter.v1.RouterService.IdentifyNetns:output_type -> nsrouter.v1.IdentifyNetnsResponse
-	28, // 48: nsrouter.v1.RouterService.GetNetnsPath:output_type -> nsrouter.v1.GetNetnsPathResponse
-	30, // 49: nsrouter.v1.RouterService.ListPids:output_type -> nsrouter.v1.ListPidsResponse
-	32, // 50: nsrouter.v1.RouterService.GetFrames:output_type -> nsrouter.v1.GetFramesResponse
-	39, // [39:51] is the sub-list for method output_type
-	27, // [27:39] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	40, // 14: nsrouter.v1.Route.type:type_name -> nsrouter.v1.RouteType
+	41, // 15: nsrouter.v1.Route.nexthops:type_name -> nsrouter.v1.RouteHop
+	42, // 16: nsrouter.v1.LoadRoutesRequest.verb:type_name -> nsrouter.v1.Verb
+	43, // 17: nsrouter.v1.LoadRoutesRequest.routes:type_name -> nsrouter.v1.RouteChange
+	44, // 18: nsrouter.v1.LoadRoutesResponse.failures:type_name -> nsrouter.v1.BatchFailure
+	45, // 19: nsrouter.v1.ListNexthopsRequest.filter:type_name -> nsrouter.v1.NexthopFilter
+	20, // 20: nsrouter.v1.ListNexthopsResponse.nexthops:type_name -> nsrouter.v1.Nexthop
+	41, // 21: nsrouter.v1.Nexthop.hop:type_name -> nsrouter.v1.RouteHop
+	46, // 22: nsrouter.v1.Nexthop.group:type_name -> nsrouter.v1.NexthopMember
+	47, // 23: nsrouter.v1.Nexthop.family:type_name -> nsrouter.v1.Family
+	15, // 24: nsrouter.v1.GetRouteResponse.route:type_name -> nsrouter.v1.Route
+	41, // 25: nsrouter.v1.GetRouteResponse.nexthops:type_name -> nsrouter.v1.RouteHop
+	25, // 26: nsrouter.v1.GetRouteResponse.neighbor:type_name -> nsrouter.v1.Neighbor
+	15, // 27: nsrouter.v1.GetRouteResponse.matched:type_name -> nsrouter.v1.Route
+	47, // 28: nsrouter.v1.ListNeighborsRequest.family:type_name -> nsrouter.v1.Family
+	48, // 29: nsrouter.v1.ListNeighborsRequest.state:type_name -> nsrouter.v1.NeighborState
+	25, // 30: nsrouter.v1.ListNeighborsResponse.neighbors:type_name -> nsrouter.v1.Neighbor
+	48, // 31: nsrouter.v1.Neighbor.state:type_name -> nsrouter.v1.NeighborState
+	28, // 32: nsrouter.v1.MonitorResponse.events:type_name -> nsrouter.v1.Event
+	2,  // 33: nsrouter.v1.Event.netns:type_name -> nsrouter.v1.Netns
+	6,  // 34: nsrouter.v1.Event.link:type_name -> nsrouter.v1.Link
+	29, // 35: nsrouter.v1.Event.address:type_name -> nsrouter.v1.AddressEvent
+	15, // 36: nsrouter.v1.Event.route:type_name -> nsrouter.v1.Route
+	25, // 37: nsrouter.v1.Event.neighbor:type_name -> nsrouter.v1.Neighbor
+	20, // 38: nsrouter.v1.Event.nexthop:type_name -> nsrouter.v1.Nexthop
+	9,  // 39: nsrouter.v1.AddressEvent.address:type_name -> nsrouter.v1.Address
+	49, // 40: nsrouter.v1.RouterService.Change:input_type -> nsrouter.v1.ChangeRequest
+	50, // 41: nsrouter.v1.RouterService.Batch:input_type -> nsrouter.v1.BatchRequest
+	16, // 42: nsrouter.v1.RouterService.LoadRoutes:input_type -> nsrouter.v1.LoadRoutesRequest
+	0,  // 43: nsrouter.v1.RouterService.ListNetns:input_type -> nsrouter.v1.ListNetnsRequest
+	4,  // 44: nsrouter.v1.RouterService.ListLinks:input_type -> nsrouter.v1.ListLinksRequest
+	13, // 45: nsrouter.v1.RouterService.ListRoutes:input_type -> nsrouter.v1.ListRoutesRequest
+	18, // 46: nsrouter.v1.RouterService.ListNexthops:input_type -> nsrouter.v1.ListNexthopsRequest
+	23, // 47: nsrouter.v1.RouterService.ListNeighbors:input_type -> nsrouter.v1.ListNeighborsRequest
+	21, // 48: nsrouter.v1.RouterService.GetRoute:input_type -> nsrouter.v1.GetRouteRequest
+	26, // 49: nsrouter.v1.RouterService.Monitor:input_type -> nsrouter.v1.MonitorRequest
+	30, // 50: nsrouter.v1.RouterService.IdentifyNetns:input_type -> nsrouter.v1.IdentifyNetnsRequest
+	32, // 51: nsrouter.v1.RouterService.GetNetnsPath:input_type -> nsrouter.v1.GetNetnsPathRequest
+	34, // 52: nsrouter.v1.RouterService.ListPids:input_type -> nsrouter.v1.ListPidsRequest
+	36, // 53: nsrouter.v1.RouterService.GetFrames:input_type -> nsrouter.v1.GetFramesRequest
+	51, // 54: nsrouter.v1.RouterService.Change:output_type -> nsrouter.v1.ChangeResponse
+	52, // 55: nsrouter.v1.RouterService.Batch:output_type -> nsrouter.v1.BatchResponse
+	17, // 56: nsrouter.v1.RouterService.LoadRoutes:output_type -> nsrouter.v1.LoadRoutesResponse
+	1,  // 57: nsrouter.v1.RouterService.ListNetns:output_type -> nsrouter.v1.ListNetnsResponse
+	5,  // 58: nsrouter.v1.RouterService.ListLinks:output_type -> nsrouter.v1.ListLinksResponse
+	14, // 59: nsrouter.v1.RouterService.ListRoutes:output_type -> nsrouter.v1.ListRoutesResponse
+	19, // 60: nsrouter.v1.RouterService.ListNexthops:output_type -> nsrouter.v1.ListNexthopsResponse
+	24, // 61: nsrouter.v1.RouterService.ListNeighbors:output_type -> nsrouter.v1.ListNeighborsResponse
+	22, // 62: nsrouter.v1.RouterService.GetRoute:output_type -> nsrouter.v1.GetRouteResponse
+	27, // 63: nsrouter.v1.RouterService.Monitor:output_type -> nsrouter.v1.MonitorResponse
+	31, // 64: nsrouter.v1.RouterService.IdentifyNetns:output_type -> nsrouter.v1.IdentifyNetnsResponse
+	33, // 65: nsrouter.v1.RouterService.GetNetnsPath:output_type -> nsrouter.v1.GetNetnsPathResponse
+	35, // 66: nsrouter.v1.RouterService.ListPids:output_type -> nsrouter.v1.ListPidsResponse
+	37, // 67: nsrouter.v1.RouterService.GetFrames:output_type -> nsrouter.v1.GetFramesResponse
+	54, // [54:68] is the sub-list for method output_type
+	40, // [40:54] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_nsrouter_v1_router_proto_init() }
@@ -2597,12 +3161,13 @@ func file_nsrouter_v1_router_proto_init() {
 		return
 	}
 	file_nsrouter_v1_change_proto_init()
-	file_nsrouter_v1_router_proto_msgTypes[23].OneofWrappers = []any{
+	file_nsrouter_v1_router_proto_msgTypes[28].OneofWrappers = []any{
 		(*Event_Netns)(nil),
 		(*Event_Link)(nil),
 		(*Event_Address)(nil),
 		(*Event_Route)(nil),
 		(*Event_Neighbor)(nil),
+		(*Event_Nexthop)(nil),
 		(*Event_Missed)(nil),
 	}
 	type x struct{}
@@ -2611,7 +3176,7 @@ func file_nsrouter_v1_router_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsrouter_v1_router_proto_rawDesc), len(file_nsrouter_v1_router_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -37,6 +37,9 @@ const (
 	RouterServiceChangeProcedure = "/nsrouter.v1.RouterService/Change"
 	// RouterServiceBatchProcedure is the fully-qualified name of the RouterService's Batch RPC.
 	RouterServiceBatchProcedure = "/nsrouter.v1.RouterService/Batch"
+	// RouterServiceLoadRoutesProcedure is the fully-qualified name of the RouterService's LoadRoutes
+	// RPC.
+	RouterServiceLoadRoutesProcedure = "/nsrouter.v1.RouterService/LoadRoutes"
 	// RouterServiceListNetnsProcedure is the fully-qualified name of the RouterService's ListNetns RPC.
 	RouterServiceListNetnsProcedure = "/nsrouter.v1.RouterService/ListNetns"
 	// RouterServiceListLinksProcedure is the fully-qualified name of the RouterService's ListLinks RPC.
@@ -44,6 +47,9 @@ const (
 	// RouterServiceListRoutesProcedure is the fully-qualified name of the RouterService's ListRoutes
 	// RPC.
 	RouterServiceListRoutesProcedure = "/nsrouter.v1.RouterService/ListRoutes"
+	// RouterServiceListNexthopsProcedure is the fully-qualified name of the RouterService's
+	// ListNexthops RPC.
+	RouterServiceListNexthopsProcedure = "/nsrouter.v1.RouterService/ListNexthops"
 	// RouterServiceListNeighborsProcedure is the fully-qualified name of the RouterService's
 	// ListNeighbors RPC.
 	RouterServiceListNeighborsProcedure = "/nsrouter.v1.RouterService/ListNeighbors"
@@ -70,9 +76,13 @@ type RouterServiceClient interface {
 	// Batch makes changes in their order, many to a transaction, and stops at the first that fails (unless forced).
 	// What came before stays.
 	Batch(context.Context) (*connect.ClientStreamForClientSimple[v1.BatchRequest, v1.BatchResponse], error)
+	// LoadRoutes puts many routes, of which few differ in more than their prefix: a routing table. It stops at the first
+	// that is refused (unless forced). What came before stays, and is durable when the call returns.
+	LoadRoutes(context.Context) (*connect.ClientStreamForClientSimple[v1.LoadRoutesRequest, v1.LoadRoutesResponse], error)
 	ListNetns(context.Context, *v1.ListNetnsRequest) (*connect.ServerStreamForClient[v1.ListNetnsResponse], error)
 	ListLinks(context.Context, *v1.ListLinksRequest) (*connect.ServerStreamForClient[v1.ListLinksResponse], error)
 	ListRoutes(context.Context, *v1.ListRoutesRequest) (*connect.ServerStreamForClient[v1.ListRoutesResponse], error)
+	ListNexthops(context.Context, *v1.ListNexthopsRequest) (*connect.ServerStreamForClient[v1.ListNexthopsResponse], error)
 	ListNeighbors(context.Context, *v1.ListNeighborsRequest) (*connect.ServerStreamForClient[v1.ListNeighborsResponse], error)
 	// GetRoute tells the way that a packet would take.
 	GetRoute(context.Context, *v1.GetRouteRequest) (*v1.GetRouteResponse, error)
@@ -111,6 +121,12 @@ func NewRouterServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(routerServiceMethods.ByName("Batch")),
 			connect.WithClientOptions(opts...),
 		),
+		loadRoutes: connect.NewClient[v1.LoadRoutesRequest, v1.LoadRoutesResponse](
+			httpClient,
+			baseURL+RouterServiceLoadRoutesProcedure,
+			connect.WithSchema(routerServiceMethods.ByName("LoadRoutes")),
+			connect.WithClientOptions(opts...),
+		),
 		listNetns: connect.NewClient[v1.ListNetnsRequest, v1.ListNetnsResponse](
 			httpClient,
 			baseURL+RouterServiceListNetnsProcedure,
@@ -127,6 +143,12 @@ func NewRouterServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			httpClient,
 			baseURL+RouterServiceListRoutesProcedure,
 			connect.WithSchema(routerServiceMethods.ByName("ListRoutes")),
+			connect.WithClientOptions(opts...),
+		),
+		listNexthops: connect.NewClient[v1.ListNexthopsRequest, v1.ListNexthopsResponse](
+			httpClient,
+			baseURL+RouterServiceListNexthopsProcedure,
+			connect.WithSchema(routerServiceMethods.ByName("ListNexthops")),
 			connect.WithClientOptions(opts...),
 		),
 		listNeighbors: connect.NewClient[v1.ListNeighborsRequest, v1.ListNeighborsResponse](
@@ -178,9 +200,11 @@ func NewRouterServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 type routerServiceClient struct {
 	change        *connect.Client[v1.ChangeRequest, v1.ChangeResponse]
 	batch         *connect.Client[v1.BatchRequest, v1.BatchResponse]
+	loadRoutes    *connect.Client[v1.LoadRoutesRequest, v1.LoadRoutesResponse]
 	listNetns     *connect.Client[v1.ListNetnsRequest, v1.ListNetnsResponse]
 	listLinks     *connect.Client[v1.ListLinksRequest, v1.ListLinksResponse]
 	listRoutes    *connect.Client[v1.ListRoutesRequest, v1.ListRoutesResponse]
+	listNexthops  *connect.Client[v1.ListNexthopsRequest, v1.ListNexthopsResponse]
 	listNeighbors *connect.Client[v1.ListNeighborsRequest, v1.ListNeighborsResponse]
 	getRoute      *connect.Client[v1.GetRouteRequest, v1.GetRouteResponse]
 	monitor       *connect.Client[v1.MonitorRequest, v1.MonitorResponse]
@@ -204,6 +228,11 @@ func (c *routerServiceClient) Batch(ctx context.Context) (*connect.ClientStreamF
 	return c.batch.CallClientStreamSimple(ctx)
 }
 
+// LoadRoutes calls nsrouter.v1.RouterService.LoadRoutes.
+func (c *routerServiceClient) LoadRoutes(ctx context.Context) (*connect.ClientStreamForClientSimple[v1.LoadRoutesRequest, v1.LoadRoutesResponse], error) {
+	return c.loadRoutes.CallClientStreamSimple(ctx)
+}
+
 // ListNetns calls nsrouter.v1.RouterService.ListNetns.
 func (c *routerServiceClient) ListNetns(ctx context.Context, req *v1.ListNetnsRequest) (*connect.ServerStreamForClient[v1.ListNetnsResponse], error) {
 	return c.listNetns.CallServerStream(ctx, connect.NewRequest(req))
@@ -217,6 +246,11 @@ func (c *routerServiceClient) ListLinks(ctx context.Context, req *v1.ListLinksRe
 // ListRoutes calls nsrouter.v1.RouterService.ListRoutes.
 func (c *routerServiceClient) ListRoutes(ctx context.Context, req *v1.ListRoutesRequest) (*connect.ServerStreamForClient[v1.ListRoutesResponse], error) {
 	return c.listRoutes.CallServerStream(ctx, connect.NewRequest(req))
+}
+
+// ListNexthops calls nsrouter.v1.RouterService.ListNexthops.
+func (c *routerServiceClient) ListNexthops(ctx context.Context, req *v1.ListNexthopsRequest) (*connect.ServerStreamForClient[v1.ListNexthopsResponse], error) {
+	return c.listNexthops.CallServerStream(ctx, connect.NewRequest(req))
 }
 
 // ListNeighbors calls nsrouter.v1.RouterService.ListNeighbors.
@@ -281,9 +315,13 @@ type RouterServiceHandler interface {
 	// Batch makes changes in their order, many to a transaction, and stops at the first that fails (unless forced).
 	// What came before stays.
 	Batch(context.Context, *connect.ClientStream[v1.BatchRequest]) (*v1.BatchResponse, error)
+	// LoadRoutes puts many routes, of which few differ in more than their prefix: a routing table. It stops at the first
+	// that is refused (unless forced). What came before stays, and is durable when the call returns.
+	LoadRoutes(context.Context, *connect.ClientStream[v1.LoadRoutesRequest]) (*v1.LoadRoutesResponse, error)
 	ListNetns(context.Context, *v1.ListNetnsRequest, *connect.ServerStream[v1.ListNetnsResponse]) error
 	ListLinks(context.Context, *v1.ListLinksRequest, *connect.ServerStream[v1.ListLinksResponse]) error
 	ListRoutes(context.Context, *v1.ListRoutesRequest, *connect.ServerStream[v1.ListRoutesResponse]) error
+	ListNexthops(context.Context, *v1.ListNexthopsRequest, *connect.ServerStream[v1.ListNexthopsResponse]) error
 	ListNeighbors(context.Context, *v1.ListNeighborsRequest, *connect.ServerStream[v1.ListNeighborsResponse]) error
 	// GetRoute tells the way that a packet would take.
 	GetRoute(context.Context, *v1.GetRouteRequest) (*v1.GetRouteResponse, error)
@@ -318,6 +356,12 @@ func NewRouterServiceHandler(svc RouterServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(routerServiceMethods.ByName("Batch")),
 		connect.WithHandlerOptions(opts...),
 	)
+	routerServiceLoadRoutesHandler := connect.NewClientStreamHandlerSimple(
+		RouterServiceLoadRoutesProcedure,
+		svc.LoadRoutes,
+		connect.WithSchema(routerServiceMethods.ByName("LoadRoutes")),
+		connect.WithHandlerOptions(opts...),
+	)
 	routerServiceListNetnsHandler := connect.NewServerStreamHandlerSimple(
 		RouterServiceListNetnsProcedure,
 		svc.ListNetns,
@@ -334,6 +378,12 @@ func NewRouterServiceHandler(svc RouterServiceHandler, opts ...connect.HandlerOp
 		RouterServiceListRoutesProcedure,
 		svc.ListRoutes,
 		connect.WithSchema(routerServiceMethods.ByName("ListRoutes")),
+		connect.WithHandlerOptions(opts...),
+	)
+	routerServiceListNexthopsHandler := connect.NewServerStreamHandlerSimple(
+		RouterServiceListNexthopsProcedure,
+		svc.ListNexthops,
+		connect.WithSchema(routerServiceMethods.ByName("ListNexthops")),
 		connect.WithHandlerOptions(opts...),
 	)
 	routerServiceListNeighborsHandler := connect.NewServerStreamHandlerSimple(
@@ -384,12 +434,16 @@ func NewRouterServiceHandler(svc RouterServiceHandler, opts ...connect.HandlerOp
 			routerServiceChangeHandler.ServeHTTP(w, r)
 		case RouterServiceBatchProcedure:
 			routerServiceBatchHandler.ServeHTTP(w, r)
+		case RouterServiceLoadRoutesProcedure:
+			routerServiceLoadRoutesHandler.ServeHTTP(w, r)
 		case RouterServiceListNetnsProcedure:
 			routerServiceListNetnsHandler.ServeHTTP(w, r)
 		case RouterServiceListLinksProcedure:
 			routerServiceListLinksHandler.ServeHTTP(w, r)
 		case RouterServiceListRoutesProcedure:
 			routerServiceListRoutesHandler.ServeHTTP(w, r)
+		case RouterServiceListNexthopsProcedure:
+			routerServiceListNexthopsHandler.ServeHTTP(w, r)
 		case RouterServiceListNeighborsProcedure:
 			routerServiceListNeighborsHandler.ServeHTTP(w, r)
 		case RouterServiceGetRouteProcedure:
@@ -421,6 +475,10 @@ func (UnimplementedRouterServiceHandler) Batch(context.Context, *connect.ClientS
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("nsrouter.v1.RouterService.Batch is not implemented"))
 }
 
+func (UnimplementedRouterServiceHandler) LoadRoutes(context.Context, *connect.ClientStream[v1.LoadRoutesRequest]) (*v1.LoadRoutesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("nsrouter.v1.RouterService.LoadRoutes is not implemented"))
+}
+
 func (UnimplementedRouterServiceHandler) ListNetns(context.Context, *v1.ListNetnsRequest, *connect.ServerStream[v1.ListNetnsResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("nsrouter.v1.RouterService.ListNetns is not implemented"))
 }
@@ -431,6 +489,10 @@ func (UnimplementedRouterServiceHandler) ListLinks(context.Context, *v1.ListLink
 
 func (UnimplementedRouterServiceHandler) ListRoutes(context.Context, *v1.ListRoutesRequest, *connect.ServerStream[v1.ListRoutesResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("nsrouter.v1.RouterService.ListRoutes is not implemented"))
+}
+
+func (UnimplementedRouterServiceHandler) ListNexthops(context.Context, *v1.ListNexthopsRequest, *connect.ServerStream[v1.ListNexthopsResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("nsrouter.v1.RouterService.ListNexthops is not implemented"))
 }
 
 func (UnimplementedRouterServiceHandler) ListNeighbors(context.Context, *v1.ListNeighborsRequest, *connect.ServerStream[v1.ListNeighborsResponse]) error {

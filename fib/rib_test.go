@@ -1,53 +1,23 @@
 package fib
 
 import (
-	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"testing"
 
 	"pgregory.net/rapid"
 )
 
-// golden is the naive table: all prefixes, searched from end to end.
-type golden map[netip.Prefix]NextHop
-
-func (g golden) lookup(a netip.Addr) (hop NextHop, ok bool) {
-	best := -1
-	for p, h := range g {
-		if p.Contains(a) && p.Bits() > best {
-			best, hop, ok = p.Bits(), h, true
-		}
-	}
-	return hop, ok
+// newRIB is one whose devices are all up.
+func newRIB() *RIB {
+	return NewRIB(func(DeviceID) LinkState { return LinkState{Up: true, Carrier: true} })
 }
 
-// compare checks every way of looking an address up against the golden table.
-func (g golden) compare(t rapid.TB, s *Snapshot, addrs []netip.Addr) {
-	t.Helper()
-	for _, a := range addrs {
-		want, ok := g.lookup(a)
-		ids := []NextHopID{^None}
-		if a.Is4() {
-			b := a.As4()
-			s.Lookup4([]uint32{binary.BigEndian.Uint32(b[:])}, ids)
-		} else {
-			s.Lookup6([]Addr{AddrOf(a)}, ids)
-		}
-		if single := s.Lookup(a); single != ids[0] {
-			t.Fatalf("%v: one by one %d, in a batch %d", a, single, ids[0])
-		}
-		if (ids[0] != None) != ok || ok && *s.NextHop(ids[0]) != want {
-			t.Fatalf("%v: id %d, want %+v %v", a, ids[0], want, ok)
-		}
-	}
-	if s.Len() != len(g) {
-		t.Fatalf("%d prefixes, want %d", s.Len(), len(g))
-	}
+// direct is a way to neighbours on a device.
+func direct(metric uint32, dev DeviceID) Way {
+	return Way{Metric: metric, Legs: []Leg{{Device: dev, Weight: 1}}}
 }
 
 // drawPrefix makes prefixes that often cover each other: few bits differ.
@@ -59,108 +29,6 @@ func drawPrefix(t *rapid.T) netip.Prefix {
 		a = netip.AddrFrom16([16]byte{0x20, 1, 0, 0, 0, 0, 0, rapid.Byte().Draw(t, "seventh") & 3, 15: rapid.Byte().Draw(t, "last")})
 	}
 	return netip.PrefixFrom(a, rapid.IntRange(0, a.BitLen()).Draw(t, "bits")).Masked()
-}
-
-func drawHop(t *rapid.T) NextHop {
-	return NextHop{
-		Kind: Kind(
-			rapid.IntRange(0, int(Throw)).Draw(t, "kind"),
-		), Device: DeviceID(rapid.IntRange(0, 5).Draw(t, "device")),
-		Gateway: Addr4(uint32(rapid.IntRange(0, 20).Draw(t, "gateway"))),
-	}
-}
-
-// TestTable compares random updates, several in a publication, with the golden table; snapshots taken before an update
-// stay as they were.
-func TestTable(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		table, g := NewTable(), golden{}
-		var addrs []netip.Addr
-		type old struct {
-			s *Snapshot
-			g golden
-		}
-		var olds []old
-		for range rapid.IntRange(1, 20).Draw(t, "updates") {
-			olds = append(olds, old{table.Load(), cloned(g)})
-			table.Update(func(w *Writer) {
-				for range rapid.IntRange(0, 10).Draw(t, "changes") {
-					p := drawPrefix(t)
-					addrs = append(addrs, p.Addr())
-					if rapid.IntRange(0, 2).Draw(t, "delete") == 0 {
-						w.Delete(p)
-						delete(g, p)
-						continue
-					}
-					h := drawHop(t)
-					w.Insert(p, h)
-					g[p] = h
-				}
-			})
-			g.compare(t, table.Load(), addrs)
-		}
-		for _, o := range olds {
-			o.g.compare(t, o.s, addrs)
-		}
-		table.Update(func(w *Writer) {
-			for p := range g {
-				w.Delete(p)
-			}
-		})
-		if n := len(table.ids); n != 0 {
-			t.Fatalf("%d next hops are left without a prefix", n)
-		}
-	})
-}
-
-func cloned(g golden) golden {
-	c := make(golden, len(g))
-	for p, h := range g {
-		c[p] = h
-	}
-	return c
-}
-
-// TestReaders: while one goroutine changes next hops, readers only ever get the hop that belongs to the prefix they
-// asked for.
-func TestReaders(t *testing.T) {
-	table := NewTable()
-	prefix := func(i int) netip.Prefix { return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i), 0, 0}), 16) }
-	hop := func(i, generation int) NextHop {
-		return NextHop{Device: DeviceID(i + 1), Gateway: Addr4(uint32(generation))}
-	}
-	table.Update(func(w *Writer) {
-		for i := range 100 {
-			w.Insert(prefix(i), hop(i, 0))
-		}
-	})
-	var stop atomic.Bool
-	var wait sync.WaitGroup
-	for range 2 {
-		wait.Go(func() {
-			dst, ids := make([]uint32, 100), make([]NextHopID, 100)
-			for i := range dst {
-				dst[i] = 10<<24 | uint32(i)<<16 | 7
-			}
-			for !stop.Load() {
-				s := table.Load()
-				s.Lookup4(dst, ids)
-				for i, id := range ids {
-					if id == None || s.NextHop(id).Device != DeviceID(i+1) {
-						t.Errorf("prefix %d leads to %+v", i, *s.NextHop(id))
-						return
-					}
-				}
-			}
-		})
-	}
-	rnd := rand.New(rand.NewPCG(1, 1))
-	for generation := range 3000 {
-		i := rnd.IntN(100)
-		table.Update(func(w *Writer) { w.Insert(prefix(i), hop(i, generation)) })
-	}
-	stop.Store(true)
-	wait.Wait()
 }
 
 func TestAddr(t *testing.T) {
@@ -184,12 +52,12 @@ func TestAddr(t *testing.T) {
 // TestRIB compares the RIB with a map: what is in it, its order, and the walk from any place.
 func TestRIB(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		rib, model := NewRIB(), map[netip.Prefix][]*Route{}
+		rib, model := newRIB(), map[netip.Prefix][]*Route{}
 		for range rapid.IntRange(1, 200).Draw(t, "operations") {
 			p := drawPrefix(t)
 			var list []*Route
 			for i := range rapid.IntRange(0, 2).Draw(t, "routes") {
-				list = append(list, &Route{Prefix: p, Metric: uint32(i), Device: 1})
+				list = append(list, &Route{Prefix: p, Way: rib.Way(direct(uint32(i), 1))})
 			}
 			rib.Set(p, list)
 			if len(list) == 0 {
@@ -252,9 +120,9 @@ func TestRIBLarge(t *testing.T) {
 	down := slices.Clone(up)
 	slices.Reverse(down)
 	for _, order := range [][]int{up, down, rand.New(rand.NewPCG(1, 1)).Perm(n)} {
-		rib := NewRIB()
+		rib := newRIB()
 		for _, i := range order {
-			rib.Set(prefix(i), []*Route{{Prefix: prefix(i)}})
+			rib.Set(prefix(i), []*Route{{Prefix: prefix(i), Way: rib.Way(direct(0, 1))}})
 		}
 		i := 0
 		for p := range rib.From(netip.Prefix{}) {
@@ -275,29 +143,13 @@ func TestRIBLarge(t *testing.T) {
 	}
 }
 
-func BenchmarkUpdate(b *testing.B) {
-	table := NewTable()
-	rnd := rand.New(rand.NewPCG(1, 1))
-	b.ReportAllocs()
-	for b.Loop() {
-		table.Update(func(w *Writer) {
-			for range 1000 {
-				p := netip.PrefixFrom(
-					netip.AddrFrom4([4]byte{byte(1 + rnd.IntN(200)), byte(rnd.Uint32()), byte(rnd.Uint32())}),
-					24,
-				)
-				w.Insert(p, NextHop{Device: 1, Gateway: Addr4(rnd.Uint32() % 250)})
-			}
-		})
-	}
-	b.ReportMetric(float64(b.N)*1000/b.Elapsed().Seconds(), "routes/s")
-}
-
 // TestInsert: `ip route add|replace|append|change` on a list of one prefix, as fib_table_insert of the kernel does it.
 func TestInsert(t *testing.T) {
 	p := netip.MustParsePrefix("10.0.0.0/8")
+	rib := newRIB()
 	via := func(gateway string, metric uint32) Route {
-		return Route{Prefix: p, Gateway: netip.MustParseAddr(gateway), Device: 1, Metric: metric}
+		w := Way{Metric: metric, Legs: []Leg{{Gateway: netip.MustParseAddr(gateway), Device: 1, Weight: 1}}}
+		return Route{Prefix: p, Way: rib.Way(w)}
 	}
 	for _, c := range []struct {
 		name string
@@ -321,17 +173,17 @@ func TestInsert(t *testing.T) {
 			var list []*Route
 			for _, r := range c.list {
 				var err error
-				if list, err = Insert(list, Append, r); err != nil {
+				if list, err = rib.Insert(list, Append, r); err != nil {
 					t.Fatal(err)
 				}
 			}
-			got, err := Insert(list, c.op, c.r)
+			got, err := rib.Insert(list, c.op, c.r)
 			if !errors.Is(err, c.err) {
 				t.Fatalf("error %v, want %v", err, c.err)
 			}
 			var gateways []string
 			for _, r := range got {
-				gateways = append(gateways, r.Gateway.String())
+				gateways = append(gateways, r.Gateway().String())
 			}
 			if !slices.Equal(gateways, c.want) {
 				t.Errorf("%v, want %v", gateways, c.want)

@@ -1,0 +1,218 @@
+package fib
+
+import "slices"
+
+// Kind is what a route does with a packet; the route types of ip-route(8).
+type Kind uint8
+
+// Route kinds.
+const (
+	Unicast     Kind = iota // send by Device, to Gateway or, without one, to the destination itself
+	Local                   // the router's own address
+	Broadcast               // the broadcast address of a connected IPv4 prefix
+	Anycast                 // the subnet-router anycast address of a connected IPv6 prefix (RFC 4291 2.6.1)
+	Blackhole               // drop silently
+	Unreachable             // drop, answer host unreachable
+	Prohibit                // drop, answer administratively prohibited
+	Throw                   // as if there were no route
+)
+
+// NextHop is what becomes of a packet.
+type NextHop struct {
+	Kind   Kind
+	Device DeviceID // the device it leaves by; for Local the device that has the address
+	// Gateway is the neighbour to send to; zero means the packet's destination ("attached").
+	Gateway Addr
+	// MTU limits the packet size on this route in bytes; zero means the device's.
+	MTU uint32
+}
+
+// sameLink tells next hops that lead to the same neighbour.
+func (h NextHop) sameLink(o NextHop) bool {
+	return h.Kind == o.Kind && h.Device == o.Device && h.Gateway == o.Gateway
+}
+
+// Group is a set of next hops that flows are spread over. It is immutable, and has at least one next hop.
+//
+// A flow belongs to a bucket, a bucket to a next hop: as many buckets as its weight demands. A group that takes the
+// place of another leaves as many buckets as it can where they are ([NewGroup]), so that the loss of a next hop moves
+// the flows of that one only ("resilient" in the kernel's Documentation/networking/nexthop-group-resilient.rst).
+type Group struct {
+	first   NextHop
+	hops    []NextHop // first among them; empty where it is the only one
+	buckets []uint16  // index in hops; a power of two of them
+}
+
+// WeightedHop is a next hop with its share of the flows.
+type WeightedHop struct {
+	NextHop
+
+	Weight float64 // positive; only the proportion to those of the group's others counts
+}
+
+// Numbers of buckets: enough for each next hop that shares come out right to a few percent.
+const (
+	bucketsPerHop = 64
+	minBuckets    = 128
+	maxBuckets    = 1 << 14
+)
+
+// MaxHops is how many next hops a group can have.
+const MaxHops = 1024
+
+// NewGroup makes a group of 1 to [MaxHops] different next hops. Buckets stay with the next hops that they have in old,
+// which may be nil, as far as the weights allow.
+func NewGroup(hops []WeightedHop, old *Group) *Group {
+	if len(hops) == 1 {
+		return &Group{first: hops[0].NextHop}
+	}
+	g := &Group{hops: make([]NextHop, len(hops))}
+	for i := range hops {
+		g.hops[i] = hops[i].NextHop
+	}
+	g.first = g.hops[0]
+	n := minBuckets
+	for n < bucketsPerHop*len(hops) && n < maxBuckets {
+		n *= 2
+	}
+	if old != nil {
+		n = max(n, len(old.buckets)) // fewer would move flows
+	}
+	g.buckets = make([]uint16, n)
+	g.assign(quotas(hops, n), old)
+	return g
+}
+
+// quotas divides n buckets by weight; what rounding leaves goes to those who lost most by it.
+func quotas(hops []WeightedHop, n int) []int {
+	sum := 0.0
+	for i := range hops {
+		sum += hops[i].Weight
+	}
+	out, left := make([]int, len(hops)), n
+	rest, order := make([]float64, len(hops)), make([]int, len(hops))
+	for i := range hops {
+		exact := float64(n) * hops[i].Weight / sum
+		out[i] = int(exact)
+		rest[i], order[i] = exact-float64(out[i]), i
+		left -= out[i]
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		switch {
+		case rest[a] > rest[b]:
+			return -1
+		case rest[a] < rest[b]:
+			return 1
+		}
+		return 0
+	})
+	for i := range left {
+		out[order[i%len(order)]]++
+	}
+	return out
+}
+
+const noHop = 1<<16 - 1
+
+// assign fills the buckets: first those that can stay, then the free ones, to the next hops that lack most.
+func (g *Group) assign(quota []int, old *Group) {
+	was := old.indexIn(g.hops)
+	for i := range g.buckets {
+		h := noHop
+		if len(was) > 0 {
+			h = int(was[old.at(uint32(i))])
+		}
+		if h != noHop && quota[h] > 0 {
+			quota[h]--
+		} else {
+			h = noHop
+		}
+		g.buckets[i] = uint16(h)
+	}
+	next := 0
+	for i, h := range g.buckets {
+		if h != noHop {
+			continue
+		}
+		// In turn, so that neighbouring buckets differ where there is nothing to keep.
+		for quota[next] == 0 {
+			next = (next + 1) % len(quota)
+		}
+		g.buckets[i] = uint16(next)
+		quota[next]--
+		next = (next + 1) % len(quota)
+	}
+}
+
+// indexIn returns for each next hop of g its place in a list, or noHop.
+func (g *Group) indexIn(hops []NextHop) []uint16 {
+	if g == nil {
+		return nil
+	}
+	mine := g.Hops()
+	out := make([]uint16, len(mine))
+	for i := range mine {
+		out[i] = noHop
+		if j := slices.IndexFunc(hops, mine[i].sameLink); j >= 0 {
+			out[i] = uint16(j)
+		}
+	}
+	return out
+}
+
+// at is the index of the next hop of a bucket.
+func (g *Group) at(hash uint32) uint16 {
+	if len(g.buckets) == 0 {
+		return 0
+	}
+	return g.buckets[hash&uint32(len(g.buckets)-1)]
+}
+
+// Single tells that there is one next hop, for which no hash is needed.
+func (g *Group) Single() bool { return len(g.buckets) == 0 }
+
+// First is the only next hop of a single group, or any of several.
+func (g *Group) First() *NextHop { return &g.first }
+
+// Pick returns the next hop of a flow by its hash, of which the low bits choose the bucket.
+func (g *Group) Pick(hash uint32) *NextHop {
+	if len(g.buckets) == 0 {
+		return &g.first
+	}
+	return &g.hops[g.buckets[hash&uint32(len(g.buckets)-1)]]
+}
+
+// Hops are the next hops. The list must not be changed.
+func (g *Group) Hops() []NextHop {
+	if len(g.hops) == 0 {
+		return []NextHop{g.first}
+	}
+	return g.hops
+}
+
+// Buckets is the number of buckets.
+func (g *Group) Buckets() int { return max(1, len(g.buckets)) }
+
+// Bucket is the number of the bucket that a hash chooses.
+func (g *Group) Bucket(hash uint32) int { return int(hash) & (g.Buckets() - 1) }
+
+// leadsTo tells whether the group spreads over exactly these next hops, in these shares.
+func (g *Group) leadsTo(hops []WeightedHop) bool {
+	mine := g.Hops()
+	if len(mine) != len(hops) {
+		return false
+	}
+	for i := range hops {
+		if mine[i] != hops[i].NextHop {
+			return false
+		}
+	}
+	if g.Single() {
+		return true
+	}
+	share := make([]int, len(hops))
+	for _, h := range g.buckets {
+		share[h]++
+	}
+	return slices.Equal(share, quotas(hops, len(g.buckets)))
+}

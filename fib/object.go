@@ -1,0 +1,97 @@
+package fib
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Object is a next-hop object (ip-nexthop(8)): one leg, a blackhole, or a group of objects. An object in a [RIB] is never
+// changed, only replaced.
+type Object struct {
+	ID        ObjectID
+	Protocol  Protocol
+	Blackhole bool
+	Leg       Leg      // of an object that is neither a blackhole nor a group
+	Members   []Member // of a group
+	// IPv6 is the family, of the gateway or as it was said. A group has that of its members.
+	IPv6 bool
+}
+
+// Member is an object in a group.
+type Member struct {
+	ID     ObjectID
+	Weight uint32 // at least 1
+}
+
+// IsGroup tells a group of objects.
+func (o *Object) IsGroup() bool { return len(o.Members) > 0 }
+
+// Object returns the object of an id, or nil.
+func (b *RIB) Object(id ObjectID) *Object { return b.objects[id] }
+
+// SetObject makes, replaces or (nil) removes the object of an id. Routes that use it follow with the next Install.
+func (b *RIB) SetObject(id ObjectID, o *Object) {
+	if old := b.objects[id]; old != nil {
+		b.track([]Leg{old.Leg}, -1)
+	}
+	delete(b.objects, id)
+	if o != nil {
+		b.objects[id] = o
+		b.track([]Leg{o.Leg}, 1)
+	}
+	b.Invalidate()
+}
+
+// Objects lists the objects by id.
+func (b *RIB) Objects() []*Object {
+	out := make([]*Object, 0, len(b.objects))
+	for _, o := range b.objects {
+		out = append(out, o)
+	}
+	slices.SortFunc(out, func(a, b *Object) int { return cmp.Compare(a.ID, b.ID) })
+	return out
+}
+
+// legs are the legs of a way, those of its object included; blackhole tells that the object is one.
+func (b *RIB) legs(w *Way) (legs []Leg, blackhole bool) {
+	o := b.objects[w.Object]
+	switch {
+	case w.Object == 0:
+		return w.Legs, false
+	case o == nil:
+		return nil, false
+	case !o.IsGroup():
+		return []Leg{o.Leg}, o.Blackhole
+	}
+	for _, m := range o.Members {
+		member := b.objects[m.ID]
+		if member == nil {
+			continue
+		}
+		if member.Blackhole { // alone in its group
+			return nil, true
+		}
+		l := member.Leg
+		l.Weight = m.Weight
+		legs = append(legs, l)
+	}
+	return legs, false
+}
+
+// Legs are the legs that a way sends by: its own, or those of its next-hop object. The list must not be changed.
+func (b *RIB) Legs(w *Way) []Leg {
+	legs, blackhole := b.legs(w)
+	if blackhole {
+		return nil
+	}
+	return legs
+}
+
+// FreeObject is the lowest id that no object has.
+func (b *RIB) FreeObject() ObjectID {
+	id := ObjectID(1)
+	for b.objects[id] != nil {
+		id++
+	}
+	return id
+}
