@@ -18,6 +18,7 @@ const (
 // compaction is what is known about rewriting the log. The store's mutex guards it.
 type compaction struct {
 	minimum int64 // minCompaction, but for tests
+	pause   int64 // maxPause, but for tests
 	needed  int64 // bytes that were needed for what is live, when that was last counted
 	running bool
 	stop    atomic.Bool // the store closes; anybody may look
@@ -137,7 +138,7 @@ func (s *Store) catchUp(n *newLog, from file, size int64) (int64, error) {
 		switch {
 		case s.compaction.stop.Load():
 			return size, errStopped
-		case end-size <= maxPause:
+		case end-size <= s.compaction.pause:
 			return size, nil
 		}
 		if err := n.follow(from, size, end); err != nil {

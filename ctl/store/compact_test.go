@@ -44,7 +44,7 @@ func TestCompaction(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	const minimum = 1 << 16
-	s.compaction.minimum = minimum
+	s.compaction.minimum, s.compaction.pause = minimum, 0
 	want := churn(t, s, model{}, 400)
 	s.background.Wait()
 	if done, err := s.Compactions(); done < 3 || err != nil {

@@ -57,7 +57,8 @@ func openOn(dir string, files files) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("state directory %s: %w", dir, err)
 	}
-	s := &Store{path: filepath.Join(dir, fileName), files: files, compaction: compaction{minimum: minCompaction}}
+	s := &Store{path: filepath.Join(dir, fileName), files: files}
+	s.compaction.minimum, s.compaction.pause = minCompaction, maxPause
 	if _, err := os.Lstat(s.path); errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Lstat(s.logPath()); err == nil {
 			return nil, s.damaged(fmt.Errorf("it is missing, and %s is there", logName))
