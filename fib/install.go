@@ -44,6 +44,8 @@ const (
 )
 
 func (b *RIB) installPrefix(t *Table, p netip.Prefix) error {
+	block, _, _ := b.find(p)
+	b.hint = block // touched prefixes often come in order
 	best := b.Best(b.Get(p))
 	if best == nil {
 		return t.remove(p)
