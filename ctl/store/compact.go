@@ -78,11 +78,10 @@ func (s *Store) rewrite(from file, last header, size int64) (*newLog, error) {
 		return nil, err
 	}
 	defer free()
-	live, err := liveRecords(log)
+	live, needed, err := liveRecords(log)
 	if err != nil {
 		return nil, err
 	}
-	needed := snapshotSize(log, live)
 	s.mu.Lock()
 	s.compaction.needed = needed
 	s.mu.Unlock()
@@ -111,9 +110,21 @@ func (s *Store) replace(n *newLog, from file, size int64) error {
 		err = s.switchTo(n, size)
 	}
 	if err == nil {
-		_ = from.Close() // which gives its space back: that takes a while, so nobody waits for it
+		s.giveBack(from, size)
 	}
 	return err
+}
+
+// giveBack frees the space of a log that has lost its name, a little at a time: a file system that frees much at once
+// (and tells the disk, with mount option discard) lets commits wait. Errors do not matter, Close frees what is left.
+func (s *Store) giveBack(old file, size int64) {
+	for size > 0 && !s.compaction.stop.Load() {
+		size = max(size-chunkSize, 0)
+		if old.Truncate(size) != nil || old.Sync() != nil {
+			break
+		}
+	}
+	_ = old.Close()
 }
 
 // catchUp copies the groups that were appended meanwhile, from a place on, until few are missing. It returns how far it

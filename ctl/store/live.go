@@ -15,11 +15,11 @@ type record struct {
 }
 
 // liveRecords returns what the groups of a log leave: by ascending key the last operation of each key, unless that is a
-// removal. The groups must have been scanned.
-func liveRecords(log []byte) ([]record, error) {
+// removal; and how many bytes a log of nothing else has. The groups must have been scanned.
+func liveRecords(log []byte) (live []record, size int64, err error) {
 	all, err := records(log)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	slices.SortFunc(all, func(a, b record) int {
 		if c := compareKeys(log, a, b); c != 0 {
@@ -27,16 +27,17 @@ func liveRecords(log []byte) ([]record, error) {
 		}
 		return cmp.Compare(a.at, b.at)
 	})
-	live := all[:0]
+	live, size = all[:0], headerSize+1 // with the endMark
 	for i, r := range all {
 		if i+1 < len(all) && compareKeys(log, r, all[i+1]) == 0 {
 			continue
 		}
-		if _, value := r.op(log); value != nil {
+		if _, value, n, _ := parseOp(log[r.at:]); value != nil {
 			live = append(live, r)
+			size += int64(n)
 		}
 	}
-	return live, nil
+	return live, size, nil
 }
 
 // records returns all operations of a log in their order.
@@ -96,14 +97,4 @@ func compareKeys(log []byte, a, b record) int {
 func (r record) op(log []byte) (key, value []byte) {
 	key, value, _, _ = parseOp(log[r.at:])
 	return key, value
-}
-
-// snapshotSize is how many bytes a log of nothing but the live records has.
-func snapshotSize(log []byte, live []record) int64 {
-	size := headerSize + 1 // with the endMark
-	for _, r := range live {
-		_, _, n, _ := parseOp(log[r.at:])
-		size += n
-	}
-	return int64(size)
 }

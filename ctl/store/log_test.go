@@ -349,8 +349,9 @@ func TestMigrationOfDamage(t *testing.T) {
 func FuzzLog(f *testing.F) {
 	dir, _, _ := logged(f)
 	good := readLog(f, dir)
-	f.Add(good, false)
-	f.Add(good[:len(good)-100], false)
+	end := starts(good)[3] // a small one: the fuzzer spends its time on making them small otherwise
+	f.Add(good[:end], false)
+	f.Add(good[:end-100], false)
 	f.Add([]byte("\x01\x02kv\x03\x00key"), true)
 	f.Add([]byte("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x02kv"), true)
 	h, _ := parseHeader(good)
@@ -368,11 +369,11 @@ func FuzzLog(f *testing.F) {
 		if err != nil && !body {
 			return
 		}
-		live, err := liveRecords(b[:end])
+		_, size, err := liveRecords(b[:end])
 		if err != nil {
 			return
 		}
-		if size := snapshotSize(b, live); size > int64(len(b)) {
+		if end > 0 && size > int64(len(b)) {
 			t.Errorf("what is live in %d bytes has %d", len(b), size)
 		}
 	})

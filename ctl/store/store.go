@@ -205,11 +205,11 @@ func (s *Store) loadRoutes(f func(b nstable.Bucket, key, value []byte) error) er
 		return fmt.Errorf("state file %s: %w", s.log.path, err)
 	}
 	defer free()
-	live, err := liveRecords(log)
+	live, needed, err := liveRecords(log)
 	if err != nil {
 		return damaged(s.log.path, err)
 	}
-	s.compaction.needed = snapshotSize(log, live)
+	s.compaction.needed = needed
 	for _, r := range live {
 		key, value := r.op(log)
 		if err := f(nstable.BucketRoute, key, value); err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -188,8 +189,17 @@ func TestMain(m *testing.M) {
 		if err != nil {
 			panic(err)
 		}
+		s.compaction.minimum = 1 << 11
 		for i := 0; ; i++ {
-			if err := s.Commit([]nstable.Op{put(nstable.BucketRoute, fmt.Sprint(i), "v")}); err != nil {
+			number := fmt.Sprint(i)
+			ops := []nstable.Op{put(nstable.BucketRoute, number, "v"), put(nstable.BucketRoute, "last", number)}
+			if i%3 == 0 {
+				ops = append(ops, put(nstable.BucketDevice, "last", number))
+			}
+			if i >= 100 {
+				ops = append(ops, nstable.Op{Bucket: nstable.BucketRoute, Key: fmt.Append(nil, i-100)})
+			}
+			if err := s.Commit(ops); err != nil {
 				panic(err)
 			}
 			fmt.Println(i) // acknowledged
@@ -198,7 +208,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestKilled: a writer is killed with SIGKILL at some moment; all that it acknowledged is there.
+// TestKilled: a writer is killed with SIGKILL at some moment; all that it acknowledged is there, and each commit is
+// there as a whole or not at all.
 func TestKilled(t *testing.T) {
 	dir := t.TempDir()
 	for round := range 5 {
@@ -215,7 +226,7 @@ func TestKilled(t *testing.T) {
 		lines := bufio.NewScanner(out)
 		for n := 0; lines.Scan(); n++ {
 			last = lines.Text()
-			if n == 20*(round+1) {
+			if n == 120*(round+1) {
 				if err := cmd.Process.Kill(); err != nil {
 					t.Fatal(err)
 				}
@@ -223,8 +234,15 @@ func TestKilled(t *testing.T) {
 		}
 		_ = cmd.Wait()
 		s := open(t, dir)
-		if !strings.Contains(contents(t, s)+" ", "4/"+last+"=v ") {
+		got, err := loaded(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got["4/"+last] != "v" {
 			t.Errorf("round %d: %s was acknowledged and is not there", round, last)
+		}
+		if n, err := strconv.Atoi(got["4/last"]); err != nil || got["1/last"] != fmt.Sprint(n-n%3) {
+			t.Errorf("round %d: half a commit: route %s and device %s", round, got["4/last"], got["1/last"])
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)

@@ -3,8 +3,8 @@
 //
 // A [Table] serves one address family. It maps prefixes to ids. Its look-up structure is a compressed trie after Asai and Ohara
 // ("Poptrie", SIGCOMM 2015): an array indexed by the first 6, 12 or 18 bits of the address, the more the larger the table (24 out of a
-// [Budget]), below it nodes of 24 bytes that stand for six bits each and find child or leaf by counting bits. Ids of 16 bits are stored
-// as such until a larger one comes. The memory is outside Go's heap or, for small tables, free of pointers.
+// [Budget]), below it nodes of 24 bytes that stand for six bits each and find child or leaf by counting bits. Ids of 16 bits are
+// stored as such until a larger one comes. The memory is outside Go's heap or, for small tables, free of pointers.
 //
 // Batches are looked up by a loop in Go or, where the processor has AVX-512, by a kernel in assembly that takes up to 256 addresses
 // down the trie together, see [Options.Kernel]. Both find the same.
