@@ -25,7 +25,7 @@ type world struct {
 }
 
 func newWorld(epochs *Epochs) *world {
-	w := &world{table: NewTable(epochs), devices: make(map[DeviceID]LinkState)}
+	w := &world{table: NewTable(TableOptions{Epochs: epochs}), devices: make(map[DeviceID]LinkState)}
 	w.rib = NewRIB(func(d DeviceID) LinkState { return w.devices[d] })
 	for d := DeviceID(1); d <= 5; d++ {
 		w.devices[d] = LinkState{Up: true, Carrier: true}
