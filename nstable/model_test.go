@@ -202,3 +202,37 @@ func BenchmarkBulk(b *testing.B) {
 	}
 	b.ReportMetric(routes*float64(b.N)/b.Elapsed().Seconds(), "routes/s")
 }
+
+// BenchmarkLoad puts a sorted table, in the pieces in which it comes from a client.
+func BenchmarkLoad(b *testing.B) {
+	const routes, piece = 1_000_000, 32 << 10
+	prefixes := make([]netip.Prefix, routes)
+	for i := range prefixes {
+		a := netip.AddrFrom4([4]byte{byte(20 + i>>16), byte(i >> 8), byte(i), 0})
+		prefixes[i] = netip.PrefixFrom(a, 24)
+	}
+	for b.Loop() {
+		b.StopTimer()
+		bench := newBench(b)
+		bench.store.forget = true
+		bench.dummy("init", "d", "10.0.0.1/24")
+		b.StartTimer()
+		for rest := prefixes; len(rest) > 0; {
+			n := min(piece, len(rest))
+			var load *RouteLoad
+			failed, err := bench.Bulk(n, false, func(tx *Tx, i int) (err error) {
+				if load == nil {
+					if load, err = tx.LoadRoutes(fib.Add, "init", via("0.0.0.0/0", "10.0.0.9", "")); err != nil {
+						return err
+					}
+				}
+				return load.Put(rest[i])
+			})
+			if err != nil || len(failed) > 0 {
+				b.Fatal(failed, err)
+			}
+			rest = rest[n:]
+		}
+	}
+	b.ReportMetric(routes*float64(b.N)/b.Elapsed().Seconds(), "routes/s")
+}
