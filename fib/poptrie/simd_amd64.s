@@ -15,7 +15,7 @@
 // Loads are of eight lanes at a time, the last ones of a list of what stands behind it: zeros there make them look at node 0, which
 // is always one. Each list has room for eight entries behind 256.
 //
-// The writer may be storing root entries and leaves meanwhile. Both are loaded by naturally aligned elements, which are never torn.
+// The writer may be storing root entries and leaves meanwhile. Each is loaded by an aligned load of its own size, which is never torn.
 //
 // Registers of all parts:
 //
@@ -65,6 +65,18 @@
 	VPUNPCKLQDQ  Z7, Z6, Z8;                   \
 	VPUNPCKHQDQ  Z7, Z6, Z9
 
+// ENTRIES loads the root entries of four addresses, which are width bytes apart from at on, into x; op shifts them. This is faster than
+// a gather. Changes AX, DX, R10, R11.
+#define ENTRIES(op, at, width, x) \
+	op      R9, (at+0*width)(R14), AX;  \
+	op      R9, (at+1*width)(R14), DX;  \
+	op      R9, (at+2*width)(R14), R10; \
+	op      R9, (at+3*width)(R14), R11; \
+	VMOVD   (R8)(AX*4), x;              \
+	VPINSRD $1, (R8)(DX*4), x, x;       \
+	VPINSRD $2, (R8)(R10*4), x, x;      \
+	VPINSRD $3, (R8)(R11*4), x, x
+
 // func lookupAVX512(s *space, dst unsafe.Pointer, ids *ID, n int, v6 bool)
 TEXT ·lookupAVX512(SB), 0, $6336-33
 	MOVQ    s+0(FP), AX
@@ -76,25 +88,25 @@ TEXT ·lookupAVX512(SB), 0, $6336-33
 	MOVBQZX space_rootBits(AX), R9
 
 	// The root, CX lanes. An entry with bit 31 is an id, any other one a node.
-	//	R8  root                             Z0  addresses      Z16 this step's lanes, numbered
-	//	X14 bits of the address below the root's  Z1  root indices   Z17 what their numbers grow by
-	//	X15 rootBits                         Z2  root entries   Z18 all bits but bit 31
+	//	R8  root                      Z0  addresses      Z16 this step's lanes, numbered
+	//	R9  bits of an address below the root's          Z17 what their numbers grow by
+	//	R14 this step's addresses     Z2  root entries   Z18 all bits but bit 31
+	//	X15 rootBits                  K4  lanes that go on to a node
 	XORL         R12, R12
 	XORL         R13, R13
 	KXNORW       K2, K2, K2
+	MOVQ         SI, R14
+	VMOVQ        R9, X15
+	NEGL         R9
 	MOVL         $0x7fffffff, AX
 	VPBROADCASTD AX, Z18
 	MOVQ         $0x0706050403020100, AX
 	VMOVQ        AX, X0
-	VMOVQ        R9, X15
-	MOVL         $64, AX
-	SUBL         R9, AX
 	CMPB         v6+32(FP), $0
 	JNE          root6
 
 	// IPv4: 16 lanes a step, in words of 32 bits.
-	SUBL         $32, AX
-	VMOVQ        AX, X14
+	ADDL         $32, R9
 	MOVQ         $0x0f0e0d0c0b0a0908, AX
 	VPINSRQ      $1, AX, X0, X0
 	VPMOVZXBD    X0, Z16
@@ -102,125 +114,126 @@ TEXT ·lookupAVX512(SB), 0, $6336-33
 	VPBROADCASTD AX, Z17
 
 root4step:
-	MOVQ CX, AX
-	SUBQ R12, AX
-	CMPQ AX, $16
-	JGE  root4look
+	MOVQ        CX, AX
+	SUBQ        R12, AX
+	CMPQ        AX, $16
+	JGE         root4look
 	FEW(AX, 16, K2)
+	VMOVDQU32.Z (R14), K2, Z0          // the last ones, from where all 16 can be read
+	LEAQ        ENDS, R14
+	VMOVDQU32   Z0, (R14)
 
 root4look:
-	VMOVDQU32.Z (SI)(R12*4), K2, Z0
-	VPSRLD      X14, Z0, Z1
-	KMOVW       K2, K1
-	VPXORD      X2, X2, X2
-	VPGATHERDD  (R8)(Z1*4), K1, Z2
-	VPMOVD2M    Z2, K3
-	KANDNW      K2, K3, K4             // the lanes that go on
-	VPANDD      Z18, Z2, Z2
-	VMOVDQU32   Z2, K2, (DI)(R12*4)
-	KORTESTW    K4, K4
-	JZ          root4next
-	VPSLLD      X15, Z0, Z0
+	ENTRIES(SHRXL, 0, 4, X2)
+	ENTRIES(SHRXL, 16, 4, X3)
+	ENTRIES(SHRXL, 32, 4, X4)
+	ENTRIES(SHRXL, 48, 4, X5)
+	VINSERTI128   $1, X3, Y2, Y2
+	VINSERTI128   $1, X5, Y4, Y4
+	VINSERTI64X4  $1, Y4, Z2, Z2
+	VPMOVD2M      Z2, K3
+	KANDNW        K2, K3, K4
+	VPANDD        Z18, Z2, Z2
+	VMOVDQU32     Z2, K2, (DI)(R12*4)
+	KORTESTW      K4, K4
+	JZ            root4next
+	VMOVDQU32     (R14), Z0
+	VPSLLD        X15, Z0, Z0
 	VPCOMPRESSD.Z Z0, K4, Z0
 	VPCOMPRESSD.Z Z2, K4, Z2
 	VPCOMPRESSD.Z Z16, K4, Z1
-	VPMOVZXDQ   Y0, Z3
-	VPMOVZXDQ   Y1, Z4
-	VPMOVZXDQ   Y2, Z5
-	VPSLLQ      $32, Z3, Z3
-	VPSLLQ      $32, Z4, Z4
-	VPORQ       Z4, Z5, Z5
-	VMOVDQU64   Z3, KEYS(R13*8)
-	VMOVDQU64   Z5, WALK(R13*8)
+	VPMOVZXDQ     Y0, Z3
+	VPMOVZXDQ     Y1, Z4
+	VPMOVZXDQ     Y2, Z5
+	VPSLLQ        $32, Z3, Z3
+	VPSLLQ        $32, Z4, Z4
+	VPORQ         Z4, Z5, Z5
+	VMOVDQU64     Z3, KEYS(R13*8)
+	VMOVDQU64     Z5, WALK(R13*8)
 	VEXTRACTI64X4 $1, Z0, Y0           // the other eight
 	VEXTRACTI64X4 $1, Z1, Y1
 	VEXTRACTI64X4 $1, Z2, Y2
-	VPMOVZXDQ   Y0, Z3
-	VPMOVZXDQ   Y1, Z4
-	VPMOVZXDQ   Y2, Z5
-	VPSLLQ      $32, Z3, Z3
-	VPSLLQ      $32, Z4, Z4
-	VPORQ       Z4, Z5, Z5
-	VMOVDQU64   Z3, keys-6272(SP)(R13*8)
-	VMOVDQU64   Z5, walk-4160(SP)(R13*8)
-	KMOVW       K4, AX
-	POPCNTL     AX, AX
-	ADDQ        AX, R13
+	VPMOVZXDQ     Y0, Z3
+	VPMOVZXDQ     Y1, Z4
+	VPMOVZXDQ     Y2, Z5
+	VPSLLQ        $32, Z3, Z3
+	VPSLLQ        $32, Z4, Z4
+	VPORQ         Z4, Z5, Z5
+	VMOVDQU64     Z3, keys-6272(SP)(R13*8)
+	VMOVDQU64     Z5, walk-4160(SP)(R13*8)
+	KMOVW         K4, AX
+	POPCNTL       AX, AX
+	ADDQ          AX, R13
 
 root4next:
 	VPADDD Z17, Z16, Z16
+	ADDQ   $64, R14
 	ADDQ   $16, R12
 	CMPQ   R12, CX
 	JLT    root4step
 	MOVL   $-1, CX                     // levels until the keys end: bits past the end of an IPv4 address are zeros
 	JMP    walk
 
-	// IPv6: 8 lanes a step, in words of 64 bits.
-	//	R14 this step's addresses, of two words each   Z19 where the upper words of eight addresses are
+	// IPv6: 8 lanes a step, in words of 64 bits. Z19 tells where the upper words of eight addresses are.
 root6:
-	VMOVQ        AX, X14
+	ADDL         $64, R9
 	VPMOVZXBQ    X0, Z16
 	VPADDQ       Z16, Z16, Z19
 	VPSLLQ       $32, Z16, Z16
 	MOVQ         $(8<<32), AX
 	VPBROADCASTQ AX, Z17
-	MOVQ         SI, R14
 
 root6step:
-	MOVQ      CX, AX
-	SUBQ      R12, AX
-	CMPQ      AX, $8
-	JLT       root6few
-	VMOVDQU64 (R14), Z0
-	VMOVDQU64 64(R14), Z1
+	MOVQ        CX, AX
+	SUBQ        R12, AX
+	CMPQ        AX, $8
+	JGE         root6look
+	FEW(AX, 8, K2)
+	ADDL        AX, AX
+	FEW(AX, 16, K1)
+	KSHIFTRW    $8, K1, K3
+	VMOVDQU64.Z (R14), K1, Z0          // the last ones, from where all eight can be read
+	VMOVDQU64.Z 64(R14), K3, Z1
+	LEAQ        ENDS, R14
+	VMOVDQU64   Z0, (R14)
+	VMOVDQU64   Z1, 64(R14)
 
 root6look:
-	VPERMT2Q    Z1, Z19, Z0
-	VPSRLQ      X14, Z0, Z1
-	KMOVB       K2, K1
-	VPXORD      X2, X2, X2
-	VPGATHERQD  (R8)(Z1*4), K1, Y2
-	VPMOVD2M    Y2, K3
-	KANDNB      K2, K3, K4
-	VPANDD      Y18, Y2, Y2
-	VMOVDQU32   Y2, K2, (DI)(R12*4)
-	KMOVB       K4, AX
-	TESTL       AX, AX
-	JZ          root6next
-	VPSLLQ      X15, Z0, Z0
-	VPMOVZXDQ   Y2, Z2
-	VPORQ       Z16, Z2, Z2
+	ENTRIES(SHRXQ, 0, 16, X2)
+	ENTRIES(SHRXQ, 64, 16, X3)
+	VINSERTI128   $1, X3, Y2, Y2
+	VPMOVD2M      Y2, K3
+	KANDNB        K2, K3, K4
+	VPANDD        Y18, Y2, Y2
+	VMOVDQU32     Y2, K2, (DI)(R12*4)
+	KMOVB         K4, AX
+	TESTL         AX, AX
+	JZ            root6next
+	VMOVDQU64     (R14), Z0
+	VPERMT2Q      64(R14), Z19, Z0
+	VPSLLQ        X15, Z0, Z0
+	VPMOVZXDQ     Y2, Z2
+	VPORQ         Z16, Z2, Z2
 	VPCOMPRESSQ.Z Z0, K4, Z0
 	VPCOMPRESSQ.Z Z2, K4, Z2
-	VMOVDQU64   Z0, KEYS(R13*8)
-	VMOVDQU64   Z2, WALK(R13*8)
-	POPCNTL     AX, AX
-	ADDQ        AX, R13
+	VMOVDQU64     Z0, KEYS(R13*8)
+	VMOVDQU64     Z2, WALK(R13*8)
+	POPCNTL       AX, AX
+	ADDQ          AX, R13
 
 root6next:
-	ADDQ   $128, R14
 	VPADDQ Z17, Z16, Z16
+	ADDQ   $128, R14
 	ADDQ   $8, R12
 	CMPQ   R12, CX
 	JLT    root6step
-	MOVL   $64, AX                     // whole levels in the rest of the upper word
-	SUBL   R9, AX
+	MOVL   R9, AX                      // whole levels in the rest of the upper word
 	MOVL   $6, CX
 	XORL   DX, DX
 	DIVL   CX
 	MOVL   AX, CX
-	IMULL  $6, AX
-	LEAL   (R9)(AX*1), R8
-	JMP    walk
-
-root6few:
-	FEW(AX, 8, K2)
-	ADDL        AX, AX
-	FEW(AX, 16, K1)
-	VMOVDQU64.Z (R14), K1, Z0
-	KSHIFTRW    $8, K1, K1
-	VMOVDQU64.Z 64(R14), K1, Z1
-	JMP         root6look
+	MOVL   $64, R8
+	SUBL   DX, R8
 
 	// The levels.
 	//	CX  levels until the keys end                  Z3  walk              Z4  keys           Z5  slots

@@ -50,7 +50,8 @@ type churn struct {
 // arena is what the churns of all contenders share.
 type arena struct {
 	family    poptrie.Family
-	tagged    []route // the table at the beginning
+	tagged    []route // the table at the beginning: the next two
+	kept      []route
 	changing  []route
 	keys      []addr
 	permanent []uint8
@@ -59,19 +60,17 @@ type arena struct {
 
 func newArena(f poptrie.Family, routes []route) *arena {
 	a := &arena{family: f, keys: under.draw(f, routes, streamLen/4)}
-	var kept []route
 	for i, r := range shuffled(routes) {
 		r.id = tag(addrOf(r.prefix.Addr()), r.prefix.Bits(), 0)
-		a.tagged = append(a.tagged, r)
 		if i%2 == 0 {
-			kept = append(kept, route{r.prefix, poptrie.ID(r.prefix.Bits())})
+			a.kept = append(a.kept, r)
 		} else {
 			a.changing = append(a.changing, r)
 		}
 	}
-	a.tagged = sorted(a.tagged)
+	a.tagged = sorted(slices.Concat(a.kept, a.changing))
 	a.queries = newQueries(f, a.keys)
-	a.permanent = lengths(a.queries, sorted(kept))
+	a.permanent = lengths(a.queries, a.kept)
 	return a
 }
 
@@ -83,9 +82,13 @@ func (a *arena) churn(e entrant) *churn {
 	}
 }
 
-// lengths are the lengths of the longest of the prefixes over each address; the ids of the prefixes are their lengths.
+// lengths are the lengths of the longest of the prefixes over each address.
 func lengths(q *queries, prefixes []route) []uint8 {
-	t := newBart(prefixes, lookFast)
+	own := slices.Clone(prefixes)
+	for i, r := range own {
+		own[i].id = poptrie.ID(r.prefix.Bits())
+	}
+	t := newBart(own, lookFast)
 	out, ids := make([]uint8, len(q.addrs)), make([]poptrie.ID, batch)
 	for at := 0; at < len(out); at += batch {
 		t.look(q, at, at+batch, ids)
@@ -149,6 +152,28 @@ func (c *churn) read(stop *atomic.Bool) {
 	c.judged.Add(judged)
 }
 
+// settle counts the wrong answers to all keys when the changes are over: ids that a change should have replaced, or lost ones.
+func (c *churn) settle(a *arena) (wrong int) {
+	now := slices.Clone(a.kept)
+	for _, r := range c.changing {
+		if r.id != 0 {
+			now = append(now, r)
+		}
+	}
+	oracle, want, got := newBart(now, lookTable), make([]poptrie.ID, batch), make([]poptrie.ID, batch)
+	for at := 0; at < len(c.keys); at += batch {
+		oracle.look(c.queries, at, at+batch, want)
+		c.look(c.queries, at, at+batch, got)
+		for i, id := range got {
+			if id != want[i] {
+				wrong++
+			}
+		}
+	}
+	c.wrong.Add(uint64(wrong))
+	return wrong
+}
+
 // beside runs work on this thread and read on the reader's CPU until work is done.
 func (b *bench) beside(read func(stop *atomic.Bool), work func()) error {
 	var stop atomic.Bool
@@ -170,17 +195,18 @@ func (b *bench) beside(read func(stop *atomic.Bool), work func()) error {
 	return nil
 }
 
-// rate is how many thousand changes a second the writer makes, of its CPU time and of the clock's.
+// rate is how many thousand changes a second the table takes, of the writer's CPU time and of the clock's.
 func (c *churn) rate(length time.Duration) (cpu, clock float64) {
 	runtime.GC()
-	start, used := time.Now(), threadTime()
-	n := 0
+	start, used, n := time.Now(), threadTime(), 0
+	failed := c.failed
 	for time.Since(start) < length {
 		for range 64 {
 			c.change(n)
 			n++
 		}
 	}
+	n -= c.failed - failed
 	return float64(n) * 1e6 / nanoseconds(threadTime()-used), float64(n) * 1e6 / nanoseconds(time.Since(start))
 }
 
@@ -223,6 +249,7 @@ func (b *bench) churns(f poptrie.Family, routes []route) error {
 			b.add(r, "memory", "x before", once(float64(c.memory().all)/float64(before)))
 		}
 		b.add(r, "wrong answers", "", once(float64(c.wrong.Load())))
+		b.add(r, "wrong afterwards", "", once(float64(c.settle(a))))
 		b.add(r, "refused changes", "", once(float64(c.failed)))
 		seen[i].report(b, r)
 	}
@@ -253,12 +280,8 @@ func (a *arena) targets() []target {
 	for i, r := range a.changing {
 		index[r.prefix] = i
 	}
-	byLength := make([]route, len(a.tagged))
-	for i, r := range a.tagged {
-		byLength[i] = route{r.prefix, poptrie.ID(r.prefix.Bits())}
-	}
 	var out []target
-	for key, n := range lengths(a.queries, byLength) {
+	for key, n := range lengths(a.queries, a.tagged) {
 		p, err := a.queries.addrs[key].Prefix(int(n))
 		if err != nil {
 			continue

@@ -89,6 +89,9 @@ func TestChurnFindsWrongAnswers(t *testing.T) {
 		if err := new(bench).beside(x.read, func() { x.rate(50 * time.Millisecond) }); err != nil {
 			t.Fatal(err)
 		}
+		if wrong := x.settle(a); (wrong > 0) != lies {
+			t.Errorf("lies %v: %d wrong answers afterwards", lies, wrong)
+		}
 		if x.judged.Load() == 0 || x.failed > 0 || (x.wrong.Load() > 0) != lies {
 			t.Errorf("lies %v: %d wrong of %d, %d changes failed", lies, x.wrong.Load(), x.judged.Load(), x.failed)
 		}

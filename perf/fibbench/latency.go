@@ -12,7 +12,7 @@ type sight struct {
 	rounds [][]float64 // from the call until the reader on the other CPU found the new id
 	calls  [][]float64 // from the call until its return
 	quiet  [][]float64 // as rounds, without those during which a thread was taken off its CPU
-	lost   int         // changes that the reader never saw
+	lost   int         // changes that were refused, or that the reader never saw
 }
 
 // relay is how writer and reader meet for each change that is watched. Times are since base.
@@ -84,7 +84,7 @@ func (b *bench) watch(c *churn, targets []target, s *sight) error {
 const patience = time.Second
 
 // ask changes a target's id and waits until the reader has found the new one. Times are microseconds; seen is negative if it never
-// did.
+// did, or could not.
 func (y *relay) ask(c *churn, t target) (seen, call float64, upset bool) {
 	r := &c.changing[t.at]
 	version := r.id&1 ^ 1
@@ -96,11 +96,12 @@ func (y *relay) ask(c *churn, t target) (seen, call float64, upset bool) {
 	for y.ready.Load() != n { //revive:disable-line:empty-block // the reader is on its CPU, and answers at once
 	}
 	before := preemptions()
+	failed := c.failed
 	start := time.Since(y.base)
 	c.set(t.at, version)
 	end := time.Since(y.base)
 	for y.found.Load() != n {
-		if time.Since(y.base)-end > patience {
+		if c.failed > failed || time.Since(y.base)-end > patience {
 			return -1, 0, true
 		}
 	}

@@ -28,20 +28,22 @@ type points struct {
 func savePlots(dir string, rows []row) (files []string, err error) {
 	for _, f := range []poptrie.Family{poptrie.IPv4, poptrie.IPv6} {
 		var panels []*plot.Plot
+		var legend plot.Legend
 		for _, s := range allStreams() {
 			p, err := panel(f, s, rows)
 			if err != nil {
 				return nil, fmt.Errorf("plot %v %s: %w", f, s, err)
 			}
 			if p != nil {
-				panels = append(panels, p)
+				panels, legend = append(panels, p), p.Legend
+				p.Legend = plot.NewLegend() // one for all
 			}
 		}
 		if len(panels) == 0 {
 			continue
 		}
 		name := filepath.Join(dir, fmt.Sprintf("lookup-ipv%d.png", uint8(f)))
-		if err := savePanels(name, panels); err != nil {
+		if err := savePanels(name, panels, legend); err != nil {
 			return nil, fmt.Errorf("write %s: %w", name, err)
 		}
 		files = append(files, name)
@@ -83,8 +85,6 @@ func panel(f poptrie.Family, s stream, rows []row) (*plot.Plot, error) {
 	// Whole decades: the axes need a label at either end, even if there is but one size of table.
 	p.X.Min, p.X.Max = decade(p.X.Min, math.Floor), decade(p.X.Max, math.Ceil)
 	p.Y.Min, p.Y.Max = decade(p.Y.Min, math.Floor), decade(p.Y.Max, math.Ceil)
-	p.Legend.Top, p.Legend.Left = true, true
-	p.Legend.TextStyle.Font.Size = vg.Points(8)
 	return p, nil
 }
 
@@ -115,13 +115,24 @@ func (p *points) draw(to *plot.Plot, name string, i int) error {
 	return nil
 }
 
-// savePanels puts plots side by side into a PNG.
-func savePanels(name string, panels []*plot.Plot) error {
-	img := vgimg.New(vg.Length(len(panels))*5*vg.Inch, 5*vg.Inch)
-	tiles := draw.Tiles{Rows: 1, Cols: len(panels), PadX: vg.Points(12), PadY: vg.Points(12)}
-	for i, canvas := range plot.Align([][]*plot.Plot{panels}, tiles, draw.New(img))[0] {
+// savePanels puts plots with the same Y axis side by side into a PNG, and the legend to their right.
+func savePanels(name string, panels []*plot.Plot, legend plot.Legend) error {
+	const size, margin = 5 * vg.Inch, 2 * vg.Inch
+	img := vgimg.New(vg.Length(len(panels))*size+margin, size)
+	all := draw.New(img)
+	low, high := math.Inf(1), math.Inf(-1)
+	for _, p := range panels {
+		low, high = min(low, p.Y.Min), max(high, p.Y.Max)
+	}
+	for _, p := range panels {
+		p.Y.Min, p.Y.Max = low, high
+	}
+	tiles := draw.Tiles{Rows: 1, Cols: len(panels), PadX: vg.Points(12)}
+	for i, canvas := range plot.Align([][]*plot.Plot{panels}, tiles, draw.Crop(all, 0, -margin, 0, 0))[0] {
 		panels[i].Draw(canvas)
 	}
+	legend.Top, legend.Left = true, true
+	legend.Draw(draw.Crop(all, vg.Length(len(panels))*size+vg.Points(12), 0, 0, -vg.Points(24)))
 	f, err := os.Create(name)
 	if err != nil {
 		return err
