@@ -7,12 +7,16 @@ import (
 	"nsrouter/fib"
 )
 
-// pick chooses the next hop of a packet's flow in a group: by the 5-tuple, or, of a fragment, by what all fragments of
-// the packet have. Only groups of several next hops need the hash.
+// pick chooses the next hop of a packet in a group.
 func (w *Worker) pick(g *fib.Group, p *Packet, is6 bool) *fib.NextHop {
 	if g.Single() {
 		return g.First()
 	}
+	return w.spread(g, p, is6)
+}
+
+// spread chooses by the packet's flow: the 5-tuple, or, of a fragment, what all fragments of the packet have.
+func (w *Worker) spread(g *fib.Group, p *Packet, is6 bool) *fib.NextHop {
 	var f fib.Flow
 	if is6 {
 		f = flow6(header.IPv6(w.network(p)))

@@ -3,6 +3,8 @@ package dataplane
 import (
 	"encoding/binary"
 	"net/netip"
+	"os/exec"
+	"strings"
 	"testing"
 
 	"nsrouter/dataplane/header"
@@ -107,5 +109,24 @@ func TestForeignGateway(t *testing.T) {
 	out = r.ports[p2].take()
 	if len(out) != 1 || out[0][54] != 135 {
 		t.Fatalf("no solicitation for the gateway: %x", out)
+	}
+}
+
+// TestInlined: what the look-up nodes do for each packet whose group has one next hop costs no call.
+func TestInlined(t *testing.T) {
+	out, err := exec.Command("go", "build", "-gcflags=-m", ".").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, file := range []string{"ip4_input.go", "ip6_input.go"} {
+		for _, call := range []string{"(*Worker).pick", "fib.(*Group).Single", "fib.(*Group).First", "fib.Groups.Of"} {
+			found := false
+			for line := range strings.SplitSeq(string(out), "\n") {
+				found = found || strings.Contains(line, file+":") && strings.HasSuffix(line, "inlining call to "+call)
+			}
+			if !found {
+				t.Errorf("%s: the compiler no longer inlines %s", file, call)
+			}
+		}
 	}
 }

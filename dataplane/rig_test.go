@@ -113,7 +113,7 @@ func newRig(t testing.TB) *rig {
 	r := &rig{TB: t, pool: pool, ports: make(map[nstable.DeviceID]*memPort), now: 1e12}
 	r.view = &nstable.View{Devices: make([]*nstable.Device, numDevices)}
 	for id := range nstable.NamespaceID(2) {
-		r.view.Namespaces = append(r.view.Namespaces, &nstable.Namespace{ID: id, FIB: fib.NewTable(nil)})
+		r.view.Namespaces = append(r.view.Namespaces, &nstable.Namespace{ID: id, FIB: fib.NewTable(fib.TableOptions{})})
 		up := func(fib.DeviceID) fib.LinkState { return fib.LinkState{Up: true, Carrier: true} }
 		r.ribs = append(r.ribs, fib.NewRIB(up))
 	}

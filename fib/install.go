@@ -44,11 +44,14 @@ const (
 )
 
 func (b *RIB) installPrefix(t *Table, p netip.Prefix) error {
-	best := b.Best(b.Get(p))
-	if best == nil {
-		return t.remove(p)
+	block, i, ok := b.find(p)
+	b.hint = place{block, i} // touched prefixes often come in order
+	if ok {
+		if best := b.Best(b.blocks[block][i].routes); best != nil {
+			return t.insert(p, b.groupOf(t, best.Way))
+		}
 	}
-	return t.insert(p, b.groupOf(t, best.Way))
+	return t.remove(p)
 }
 
 // reload replaces all prefixes of the table.

@@ -25,7 +25,7 @@ type world struct {
 }
 
 func newWorld(epochs *Epochs) *world {
-	w := &world{table: NewTable(epochs), devices: make(map[DeviceID]LinkState)}
+	w := &world{table: NewTable(TableOptions{Epochs: epochs}), devices: make(map[DeviceID]LinkState)}
 	w.rib = NewRIB(func(d DeviceID) LinkState { return w.devices[d] })
 	for d := DeviceID(1); d <= 5; d++ {
 		w.devices[d] = LinkState{Up: true, Carrier: true}
@@ -165,53 +165,56 @@ func drawLeg(t *rapid.T, is6 bool) Leg {
 
 // TestInstall makes random changes of routes, objects and devices, several to an Install, and compares with the naive
 // table. In the end nothing is left.
-func TestInstall(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(nil)
-		var addrs []netip.Addr
-		for range rapid.IntRange(1, 20).Draw(t, "installs") {
-			for range rapid.IntRange(0, 10).Draw(t, "changes") {
-				switch rapid.IntRange(0, 9).Draw(t, "change") {
-				case 0:
-					w.devices[DeviceID(rapid.IntRange(1, 5).Draw(t, "device"))] = LinkState{
-						rapid.Bool().Draw(t, "up"), rapid.Bool().Draw(t, "carrier"),
-					}
-					w.rib.Invalidate()
-				case 1:
-					w.drawObject(t)
-				default:
-					p := drawPrefix(t)
-					addrs = append(addrs, p.Addr())
-					var list []*Route
-					for i := range rapid.IntRange(0, 2).Draw(t, "routes") {
-						list = append(list, &Route{Prefix: p, Way: w.rib.Way(drawWay(t, p.Addr().Is6())), Order: int64(i)})
-					}
-					slices.SortStableFunc(list, compareRoutes)
-					w.set(p, list...)
+func TestInstall(t *testing.T) { rapid.Check(t, changes) }
+
+// FuzzInstall is TestInstall driven by coverage.
+func FuzzInstall(f *testing.F) { f.Fuzz(rapid.MakeFuzz(changes)) }
+
+func changes(t *rapid.T) {
+	w := newWorld(nil)
+	var addrs []netip.Addr
+	for range rapid.IntRange(1, 20).Draw(t, "installs") {
+		for range rapid.IntRange(0, 10).Draw(t, "changes") {
+			switch rapid.IntRange(0, 9).Draw(t, "change") {
+			case 0:
+				w.devices[DeviceID(rapid.IntRange(1, 5).Draw(t, "device"))] = LinkState{
+					rapid.Bool().Draw(t, "up"), rapid.Bool().Draw(t, "carrier"),
 				}
+				w.rib.Invalidate()
+			case 1:
+				w.drawObject(t)
+			default:
+				p := drawPrefix(t)
+				addrs = append(addrs, p.Addr())
+				var list []*Route
+				for i := range rapid.IntRange(0, 2).Draw(t, "routes") {
+					list = append(list, &Route{Prefix: p, Way: w.rib.Way(drawWay(t, p.Addr().Is6())), Order: int64(i)})
+				}
+				slices.SortStableFunc(list, compareRoutes)
+				w.set(p, list...)
 			}
-			w.install(t)
-			w.compare(t, addrs)
-		}
-		var all []netip.Prefix
-		for p := range w.rib.From(netip.Prefix{}) {
-			all = append(all, p)
-		}
-		for _, p := range all {
-			w.set(p)
-		}
-		for id := range ObjectID(5) {
-			w.rib.SetObject(id, nil)
 		}
 		w.install(t)
-		b := w.rib
-		if n := len(b.ways) + len(b.src) + len(b.byDev) + len(b.tracked.uses) + len(b.tracked.sorted) + w.table.Len(); n != 0 {
-			t.Fatalf("something is left: %+v, %d prefixes", b, w.table.Len())
-		}
-		if len(w.table.free) != w.table.used {
-			t.Fatalf("of %d groups %d are free", w.table.used, len(w.table.free))
-		}
-	})
+		w.compare(t, addrs)
+	}
+	var all []netip.Prefix
+	for p := range w.rib.From(netip.Prefix{}) {
+		all = append(all, p)
+	}
+	for _, p := range all {
+		w.set(p)
+	}
+	for id := range ObjectID(5) {
+		w.rib.SetObject(id, nil)
+	}
+	w.install(t)
+	b := w.rib
+	if n := len(b.ways) + len(b.src) + len(b.byDev) + len(b.tracked.uses) + len(b.tracked.sorted) + w.table.Len(); n != 0 {
+		t.Fatalf("something is left: %+v, %d prefixes", b, w.table.Len())
+	}
+	if len(w.table.free) != w.table.used {
+		t.Fatalf("of %d groups %d are free", w.table.used, len(w.table.free))
+	}
 }
 
 func (w *world) drawObject(t *rapid.T) {

@@ -15,6 +15,7 @@ type Match struct {
 	Scope    *Scope
 	Object   ObjectID
 	Legs     []LegMatch
+	AllLegs  bool // Legs are all that there are, be it one
 }
 
 // LegMatch says which leg is meant. Zero fields match any.
@@ -35,7 +36,7 @@ func (m *Match) Matches(w *Way) bool {
 	if m.Kind == nil && w.InLocalTable() || m.Kind != nil && *m.Kind != w.Kind {
 		return false
 	}
-	if len(m.Legs) > 1 && len(m.Legs) != len(w.Legs) || len(m.Legs) > 0 && len(w.Legs) == 0 {
+	if (len(m.Legs) > 1 || m.AllLegs) && len(m.Legs) != len(w.Legs) || len(m.Legs) > 0 && len(w.Legs) == 0 {
 		return false
 	}
 	for i := range m.Legs {

@@ -20,7 +20,7 @@ type RIB struct {
 	// blocks are the entries in order, cut into pieces of at most maxBlock: an ordered map in which a million prefixes
 	// cost two binary searches, and which can be walked in steps.
 	blocks  [][]ribEntry
-	hint    int // the block found last: sorted input stays in it
+	hint    place // where the writer was last: sorted input goes on from there
 	routes  int
 	lengths [2][129]int // number of prefixes by family (0: IPv4) and length
 
@@ -72,24 +72,44 @@ func ComparePrefixes(a, b netip.Prefix) int {
 	return a.Bits() - b.Bits()
 }
 
+// place is an entry: its block, and its index there.
+type place struct{ block, i int }
+
 // find returns where prefix is, or would be.
 func (b *RIB) find(p netip.Prefix) (block, i int, ok bool) {
-	block = b.hint
-	if block >= len(b.blocks) || ComparePrefixes(b.blocks[block][0].prefix, p) > 0 ||
-		block+1 < len(b.blocks) && ComparePrefixes(b.blocks[block+1][0].prefix, p) <= 0 {
-		block = sort.Search(len(b.blocks), func(i int) bool { return ComparePrefixes(b.blocks[i][0].prefix, p) > 0 }) - 1
-		if block < 0 {
-			return 0, 0, false
-		}
+	block = b.hint.block
+	if i, ok, near := b.near(p); near {
+		return block, i, ok
 	}
-	list := b.blocks[block]
-	if last := len(list) - 1; ComparePrefixes(list[last].prefix, p) < 0 {
-		return block, last + 1, false // sorted input
+	block = sort.Search(len(b.blocks), func(i int) bool { return ComparePrefixes(b.blocks[i][0].prefix, p) > 0 }) - 1
+	if block < 0 {
+		return 0, 0, false
 	}
-	i, ok = slices.BinarySearchFunc(list, p, func(e ribEntry, p netip.Prefix) int {
+	i, ok = slices.BinarySearchFunc(b.blocks[block], p, func(e ribEntry, p netip.Prefix) int {
 		return ComparePrefixes(e.prefix, p)
 	})
 	return block, i, ok
+}
+
+// near looks at the hint and at what follows it there.
+func (b *RIB) near(p netip.Prefix) (i int, ok, near bool) {
+	if b.hint.block >= len(b.blocks) || b.hint.i >= len(b.blocks[b.hint.block]) {
+		return 0, false, false
+	}
+	list := b.blocks[b.hint.block]
+	i = b.hint.i
+	c := ComparePrefixes(list[i].prefix, p)
+	if c < 0 && i+1 < len(list) {
+		i++
+		if c = ComparePrefixes(list[i].prefix, p); c > 0 {
+			return i, false, true
+		}
+	}
+	if c < 0 && i+1 == len(list) {
+		last := b.hint.block+1 == len(b.blocks) || ComparePrefixes(b.blocks[b.hint.block+1][0].prefix, p) > 0
+		return i + 1, false, last
+	}
+	return i, true, c == 0
 }
 
 // Get returns the routes of a prefix, best rank first. The list must not be changed.
@@ -104,7 +124,7 @@ func (b *RIB) Get(p netip.Prefix) []*Route {
 // Set replaces the routes of a prefix, by none if the list is empty. The list is sorted and becomes the RIB's.
 func (b *RIB) Set(p netip.Prefix, list []*Route) {
 	block, i, ok := b.find(p)
-	b.hint = block
+	b.hint = place{block, i}
 	var old []*Route
 	switch {
 	case ok && len(list) > 0:

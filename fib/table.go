@@ -15,11 +15,22 @@ type GroupID uint32
 // None is the id of no route.
 const None GroupID = 0
 
-// Epochs tell when readers of tables are where they hold nothing of them; Reader is one of them.
+// Epochs tell when readers of tables are where they hold nothing of them; Reader is one of them. A Budget is memory that
+// tables share to become faster.
 type (
 	Epochs = poptrie.Epochs
 	Reader = poptrie.Reader
+	Budget = poptrie.Budget
 )
+
+// NewBudget returns a budget of some bytes.
+func NewBudget(bytes int) *Budget { return poptrie.NewBudget(bytes) }
+
+// TableOptions are what all tables of a daemon have in common.
+type TableOptions struct {
+	Epochs *Epochs // that readers join; nil: none runs while the writer does
+	Fast   *Budget // for tables of hundreds of thousands of prefixes; nil: they stay small, and slower
+}
 
 // Table is one namespace's forwarding table, of both address families.
 type Table struct {
@@ -32,21 +43,21 @@ type Table struct {
 	free []GroupID // of them, those that may be given out again
 }
 
-// NewTable returns an empty table. Its readers join epochs; nil means that none runs while the writer does.
-func NewTable(epochs *Epochs) *Table {
+// NewTable returns an empty table.
+func NewTable(o TableOptions) *Table {
 	t := &Table{seed: rand.Uint64()}
-	var grace poptrie.Grace
-	if epochs != nil {
-		grace = epochs
+	trie := poptrie.Options{Fast: o.Fast}
+	if o.Epochs != nil {
+		trie.Grace = o.Epochs
 	}
-	t.v4, t.v6 = newTrie(poptrie.IPv4, grace), newTrie(poptrie.IPv6, grace)
+	t.v4, t.v6 = newTrie(poptrie.IPv4, trie), newTrie(poptrie.IPv6, trie)
 	list := make([]atomic.Pointer[Group], 4)
 	t.groups.Store(&list)
 	return t
 }
 
-func newTrie(f poptrie.Family, g poptrie.Grace) *poptrie.Table {
-	t, err := poptrie.New(f, poptrie.Options{Grace: g})
+func newTrie(f poptrie.Family, o poptrie.Options) *poptrie.Table {
+	t, err := poptrie.New(f, o)
 	if err != nil {
 		panic(err) // an empty table of a known family is on Go's heap
 	}

@@ -147,6 +147,7 @@ type RouteSpec struct {
 	Kind     fib.Kind
 	HasKind  bool
 	Legs     []LegSpec // via and dev, or several "nexthop"
+	AllLegs  bool      // for a deletion: Legs are all that the route has
 	Object   fib.ObjectID
 	Source   netip.Addr
 	Metric   uint32 // 0: 0 for IPv4, 1024 for IPv6

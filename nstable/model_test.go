@@ -25,7 +25,7 @@ var ( //nolint:gochecknoglobals // constant tables
 		"192.0.2.7/32",
 	}
 	modelPrefixes = []string{"10.5.0.0/16", "10.6.0.0/16", "0.0.0.0/0", "2001:db8:5::/48", "::/0", "10.0.0.0/24"}
-	modelGateways = []string{"", "10.0.0.9", "10.0.1.2", "2001:db8::9", "10.99.0.1"}
+	modelGateways = []string{"", "10.0.0.9", "10.0.1.2", "2001:db8::9", "10.99.0.1", "10.5.0.9"}
 )
 
 // randomCommand makes one command; most are refused for some reason, which is as good.
@@ -33,7 +33,7 @@ func randomCommand(t *rapid.T, b *bench) (string, error) {
 	pick := func(what string, from []string) string { return rapid.SampledFrom(from).Draw(t, what) }
 	ns, dev := pick("namespace", modelNamespaces), pick("device", modelDevices)
 	yes := rapid.Bool().Draw(t, "yes")
-	switch kind := rapid.IntRange(0, 13).Draw(t, "command"); kind {
+	switch kind := rapid.IntRange(0, 16).Draw(t, "command"); kind {
 	case 0:
 		return "netns add " + ns, b.addNamespace(ns)
 	case 1:
@@ -72,8 +72,16 @@ func randomCommand(t *rapid.T, b *bench) (string, error) {
 		return fmt.Sprintf("neigh %s %s %v", ns, dev, addr), b.Do(func(tx *Tx) error {
 			return tx.SetNeighbor(ReplaceNeighbor, ns, dev, addr, mac, neigh.Permanent)
 		})
+	case 12, 13:
+		return randomNextHop(t, b, ns, dev)
 	default:
 		s := via(pick("prefix", modelPrefixes), pick("gateway", modelGateways), dev)
+		for range rapid.IntRange(0, 2).Draw(t, "more") {
+			s.Legs = append(s.Legs, viaLeg(pick("gateway", modelGateways), pick("device", append(modelDevices, ""))))
+		}
+		if rapid.IntRange(0, 3).Draw(t, "by object") == 0 {
+			s.Legs, s.Object = nil, fib.ObjectID(rapid.IntRange(1, 4).Draw(t, "nhid"))
+		}
 		s.Metric = uint32(rapid.IntRange(0, 2).Draw(t, "metric"))
 		op := rapid.SampledFrom([]fib.Op{fib.Add, fib.Replace, fib.Append, fib.Change}).Draw(t, "op")
 		return fmt.Sprintf("route %d %s %+v", op, ns, s), b.Do(func(tx *Tx) error {
@@ -83,6 +91,25 @@ func randomCommand(t *rapid.T, b *bench) (string, error) {
 			return tx.DeleteRoute(ns, s)
 		})
 	}
+}
+
+// randomNextHop makes, changes or deletes a next-hop object.
+func randomNextHop(t *rapid.T, b *bench, ns, dev string) (string, error) {
+	s := NextHopSpec{ID: fib.ObjectID(rapid.IntRange(1, 4).Draw(t, "id"))}
+	switch rapid.IntRange(0, 5).Draw(t, "object") {
+	case 0:
+		return fmt.Sprintf("nexthop del %s %d", ns, s.ID), b.Do(func(tx *Tx) error { return tx.DeleteNextHop(ns, s.ID) })
+	case 1:
+		s.Blackhole = true
+	case 2:
+		for range rapid.IntRange(0, 3).Draw(t, "members") {
+			s.Members = append(s.Members, fib.Member{ID: fib.ObjectID(rapid.IntRange(1, 4).Draw(t, "member")), Weight: 2})
+		}
+	default:
+		s.Leg = viaLeg(rapid.SampledFrom(modelGateways).Draw(t, "gateway"), dev)
+	}
+	op := rapid.SampledFrom([]fib.Op{fib.Add, fib.Replace, fib.Change}).Draw(t, "op")
+	return fmt.Sprintf("nexthop %d %s %+v", op, ns, s), b.nexthop(op, ns, s)
 }
 
 // TestModel makes random commands. One that is refused changes nothing, neither in memory nor in the store, whether it
@@ -171,6 +198,40 @@ func BenchmarkBulk(b *testing.B) {
 		})
 		if err != nil || len(failed) > 0 {
 			b.Fatal(failed, err)
+		}
+	}
+	b.ReportMetric(routes*float64(b.N)/b.Elapsed().Seconds(), "routes/s")
+}
+
+// BenchmarkLoad puts a sorted table, in the pieces in which it comes from a client.
+func BenchmarkLoad(b *testing.B) {
+	const routes, piece = 1_000_000, 32 << 10
+	prefixes := make([]netip.Prefix, routes)
+	for i := range prefixes {
+		a := netip.AddrFrom4([4]byte{byte(20 + i>>16), byte(i >> 8), byte(i), 0})
+		prefixes[i] = netip.PrefixFrom(a, 24)
+	}
+	for b.Loop() {
+		b.StopTimer()
+		bench := newBench(b)
+		bench.store.forget = true
+		bench.dummy("init", "d", "10.0.0.1/24")
+		b.StartTimer()
+		for rest := prefixes; len(rest) > 0; {
+			n := min(piece, len(rest))
+			var load *RouteLoad
+			failed, err := bench.Bulk(n, false, func(tx *Tx, i int) (err error) {
+				if load == nil {
+					if load, err = tx.LoadRoutes(fib.Add, "init", via("0.0.0.0/0", "10.0.0.9", "")); err != nil {
+						return err
+					}
+				}
+				return load.Put(rest[i])
+			})
+			if err != nil || len(failed) > 0 {
+				b.Fatal(failed, err)
+			}
+			rest = rest[n:]
 		}
 	}
 	b.ReportMetric(routes*float64(b.N)/b.Elapsed().Seconds(), "routes/s")

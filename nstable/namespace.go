@@ -94,7 +94,7 @@ func (tx *Tx) insertNamespace(id NamespaceID, name string) *namespace {
 	t := tx.t
 	ns := &namespace{
 		id: id, name: name, table: t,
-		public:  &Namespace{ID: id, Name: name, FIB: fib.NewTable(t.options.Epochs)},
+		public:  &Namespace{ID: id, Name: name, FIB: fib.NewTable(t.options.Tables)},
 		byName:  make(map[string]*device),
 		byIndex: make(map[int]*device),
 		rib:     fib.NewRIB(t.linkState),

@@ -218,6 +218,17 @@ func (t *Table) Neighbors(namespace, dev string) ([]NeighborInfo, error) {
 	return out, nil
 }
 
+// neighbor describes what is known of an address behind d, or is nil.
+func (d *device) neighbor(a netip.Addr) *NeighborInfo {
+	if mac, ok := d.permanent.macs[a]; ok {
+		return &NeighborInfo{Device: d.name, Index: d.index, Addr: a, MAC: mac, HasMAC: true, State: neigh.Permanent}
+	}
+	if e := d.neighbors.Lookup(fib.AddrOf(a)); e != nil {
+		return new(learned(d, e))
+	}
+	return nil
+}
+
 func learned(d *device, e *neigh.Entry) NeighborInfo {
 	info := NeighborInfo{
 		Device: d.name, Index: d.index, Addr: e.Addr.Netip(), State: e.State(), Router: e.Router.Load(), Changed: e.Changed.Load(),

@@ -116,6 +116,7 @@ func (tx *Tx) DeleteRoute(namespace string, s RouteSpec) error {
 	}
 	m := fib.Match{
 		Source: s.Source, Metric: s.Metric, MTU: s.MTU, Protocol: s.Protocol, Scope: s.Scope, Object: s.Object,
+		AllLegs: s.AllLegs,
 	}
 	if s.HasKind {
 		m.Kind = &s.Kind

@@ -114,8 +114,8 @@ func (t *Table) describeHop(info *GetInfo, hop *fib.NextHop, addr netip.Addr) {
 	default:
 		info.Source = d.sourceFor(addr)
 	}
-	if e := d.neighbors.Lookup(fib.AddrOf(neighbor)); e != nil && hop.Kind == fib.Unicast {
-		info.Neighbor = new(learned(d, e))
+	if hop.Kind == fib.Unicast {
+		info.Neighbor = d.neighbor(neighbor)
 	}
 }
 

@@ -24,8 +24,7 @@ type Options struct {
 	Workers  int      // of the data plane; 0 is 1
 	Datapath Datapath // nil: there are no workers
 	Ports    Ports    // nil: host interfaces cannot be attached
-	// Epochs is what the workers join who read forwarding tables; nil: there are no workers.
-	Epochs *fib.Epochs
+	Tables   fib.TableOptions
 	// TableMemory limits the forwarding table of each namespace, in bytes; 0: no limit.
 	TableMemory int
 	// Log hears what nobody waits for, such as an interface that cannot be attached at start. nil: nobody listens.

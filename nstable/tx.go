@@ -2,6 +2,7 @@ package nstable
 
 import (
 	"net/netip"
+	"slices"
 
 	"nsrouter/fib"
 )
@@ -79,6 +80,7 @@ type Failure struct {
 // changed then.
 func (t *Table) Bulk(n int, force bool, fn func(tx *Tx, i int) error) (failed []Failure, err error) {
 	err = t.Do(func(tx *Tx) error {
+		tx.undo, tx.ops = slices.Grow(tx.undo, n), slices.Grow(tx.ops, n)
 		for i := range n {
 			if err := tx.Try(func() error { return fn(tx, i) }); err != nil {
 				failed = append(failed, Failure{i, err})

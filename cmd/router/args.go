@@ -81,7 +81,10 @@ func (a *args) done() error {
 }
 
 func (a *args) number(keyword string) uint32 {
-	s := a.value(keyword)
+	return a.toNumber(a.value(keyword), keyword)
+}
+
+func (a *args) toNumber(s, keyword string) uint32 {
 	n, err := strconv.ParseUint(s, 0, 32)
 	if err != nil {
 		a.fail("argument %q is wrong: %q takes a number", s, keyword)

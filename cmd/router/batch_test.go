@@ -60,6 +60,40 @@ route add 10.3.0.0/16 dev d0
 	}
 }
 
+func TestBatchOfNextHopsNamesTheLine(t *testing.T) {
+	const setUp = `link add d0 type dummy
+link set d0 up
+addr add 10.0.0.1/24 dev d0
+netns add red
+nexthop add id 1 via 10.0.0.7 dev d0
+nexthop add id 2 via 10.0.0.8 dev d0
+nexthop add id 10 group 1/2
+route add 10.8.0.0/16 nhid 10
+route add 192.0.2.0/24 via 10.8.0.1
+`
+	for last, want := range map[string]string{
+		"route add 10.9.0.1/16 via 10.0.0.7":                                        "has host bits",
+		"route add 10.9.0.0/16 nhid 77":                                             "Nexthop id does not exist: nhid 77",
+		"nexthop add id 11 group \"\"":                                              "\"group\" value is invalid",
+		"nexthop add id 11 group 1/78":                                              "there is no nexthop 78",
+		"nexthop add id 10 blackhole":                                               "nexthop id 10",
+		"route add 10.8.0.1 via 192.0.2.7":                                          "Too many levels of symbolic links",
+		"netns set init max-routes 1\nroute add 10.9.0.0/16 via 10.0.0.7":           "No space left on device",
+		"nexthop get id 79":                                                         "no nexthop id 79",
+		"route add 10.9.0.0/16 nexthop via 10.0.0.7 nexthop via 10.99.0.1 weight 2": "no route leads to 10.99.0.1",
+	} {
+		d := newTestDaemon(t)
+		r := d.runWith(setUp+last+"\nroute add 10.10.0.0/16 via 10.0.0.7\n", "-batch", "-")
+		line := fmt.Sprintf("(Command failed -:%d)", strings.Count(setUp+last, "\n")+1)
+		if r.status == 0 || !strings.Contains(r.err, want) || !strings.HasSuffix(strings.TrimSpace(r.err), line) {
+			t.Errorf("%s: status %d: %q, want %q and %q", last, r.status, r.err, want, line)
+		}
+		if got := routes(d); !slices.Equal(got, []string{"10.0.0.0/24", "10.8.0.0/16", "nexthop", "nexthop", "192.0.2.0/24"}) {
+			t.Errorf("%s: routes are %q", last, got)
+		}
+	}
+}
+
 func TestBatchWrongLineAfterChanges(t *testing.T) {
 	d := newTestDaemon(t)
 	r := d.runWith("link add d0 type dummy\nlink set d0 mtu\nlink del d0\n", "-b", "-")

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -100,6 +103,46 @@ func (d *testDaemon) program(words ...string) *exec.Cmd {
 	return cmd
 }
 
+// follow runs a monitor until the test ends, and returns its lines from when it listens.
+func (d *testDaemon) follow(line string) <-chan string {
+	d.t.Helper()
+	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+	in, out := io.Pipe()
+	lines := make(chan string, 1000)
+	go func() {
+		run(ctx, append([]string{"--socket", d.socket}, strings.Fields(line)...), strings.NewReader(""), out, io.Discard)
+		out.Close()
+	}()
+	go func() {
+		defer close(lines)
+		for scan := bufio.NewScanner(in); scan.Scan(); {
+			lines <- scan.Text()
+		}
+	}()
+	d.t.Cleanup(func() {
+		stop()
+		for range lines { // its end
+		}
+	})
+	for heard := false; !heard; { // the first event heard says that it listens, that of the end that no other is to come
+		d.must("nexthop add id 9999 blackhole\nnexthop del id 9999")
+		select {
+		case <-lines:
+			heard = true
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	d.must("nexthop add id 9998 blackhole")
+	for text := range lines {
+		if strings.Contains(text, "9998") {
+			break
+		}
+	}
+	d.must("nexthop del id 9998")
+	<-lines
+	return lines
+}
+
 // ports pretend to attach anything but "busy0".
 type ports struct{}
 
@@ -157,4 +200,12 @@ func (h *hosts) Pids(name string) ([]int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return netns.Pids(h.byName[name].Inode())
+}
+
+// decode reads JSON.
+func decode(t *testing.T, text string, to any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), to); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
 }

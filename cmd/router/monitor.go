@@ -10,7 +10,7 @@ import (
 )
 
 const monitorUsage = `
-router monitor [ netns | link | address | route | neigh | all ] ... [ --all-netns ]
+router monitor [ netns | link | address | route | nexthop | neigh | all ] ... [ --all-netns ]
 One line an event, with -j one JSON object.
 `
 
@@ -54,7 +54,7 @@ func (c *cli) monitor(ctx context.Context, a *args) error {
 
 // monitorObject is the name that the daemon has for what a word abbreviates.
 func monitorObject(w string) string {
-	for _, name := range []string{"link", "address", "route", "neighbor", "neighbour", "netns"} {
+	for _, name := range []string{"link", "address", "route", "neighbor", "neighbour", "nexthop", "netns"} {
 		if matches(w, name) && w != "n" && w != "ne" {
 			return strings.Replace(name, "neighbour", "neighbor", 1)
 		}
@@ -129,14 +129,16 @@ type missedJSON struct {
 func (c *cli) eventRecord(e *v1.Event) (string, record) {
 	switch o := e.Object.(type) {
 	case *v1.Event_Netns:
-		r, _ := netnsRow(o.Netns)
+		r, _ := c.netnsRow(o.Netns)
 		return "netns", record{json: r.json, text: func() string { return "netns " + r.text() }}
 	case *v1.Event_Link:
 		return "link", c.linkRecord(o.Link, true)
 	case *v1.Event_Address:
 		return "addr", addrEventRecord(o.Address)
 	case *v1.Event_Route:
-		return "route", c.routeRecord(o.Route, nil)
+		return "route", c.routeRecord(o.Route, &routeStyle{})
+	case *v1.Event_Nexthop:
+		return "nexthop", c.nexthopRecord(o.Nexthop)
 	case *v1.Event_Neighbor:
 		return "neigh", c.neighRecord(o.Neighbor)
 	case *v1.Event_Missed:

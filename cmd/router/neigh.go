@@ -148,6 +148,11 @@ type neighJSON struct {
 }
 
 func (c *cli) neighRecord(n *v1.Neighbor) record {
+	o := c.neighObject(n)
+	return record{json: o, text: func() string { return neighText(&o) }}
+}
+
+func (c *cli) neighObject(n *v1.Neighbor) neighJSON {
 	o := neighJSON{Dst: n.Address, Dev: n.Dev, LLAddr: n.Mac, State: []string{neighStateName(n.State)}}
 	if n.Router {
 		o.Router = json.RawMessage("null") // ip(8) has it so
@@ -155,20 +160,22 @@ func (c *cli) neighRecord(n *v1.Neighbor) record {
 	if c.stats {
 		o.Updated = &n.Updated
 	}
-	return record{json: o, text: func() string {
-		s := o.Dst + " "
-		if o.Dev != "" {
-			s += "dev " + o.Dev + " "
-		}
-		if o.LLAddr != "" {
-			s += "lladdr " + o.LLAddr + " "
-		}
-		if n.Router {
-			s += "router "
-		}
-		if c.stats {
-			s += fmt.Sprintf("updated %d ", n.Updated)
-		}
-		return s + o.State[0] + " \n"
-	}}
+	return o
+}
+
+func neighText(o *neighJSON) string {
+	s := o.Dst + " "
+	if o.Dev != "" {
+		s += "dev " + o.Dev + " "
+	}
+	if o.LLAddr != "" {
+		s += "lladdr " + o.LLAddr + " "
+	}
+	if o.Router != nil {
+		s += "router "
+	}
+	if o.Updated != nil {
+		s += fmt.Sprintf("updated %d ", *o.Updated)
+	}
+	return s + o.State[0] + " \n"
 }

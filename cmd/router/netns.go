@@ -12,6 +12,7 @@ import (
 const netnsUsage = `
 router netns list
 router netns add NAME
+router netns set NAME max-routes N
 router netns delete NAME
 router netns exec NAME [--] CMD ...
 router netns identify [PID]
@@ -39,12 +40,17 @@ func netnsDelete(_ *cli, a *args) *v1.ChangeRequest {
 }
 
 func netnsSet(_ *cli, a *args) *v1.ChangeRequest {
-	a.namespace("set")
-	if a.more() {
-		a.fail("\"set\" is not supported yet: a namespace has nothing to set, not %q either", a.peek())
+	set := &v1.NetnsSet{Name: a.namespace("set")}
+	for a.more() {
+		if w := a.next(); w != "max-routes" {
+			a.fail("\"netns set\" does not know %q: it sets max-routes", w)
+		}
+		set.MaxRoutes = new(a.number("max-routes"))
 	}
-	a.fail("command line is not complete: \"netns set NS\" needs what to set")
-	return nil
+	if set.MaxRoutes == nil {
+		a.fail("command line is not complete: \"netns set NS\" needs what to set, such as max-routes N (0: no limit)")
+	}
+	return &v1.ChangeRequest{Op: &v1.ChangeRequest_NetnsSet{NetnsSet: set}}
 }
 
 // namespace is the name of a namespace, which the command needs.
@@ -64,11 +70,13 @@ func (c *cli) netnsList(ctx context.Context, a *args) error {
 	if err != nil {
 		return err
 	}
-	return show(c, stream, (*v1.ListNetnsResponse).GetNetns, netnsRow)
+	return show(c, stream, (*v1.ListNetnsResponse).GetNetns, c.netnsRow)
 }
 
 type netnsJSON struct {
-	Name string `json:"name"`
+	Name      string  `json:"name"`
+	MaxRoutes uint32  `json:"max_routes,omitempty"`
+	Routes    *uint64 `json:"routes,omitempty"` // of all tables
 	*netnsStatsJSON
 }
 
@@ -84,18 +92,26 @@ type netnsStatsJSON struct {
 	Drops map[string]uint64 `json:"drops"`
 }
 
-func netnsRow(n *v1.Netns) (record, bool) {
-	o := netnsJSON{Name: n.Name}
+func (c *cli) netnsRow(n *v1.Netns) (record, bool) {
+	o := netnsJSON{Name: n.Name, MaxRoutes: n.MaxRoutes}
+	line := n.Name
+	if c.details {
+		o.Routes = &n.Routes
+		line += fmt.Sprintf(" routes %d ", n.Routes)
+		if n.MaxRoutes != 0 {
+			line += fmt.Sprintf("max-routes %d ", n.MaxRoutes)
+		}
+	}
 	if n.Stats != nil {
 		o.netnsStatsJSON = netnsStats(n.Stats)
 	}
 	return record{json: o, text: func() string {
 		if n.Stats == nil {
-			return n.Name + "\n"
+			return line + "\n"
 		}
 		f := &o.Forwarding
 		return fmt.Sprintf("%s\n    received %d forwarded %d delivered %d held %d dropped %d\n%s",
-			n.Name, f.Received, f.Forwarded, f.Delivered, f.Held, f.Dropped, dropsText(n.Stats.Drops))
+			line, f.Received, f.Forwarded, f.Delivered, f.Held, f.Dropped, dropsText(n.Stats.Drops))
 	}}, true
 }
 

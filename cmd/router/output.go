@@ -24,8 +24,16 @@ type receiver[M any] interface {
 
 // show prints the rows of a stream as they come. row makes a row's record, or says that it is not wanted.
 func show[M, R any](c *cli, stream receiver[M], rows func(M) []R, row func(R) (record, bool)) error {
-	defer func() { _ = stream.Close() }()
 	p := printer{c: c}
+	if err := receive(&p, stream, rows, row); err != nil {
+		return err
+	}
+	return p.end()
+}
+
+// receive prints the rows of a stream that is a part of a listing.
+func receive[M, R any](p *printer, stream receiver[M], rows func(M) []R, row func(R) (record, bool)) error {
+	defer func() { _ = stream.Close() }()
 	for stream.Receive() {
 		for _, r := range rows(stream.Msg()) {
 			rec, wanted := row(r)
@@ -37,10 +45,7 @@ func show[M, R any](c *cli, stream receiver[M], rows func(M) []R, row func(R) (r
 			}
 		}
 	}
-	if err := stream.Err(); err != nil {
-		return err
-	}
-	return p.end()
+	return stream.Err()
 }
 
 // print prints a listing of few rows.

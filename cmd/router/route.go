@@ -1,22 +1,23 @@
 package main
 
 import (
-	"context"
-	"slices"
-	"strconv"
+	"strings"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
 )
 
 const routeUsage = `
-router route { add | replace | append | change | delete } [ TYPE ] PREFIX [ via ADDR ] [ dev NAME ]
-                [ src ADDR ] [ metric N ] [ proto P ] [ mtu N ] [ scope S ] [ onlink ]
+router route { add | replace | append | change | delete } [ TYPE ] PREFIX [ WAY | nexthop HOP [ nexthop HOP ] ... | nhid ID ]
+                [ src ADDR ] [ metric N ] [ proto P ] [ mtu N ] [ scope S ]
 router route show [ SELECTOR ]
 router route flush SELECTOR
-router route get ADDR [ from ADDR ] [ iif NAME ]
+router route get [ fibmatch ] ADDR [ from ADDR ] [ iif NAME ] [ ipproto P ] [ sport N ] [ dport N ]
 TYPE := { unicast | blackhole | unreachable | prohibit | local | throw }
-SELECTOR := [ [ exact ] PREFIX | match ADDR | root PREFIX ] [ dev NAME ] [ proto P ] [ type TYPE ] [ via ADDR ]
-              [ metric N ]
+WAY := [ via [ inet | inet6 ] ADDR ] [ dev NAME ] [ onlink ]
+HOP := WAY [ weight N ]
+SELECTOR := [ [ exact ] PREFIX | match ADDR | root PREFIX ] [ dev NAME ] [ proto P ] [ type TYPE ] [ scope S ]
+              [ via ADDR ] [ src ADDR ] [ metric N ] [ nhid ID ] [ table { main | local | all } ]
+With -d, "route get" explains which route, next hop and neighbour are meant.
 `
 
 func routeCommands() []command {
@@ -36,87 +37,183 @@ func routeCommands() []command {
 func routeChange(verb v1.Verb) func(*cli, *args) *v1.ChangeRequest {
 	return func(c *cli, a *args) *v1.ChangeRequest {
 		r := &v1.RouteChange{Verb: verb}
-		dst := ""
-		for a.more() {
-			if w := a.next(); !routeWord(a, w, c.family, r) {
-				dst = routeTarget(a, w, dst, r)
-			}
-		}
-		switch {
-		case dst == "":
-			a.fail("not enough information: the prefix is missing")
-		case isDefault(dst):
-			// "default via 2001:db8::1" means ::/0 without -6, too.
-			family := c.family
-			if family == 0 && slices.ContainsFunc([]byte(r.Gateway), func(b byte) bool { return b == ':' }) {
-				family = v1.Family_FAMILY_IPV6
-			}
-			r.Prefix = defaultPrefix(family)
-		default:
-			r.Prefix = a.toPrefix(dst, c.family)
-		}
+		readRoute(a, c.family, r)
 		return &v1.ChangeRequest{Op: &v1.ChangeRequest_Route{Route: r}}
 	}
 }
 
-// routeWord reads keyword w and its value into r, or tells that it is none.
-func routeWord(a *args, w string, family v1.Family, r *v1.RouteChange) bool {
+// routeWords reads the words of a route.
+type routeWords struct {
+	*args
+
+	family v1.Family // that the options ask for
+	route  *v1.RouteChange
+	dst    string
+	local  bool // the table is local
+	// gateway is the first that was given; plain4 and plain6 are the last of each family that was given without
+	// "inet" or "inet6" before it.
+	gateway, plain4, plain6 string
+}
+
+// readRoute reads the words of a change into r, of which the verb is set.
+func readRoute(a *args, family v1.Family, r *v1.RouteChange) {
+	w := routeWords{args: a, family: family, route: r}
+	for a.more() {
+		if word := a.next(); !w.keyword(word) {
+			w.target(word)
+		}
+	}
+	w.finish()
+}
+
+// keyword reads a keyword and its value, or tells that it is none.
+func (w *routeWords) keyword(word string) bool {
+	r := w.route
 	switch {
-	case w == "via":
-		if a.more() && (a.peek() == "inet6" || a.peek() == "inet") {
-			a.at++
-			family = v1.Family_FAMILY_UNSPECIFIED
+	case word == "via":
+		r.Gateway = w.via()
+	case word == "dev", word == "oif":
+		r.Dev = w.device("dev")
+	case word == "nexthop":
+		w.nexthops()
+	case word == "nhid":
+		r.Nhid = w.id("nhid")
+	case word == "src":
+		r.Src = w.address("src", w.family)
+	case word == "metric", matches(word, "priority") && len(word) > 2, matches(word, "preference") && len(word) > 4:
+		r.Metric = new(w.number("metric"))
+	case matches(word, "protocol"):
+		r.Protocol = w.protocol()
+	case word == "mtu":
+		if r.Mtu = w.number("mtu"); r.Mtu == 0 {
+			w.fail("argument \"0\" is wrong: \"mtu\" takes a number of bytes")
 		}
-		r.Gateway = a.address("via", family)
-	case w == "dev", w == "oif":
-		r.Dev = a.device("dev")
-	case w == "src":
-		r.Src = a.address("src", family)
-	case w == "metric", matches(w, "priority") && len(w) > 2, matches(w, "preference") && len(w) > 4:
-		r.Metric = new(a.number("metric"))
-	case matches(w, "protocol"):
-		r.Protocol = a.protocol()
-	case w == "mtu":
-		if r.Mtu = a.number("mtu"); r.Mtu == 0 {
-			a.fail("argument \"0\" is wrong: \"mtu\" takes a number of bytes")
-		}
-	case w == "scope":
-		r.Scope = new(a.scope())
-	case w == "onlink":
+	case word == "scope":
+		r.Scope = new(w.scope())
+	case word == "onlink":
 		r.Onlink = true
-	case w == "table":
-		a.mainTable()
-	case unsupportedRouteWord(w):
-		a.fail("%q is not supported yet", w)
+	case word == "table":
+		w.local = w.table() == v1.RouteTable_ROUTE_TABLE_LOCAL
+	case unsupportedRouteWord(word):
+		w.fail("%q is not supported yet", word)
 	default:
 		return false
 	}
 	return true
 }
 
-// routeTarget reads w as a type or as the destination, of which dst is the one before. It returns the destination.
-func routeTarget(a *args, w, dst string, r *v1.RouteChange) string {
-	if t := routeType(w); t != 0 {
-		a.once("type")
-		r.Type = t
-		return dst
-	}
-	if w == "to" {
-		w = a.value("to")
-	}
-	if dst != "" {
-		if _, err := parsePrefix(dst); err != nil && !isDefault(dst) {
-			a.fail("any valid prefix, or a type of route, is expected rather than %q", dst)
+// via reads a gateway and, before it, perhaps its family.
+func (w *routeWords) via() string {
+	family, said := w.family, false
+	if w.more() {
+		switch w.peek() {
+		case "inet":
+			family, said = v1.Family_FAMILY_IPV4, true
+		case "inet6":
+			family, said = v1.Family_FAMILY_IPV6, true
 		}
-		a.garbage(w, "to")
 	}
-	return w
+	if said {
+		w.at++
+	}
+	addr := w.address("via", family)
+	if w.gateway == "" {
+		w.gateway = addr
+	}
+	switch {
+	case said:
+	case strings.Contains(addr, ":"):
+		w.plain6 = addr
+	default:
+		w.plain4 = addr
+	}
+	return addr
+}
+
+// nexthops reads all that comes after the first "nexthop".
+func (w *routeWords) nexthops() {
+	for more := true; more; {
+		if !w.more() {
+			w.fail("unexpected end of line after \"nexthop\"")
+			return
+		}
+		w.seen = w.seen[:0]
+		hop := &v1.RouteHop{}
+		w.route.Nexthops = append(w.route.Nexthops, hop)
+		for more = false; w.more() && !more; {
+			switch word := w.next(); word {
+			case "via":
+				hop.Gateway = w.via()
+			case "dev":
+				hop.Dev = w.device("dev")
+			case "weight":
+				hop.Weight = w.weight(w.value("weight"))
+			case "onlink":
+				hop.Onlink = true
+			case "nexthop":
+				more = true
+			case "realms", "encap", "as":
+				w.fail("%q is not supported yet", word)
+			default:
+				w.fail("\"nexthop\" or end of line is expected instead of %q", word)
+			}
+		}
+	}
+}
+
+// target reads a word as a type or as the destination.
+func (w *routeWords) target(word string) {
+	if t := routeType(word); t != 0 {
+		w.once("type")
+		w.route.Type = t
+		return
+	}
+	if word == "to" {
+		word = w.value("to")
+	}
+	if w.dst != "" {
+		if _, err := parsePrefix(w.dst); err != nil && !isDefault(w.dst) {
+			w.fail("any valid prefix, or a type of route, is expected rather than %q", w.dst)
+		}
+		w.garbage(word, "to")
+	}
+	w.dst = word
+}
+
+// finish checks what only all words together tell.
+func (w *routeWords) finish() {
+	r := w.route
+	switch {
+	case w.dst == "":
+		w.fail("not enough information: the prefix is missing")
+	case isDefault(w.dst):
+		// "default via 2001:db8::1" means ::/0 without -6, too.
+		family := w.family
+		if family == 0 && strings.Contains(w.gateway, ":") {
+			family = v1.Family_FAMILY_IPV6
+		}
+		r.Prefix = defaultPrefix(family)
+	default:
+		r.Prefix = w.toPrefix(w.dst, w.family)
+	}
+	if len(r.Nexthops) > 0 && r.Scope == nil && r.Verb != v1.Verb_VERB_DELETE {
+		r.Scope = new(uint32(scopeUniverse)) // as ip(8), also without gateways
+	}
+	is6 := strings.Contains(r.Prefix, ":")
+	switch {
+	case is6 && w.plain4 != "":
+		w.fail("inet6 address is expected rather than %q", w.plain4)
+	case !is6 && w.plain6 != "":
+		w.fail("inet address is expected rather than %q (or say \"via inet6 %s\")", w.plain6, w.plain6)
+	case w.local && !inLocalTable(r.Type):
+		w.fail("table \"local\" has routes of the type local only, such as \"local %s\"", r.Prefix)
+	}
 }
 
 // unsupportedRouteWord tells keywords of "ip route add" that must not be taken for a destination.
 func unsupportedRouteWord(w string) bool {
 	switch w {
-	case "nexthop", "nhid", "nexthop-netns", "weight", "vrf", "tos", "dsfield", "encap", "multicast", "nat", "advmss",
+	case "nexthop-netns", "weight", "vrf", "tos", "dsfield", "encap", "multicast", "nat", "advmss",
 		"expires", "realms", "hoplimit", "window", "cwnd", "initcwnd", "initrwnd", "rtt", "rttvar", "rto_min", "quickack",
 		"congctl", "features", "as", "pref", "ttl-propagate", "pervasive", "uid", "mark", "ipproto", "sport", "dport",
 		"fibmatch":
@@ -125,165 +222,35 @@ func unsupportedRouteWord(w string) bool {
 	return false
 }
 
-// mainTable reads the value of "table": there is one.
-func (a *args) mainTable() {
-	if s := a.value("table"); s != "main" && s != "254" {
-		a.fail("table %q is not supported yet: a namespace has the table main only", s)
+// table reads the value of "table".
+func (a *args) table() v1.RouteTable {
+	switch s := a.value("table"); s {
+	case "main", "254":
+		return v1.RouteTable_ROUTE_TABLE_MAIN
+	case "local", "255":
+		return v1.RouteTable_ROUTE_TABLE_LOCAL
+	default:
+		a.fail("table %q is not supported yet: a namespace has the tables main and local", s)
+		return 0
 	}
 }
 
-func routeTypeNames() []string {
-	return []string{
-		v1.RouteType_ROUTE_TYPE_UNICAST: "unicast", v1.RouteType_ROUTE_TYPE_LOCAL: "local",
-		v1.RouteType_ROUTE_TYPE_BROADCAST: "broadcast", v1.RouteType_ROUTE_TYPE_ANYCAST: "anycast",
-		v1.RouteType_ROUTE_TYPE_BLACKHOLE: "blackhole", v1.RouteType_ROUTE_TYPE_UNREACHABLE: "unreachable",
-		v1.RouteType_ROUTE_TYPE_PROHIBIT: "prohibit", v1.RouteType_ROUTE_TYPE_THROW: "throw",
+// id is that of a next-hop object after keyword.
+func (a *args) id(keyword string) uint32 {
+	n := a.number(keyword)
+	if n == 0 {
+		a.fail("argument \"0\" is wrong: %q takes the id of a nexthop", keyword)
 	}
+	return n
 }
 
-// routeType is the type that a word names, or 0.
-func routeType(w string) v1.RouteType {
-	if w == "" || w[0] >= '0' && w[0] <= '9' {
-		return 0 // a prefix: the usual case in a batch
-	}
-	return v1.RouteType(max(0, slices.Index(routeTypeNames(), w)))
-}
+// maxWeight is that of the kernel.
+const maxWeight = 256
 
-func routeTypeName(t v1.RouteType) string {
-	if names := routeTypeNames(); t > 0 && int(t) < len(names) {
-		return names[t]
+func (a *args) weight(s string) uint32 {
+	n := a.toNumber(s, "weight")
+	if a.err == nil && (n == 0 || n > maxWeight) {
+		a.fail("argument %q is wrong: \"weight\" is invalid, use 1 to %d", s, maxWeight)
 	}
-	return strconv.Itoa(int(t))
-}
-
-// protocolNames are those of iproute2's rt_protos; any other number is allowed.
-func protocolNames() map[uint32]string {
-	return map[uint32]string{
-		0: "unspec", 1: "redirect", 2: "kernel", 3: "boot", 4: "static", 8: "gated", 9: "ra", 10: "mrt", 11: "zebra",
-		12: "bird", 13: "dnrouted", 14: "xorp", 15: "ntk", 16: "dhcp", 18: "keepalived", 42: "babel", 99: "openr", 186: "bgp",
-		187: "isis", 188: "ospf", 189: "rip", 192: "eigrp",
-	}
-}
-
-func protocolName(n uint32) string {
-	if s, ok := protocolNames()[n]; ok {
-		return s
-	}
-	return strconv.FormatUint(uint64(n), 10)
-}
-
-func (a *args) protocol() uint32 {
-	s := a.value("proto")
-	if n, err := strconv.ParseUint(s, 0, 8); err == nil {
-		return uint32(n)
-	}
-	for n, name := range protocolNames() {
-		if name == s {
-			return n
-		}
-	}
-	a.fail("argument %q is wrong: \"protocol\" is kernel, boot, static, another name or a number up to 255", s)
-	return 0
-}
-
-// routeFilter reads a selector.
-func routeFilter(c *cli, a *args) *v1.RouteFilter {
-	f := &v1.RouteFilter{Family: c.family}
-	for a.more() {
-		switch w := a.next(); {
-		case w == "dev", w == "oif":
-			f.Dev = a.device("dev")
-		case matches(w, "protocol"):
-			f.Protocol = a.protocol()
-		case w == "type":
-			s := a.value("type")
-			if f.Type = routeType(s); f.Type == 0 {
-				a.fail("node type %q is unknown: it is unicast, blackhole, unreachable, prohibit, local or throw", s)
-			}
-		case w == "via":
-			f.Gateway = a.address("via", v1.Family_FAMILY_UNSPECIFIED)
-		case w == "metric":
-			f.Metric = new(a.number("metric"))
-		case w == "table":
-			a.mainTable()
-		case w == "root":
-			f.Root = a.selector("root", c.family)
-		case w == "match":
-			f.Match = a.selector("match", c.family)
-		default:
-			if w == "to" || w == "exact" {
-				w = a.value("to")
-			} else if f.Prefix != "" || slices.Contains(a.seen, "all") {
-				a.garbage(w, "to")
-			}
-			if w == "all" || w == "any" {
-				a.once("all")
-			} else {
-				f.Prefix = a.toPrefix(w, c.family)
-			}
-		}
-	}
-	if f.Family == 0 && f.Prefix+f.Root+f.Match == "" {
-		f.Family = v1.Family_FAMILY_IPV4 // as ip(8): IPv6 needs -6
-	}
-	return f
-}
-
-func (a *args) selector(keyword string, family v1.Family) string {
-	return a.toPrefix(a.value(keyword), family)
-}
-
-func routeFlush(c *cli, a *args) *v1.ChangeRequest {
-	if !a.more() {
-		a.fail("\"route flush\" requires arguments, such as \"dev NAME\" or \"root 0/0\"")
-	}
-	return &v1.ChangeRequest{Op: &v1.ChangeRequest_RouteFlush{RouteFlush: &v1.RouteFlush{Filter: routeFilter(c, a)}}}
-}
-
-func (c *cli) routeShow(ctx context.Context, a *args) error {
-	req := &v1.ListRoutesRequest{Netns: c.netns, Filter: routeFilter(c, a)}
-	if err := a.done(); err != nil {
-		return err
-	}
-	stream, err := c.client.ListRoutes(ctx, req)
-	if err != nil {
-		return err
-	}
-	return show(c, stream, (*v1.ListRoutesResponse).GetRoutes, func(r *v1.Route) (record, bool) {
-		return c.routeRecord(r, req.Filter), true
-	})
-}
-
-func (c *cli) routeGet(ctx context.Context, a *args) error {
-	req := &v1.GetRouteRequest{Netns: c.netns}
-	for a.more() {
-		switch w := a.next(); {
-		case w == "from":
-			req.From = a.address("from", c.family)
-		case w == "iif":
-			req.Iif = a.device("iif")
-		case w == "dev", w == "oif", unsupportedRouteWord(w):
-			a.fail("%q is not supported yet", w)
-		default:
-			if w == "to" {
-				w = a.value("to")
-			} else if req.Address != "" {
-				a.garbage(w, "to")
-			}
-			if a.err == nil {
-				req.Address = a.toAddress(w, c.family)
-			}
-		}
-	}
-	if req.Address == "" {
-		a.fail("need at least a destination address: \"route get ADDR\"")
-	}
-	if err := a.done(); err != nil {
-		return err
-	}
-	got, err := c.client.GetRoute(ctx, req)
-	if err != nil {
-		return err
-	}
-	return c.print(routeGetRecord(got.Route, req))
+	return n
 }

@@ -18,7 +18,7 @@ import (
 func newRunCommand() *cobra.Command {
 	var o daemon.Options
 	var config, cpus string
-	tableMemory := 0
+	tableMemory, fastTables := 0, 0
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the daemon in the foreground",
@@ -39,7 +39,10 @@ func newRunCommand() *cobra.Command {
 			if tableMemory < 0 {
 				return usagef("--table-memory %d: a number of MiB, or 0 for no limit", tableMemory)
 			}
-			o.TableMemory = tableMemory << 20
+			if fastTables < 0 {
+				return usagef("--fast-tables %d: a number of MiB, or 0 for none", fastTables)
+			}
+			o.TableMemory, o.FastTables = tableMemory<<20, fastTables<<20
 			if strings.Contains(o.NetnsPrefix, "/") {
 				return usagef("--netns-prefix %s: no '/' in the name of a Linux network namespace", o.NetnsPrefix)
 			}
@@ -57,6 +60,8 @@ func newRunCommand() *cobra.Command {
 	f.IntVar(&o.Workers, "workers", 1, "number of worker threads, each pinned to a CPU")
 	f.StringVar(&cpus, "cpus", "", "CPUs to pin a worker to each, such as 1,3-5")
 	f.StringVar(&o.NetnsPrefix, "netns-prefix", "", "goes before the names in /run/netns")
+	f.IntVar(&fastTables, "fast-tables", 256,
+		"MiB that IPv4 tables of more than 250,000 routes share to become faster, 64 each")
 	f.IntVar(&tableMemory, "table-memory", 0, "MiB that the forwarding table of each namespace may take; 0: no limit")
 	f.IntVar(&o.Frames, "frames", daemon.DefaultFrames, "number of packet frames, 2 KiB each")
 	return cmd

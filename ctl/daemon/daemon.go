@@ -56,6 +56,8 @@ type Options struct {
 	Frames  int // 0 is DefaultFrames
 	// TableMemory limits the forwarding table of each namespace, in bytes; 0: no limit.
 	TableMemory int
+	// FastTables is memory, in bytes, that the large ones share besides to become faster.
+	FastTables int
 	// NetnsPrefix goes before the names of the Linux network namespaces.
 	NetnsPrefix string
 	Log         *zap.Logger
@@ -147,9 +149,9 @@ func (d *daemon) start() (err error) {
 	}
 	d.ports = newPorts(d.pool, d.plane, changes, d.o.Log)
 	d.table, err = nstable.Open(nstable.Options{
-		Store: stored, Workers: len(d.cpus), Datapath: d.plane, Ports: d.ports, Epochs: epochs,
-		TableMemory: d.o.TableMemory,
-		Log:         func(msg string, err error) { d.o.Log.Warn(msg, zap.Error(err)) },
+		Store: stored, Workers: len(d.cpus), Datapath: d.plane, Ports: d.ports,
+		Tables: fib.TableOptions{Epochs: epochs, Fast: fib.NewBudget(d.o.FastTables)}, TableMemory: d.o.TableMemory,
+		Log: func(msg string, err error) { d.o.Log.Warn(msg, zap.Error(err)) },
 	})
 	if err != nil {
 		return err

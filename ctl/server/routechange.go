@@ -40,6 +40,7 @@ func routeOp(v v1.Verb) (fib.Op, bool) {
 func routeSpec(r *v1.RouteChange) (nstable.RouteSpec, error) {
 	spec := nstable.RouteSpec{
 		Metric: r.GetMetric(), MTU: r.GetMtu(), Protocol: fib.Protocol(r.GetProtocol()), Object: fib.ObjectID(r.GetNhid()),
+		AllLegs: len(r.GetNexthops()) > 0,
 	}
 	var err error
 	if spec.Prefix, err = netip.ParsePrefix(r.GetPrefix()); err != nil {

@@ -41,12 +41,19 @@ func newService(t testing.TB) *service { return newServiceWith(t, Options{}) }
 func newServiceWith(t testing.TB, o Options) *service {
 	t.Helper()
 	disk := &fullDisk{}
-	table, err := nstable.Open(nstable.Options{Ports: pretendPorts{}, Store: disk})
+	s := newServiceOver(t, nstable.Options{Ports: pretendPorts{}, Store: disk}, o)
+	s.disk = disk
+	return s
+}
+
+func newServiceOver(t testing.TB, in nstable.Options, o Options) *service {
+	t.Helper()
+	table, err := nstable.Open(in)
 	if err != nil {
 		t.Fatal(err)
 	}
 	o.Table = table
-	s := &service{t: t, socket: filepath.Join(t.TempDir(), "s"), table: table, disk: disk}
+	s := &service{t: t, socket: filepath.Join(t.TempDir(), "s"), table: table}
 	l, err := Listen(s.socket)
 	if err != nil {
 		t.Fatal(err)

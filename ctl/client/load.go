@@ -1,0 +1,81 @@
+package client
+
+import (
+	"context"
+	"encoding/binary"
+	"net/netip"
+
+	"connectrpc.com/connect"
+
+	v1 "nsrouter/ctl/api/nsrouter/v1"
+)
+
+// Loader sends the routes of a table over one stream: see LoadRoutes of the API. Errors of the daemon come with Finish.
+// It has one user at a time.
+type Loader struct {
+	stream *connect.ClientStreamForClientSimple[v1.LoadRoutesRequest, v1.LoadRoutesResponse]
+	part   *v1.LoadRoutesRequest
+	routes uint32
+	inPart int
+	put    uint64
+	broken bool
+}
+
+// partSize is how many prefixes go into one message, and so into one transaction of the daemon.
+const partSize = 32 << 10
+
+// NewLoader begins to load routes into a namespace; verb is ADD, REPLACE or APPEND.
+func (c *Client) NewLoader(ctx context.Context, netns string, verb v1.Verb, force bool) (*Loader, error) {
+	stream, err := c.LoadRoutes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Loader{stream: stream, part: &v1.LoadRoutesRequest{Netns: netns, Verb: verb, Force: force}}, nil
+}
+
+// Route says what the prefixes to come have in common, by the number that it returns. Of r's own prefix the family counts.
+func (l *Loader) Route(r *v1.RouteChange) uint32 {
+	l.part.Routes = append(l.part.Routes, r)
+	l.routes++
+	return l.routes - 1
+}
+
+// Put sends a prefix, of the family of its route, sooner or later. It returns false once the daemon takes no more: then
+// Finish tells why.
+func (l *Loader) Put(route uint32, p netip.Prefix) bool {
+	if l.broken {
+		return false
+	}
+	b := binary.AppendUvarint(l.part.Prefixes, uint64(route))
+	b = append(b, byte(p.Bits()))
+	size := (p.Bits() + 7) / 8
+	if p.Addr().Is4() {
+		a := p.Addr().As4()
+		b = append(b, a[:size]...)
+	} else {
+		a := p.Addr().As16()
+		b = append(b, a[:size]...)
+	}
+	l.part.Prefixes = b
+	l.put++
+	if l.inPart++; l.inPart == partSize {
+		l.send()
+	}
+	return !l.broken
+}
+
+// Len is how many prefixes were put.
+func (l *Loader) Len() uint64 { return l.put }
+
+func (l *Loader) send() {
+	// Why it fails is told by the answer.
+	l.broken = l.broken || l.stream.Send(l.part) != nil
+	l.part = &v1.LoadRoutesRequest{Prefixes: make([]byte, 0, cap(l.part.Prefixes))}
+	l.inPart = 0
+}
+
+// Finish sends what is left and waits until all routes are in use, and durable.
+func (l *Loader) Finish() (*v1.LoadRoutesResponse, error) {
+	l.send()
+	return l.stream.CloseAndReceive()
+}
