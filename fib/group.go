@@ -36,11 +36,17 @@ func (h NextHop) sameLink(o NextHop) bool {
 //
 // A flow belongs to a bucket, a bucket to a next hop: as many buckets as its weight demands. A group that takes the
 // place of another leaves as many buckets as it can where they are ([NewGroup]), so that the loss of a next hop moves
-// the flows of that one only ("resilient" in the kernel's Documentation/networking/nexthop-group-resilient.rst).
+// the flows of that one only ("resilient" in the kernel's Documentation/networking/nexthop-group-resilient.rst), and
+// takes them back there when the next hop is back.
 type Group struct {
 	first   NextHop
 	hops    []NextHop // first among them; empty where it is the only one
 	buckets []uint16  // index in hops; a power of two of them
+
+	// home is, by bucket, the next hop that it belongs to, as an index in homes: the one that it has, or one that is away.
+	// Also a group of a single next hop remembers them.
+	home  []uint16
+	homes []NextHop
 }
 
 // WeightedHop is a next hop with its share of the flows.
@@ -63,8 +69,11 @@ const MaxHops = 1024
 // NewGroup makes a group of 1 to [MaxHops] different next hops. Buckets stay with the next hops that they have in old,
 // which may be nil, as far as the weights allow.
 func NewGroup(hops []WeightedHop, old *Group) *Group {
+	if old == nil {
+		old = &Group{}
+	}
 	if len(hops) == 1 {
-		return &Group{first: hops[0].NextHop}
+		return &Group{first: hops[0].NextHop, home: old.home, homes: old.homes}
 	}
 	g := &Group{hops: make([]NextHop, len(hops))}
 	for i := range hops {
@@ -75,11 +84,10 @@ func NewGroup(hops []WeightedHop, old *Group) *Group {
 	for n < bucketsPerHop*len(hops) && n < maxBuckets {
 		n *= 2
 	}
-	if old != nil {
-		n = max(n, len(old.buckets)) // fewer would move flows
-	}
+	n = max(n, len(old.home)) // fewer would move flows
 	g.buckets = make([]uint16, n)
 	g.assign(quotas(hops, n), old)
+	g.settle(old)
 	return g
 }
 
@@ -114,20 +122,27 @@ func quotas(hops []WeightedHop, n int) []int {
 
 const noHop = 1<<16 - 1
 
-// assign fills the buckets: first those that can stay, then the free ones, to the next hops that lack most.
+// assign fills the buckets: first those that can go home, then those that can stay, then the others.
 func (g *Group) assign(quota []int, old *Group) {
-	was := old.indexIn(g.hops)
+	home, present := indices(old.homes, g.hops), indices(old.Hops(), g.hops)
+	take := func(i int, h uint16) bool {
+		if h == noHop || quota[h] == 0 {
+			return false
+		}
+		g.buckets[i] = h
+		quota[h]--
+		return true
+	}
 	for i := range g.buckets {
-		h := noHop
-		if len(was) > 0 {
-			h = int(was[old.at(uint32(i))])
+		g.buckets[i] = noHop
+		if len(old.home) > 0 {
+			take(i, home[old.home[i&(len(old.home)-1)]])
 		}
-		if h != noHop && quota[h] > 0 {
-			quota[h]--
-		} else {
-			h = noHop
+	}
+	for i, h := range g.buckets {
+		if h == noHop && (len(old.buckets) > 0 || len(old.home) > 0) {
+			take(i, present[old.at(uint32(i))])
 		}
-		g.buckets[i] = uint16(h)
 	}
 	next := 0
 	for i, h := range g.buckets {
@@ -138,22 +153,42 @@ func (g *Group) assign(quota []int, old *Group) {
 		for quota[next] == 0 {
 			next = (next + 1) % len(quota)
 		}
-		g.buckets[i] = uint16(next)
-		quota[next]--
+		take(i, uint16(next))
 		next = (next + 1) % len(quota)
 	}
 }
 
-// indexIn returns for each next hop of g its place in a list, or noHop.
-func (g *Group) indexIn(hops []NextHop) []uint16 {
-	if g == nil {
-		return nil
+// settle says which next hop each bucket belongs to: the one that it has now, unless its old one is away.
+func (g *Group) settle(old *Group) {
+	g.homes = slices.Clone(g.hops)
+	g.home = slices.Clone(g.buckets)
+	if len(old.home) == 0 {
+		return
 	}
-	mine := g.Hops()
-	out := make([]uint16, len(mine))
-	for i := range mine {
+	present := indices(old.homes, g.hops)
+	away := make(map[uint16]uint16) // from old.homes to g.homes
+	for i := range g.home {
+		h := old.home[i&(len(old.home)-1)]
+		if present[h] != noHop {
+			continue
+		}
+		if _, known := away[h]; !known {
+			if len(away) == MaxHops {
+				continue
+			}
+			away[h] = uint16(len(g.homes))
+			g.homes = append(g.homes, old.homes[h])
+		}
+		g.home[i] = away[h]
+	}
+}
+
+// indices returns for each next hop of a list its place in another, or noHop.
+func indices(list, in []NextHop) []uint16 {
+	out := make([]uint16, len(list))
+	for i := range list {
 		out[i] = noHop
-		if j := slices.IndexFunc(hops, mine[i].sameLink); j >= 0 {
+		if j := slices.IndexFunc(in, list[i].sameLink); j >= 0 {
 			out[i] = uint16(j)
 		}
 	}

@@ -287,6 +287,12 @@ func TestMultipath(t *testing.T) {
 	w.carrier(2, true)
 	w.install(t)
 	want(t, w.shares("192.0.2.1"), all)
+	back := w.table.Lookup(netip.MustParseAddr("192.0.2.1"))
+	for i := range before.Buckets() {
+		if was, is := *before.Pick(uint32(i)), *back.Pick(uint32(i)); was != is {
+			t.Fatalf("bucket %d came back to %v, it was %v", i, is, was)
+		}
+	}
 	w.carrier(1, false)
 	w.carrier(2, false)
 	w.carrier(3, false)
@@ -295,6 +301,15 @@ func TestMultipath(t *testing.T) {
 	w.carrier(3, true)
 	w.install(t)
 	want(t, w.shares("192.0.2.1"), "dev3 via 10.0.0.3 1")
+	w.carrier(1, true)
+	w.carrier(2, true)
+	w.install(t)
+	back = w.table.Lookup(netip.MustParseAddr("192.0.2.1"))
+	for i := range before.Buckets() {
+		if was, is := *before.Pick(uint32(i)), *back.Pick(uint32(i)); was != is {
+			t.Fatalf("after all were away, bucket %d came back to %v, it was %v", i, is, was)
+		}
+	}
 }
 
 // TestSpread: hashes of many flows fill buckets evenly, whatever part of the flow differs.
