@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -15,15 +13,20 @@ import (
 	v1 "nsrouter/ctl/api/nsrouter/v1"
 )
 
-// queue sends the changes of a batch over one stream, many to a message. The answer comes with the end of the stream,
-// so whatever must come after the changes calls finish first.
+// queue sends the changes of a batch over one stream, many to a message; of the routes that follow each other many, it
+// makes a load. The answer comes with the end of a stream, so whatever must come after the changes calls finish first.
 type queue struct {
 	c       *cli
 	line    int // of the command being read
 	stream  *connect.ClientStreamForClientSimple[v1.BatchRequest, v1.BatchResponse]
 	pending []*v1.ChangeRequest
 	lines   []int // by index of the stream: where the change was read
-	failed  int   // exit status so far, with -force
+	load    *routeLoad
+	text    string // of the command being read
+	failed  int    // exit status so far, with -force
+
+	run       runKey // of the routes that follow each other just now
+	runLength int
 }
 
 // chunk is how many changes go into one message.
@@ -50,7 +53,7 @@ func (c *cli) runBatch(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	c.queue = &queue{c: c}
-	err := c.eachCommand(ctx, readCommands(ctx, in))
+	err := c.eachCommand(ctx, readBlocks(ctx, in))
 	if err == nil {
 		err = c.queue.finish(ctx)
 	}
@@ -61,56 +64,82 @@ func (c *cli) runBatch(ctx context.Context) error {
 }
 
 // eachCommand runs the commands as they come. A pause of the input finishes the changes before it.
-func (c *cli) eachCommand(ctx context.Context, in <-chan batchLine) error {
+func (c *cli) eachCommand(ctx context.Context, in <-chan inputBlock) error {
 	pause := time.NewTimer(idle)
 	defer pause.Stop()
+	var lines commandLines
 	for {
-		var line batchLine
-		var ok bool
-		select {
-		case line, ok = <-in:
-		default:
-			pause.Reset(idle)
-			select {
-			case line, ok = <-in:
-			case <-pause.C:
-				if err := c.queue.finish(ctx); err != nil {
-					return err
-				}
-				select {
-				case line, ok = <-in:
-				case <-ctx.Done():
-					return ctx.Err()
-				}
-			}
-		}
-		if !ok {
-			return ctx.Err()
-		}
-		if err := c.batchCommand(ctx, line); err != nil {
+		block, ok, err := c.nextBlock(ctx, in, pause)
+		if err != nil {
 			return err
 		}
+		if !ok {
+			break
+		}
+		for number, text := range lines.cut(block.text) {
+			if err := c.batchCommand(ctx, number, text); err != nil {
+				return err
+			}
+		}
+		if block.err != nil {
+			return c.batchError(ctx, lines.number+1, block.err)
+		}
+	}
+	if lines.joined != "" && ctx.Err() == nil {
+		return c.batchCommand(ctx, lines.number, lines.joined)
+	}
+	return ctx.Err()
+}
+
+// nextBlock waits for input; ok is false at its end.
+func (c *cli) nextBlock(ctx context.Context, in <-chan inputBlock, pause *time.Timer) (b inputBlock, ok bool, err error) {
+	select {
+	case b, ok = <-in:
+		return b, ok, nil
+	default:
+	}
+	pause.Reset(idle)
+	select {
+	case b, ok = <-in:
+		return b, ok, nil
+	case <-pause.C:
+	}
+	if err := c.queue.finish(ctx); err != nil {
+		return b, false, err
+	}
+	select {
+	case b, ok = <-in:
+		return b, ok, nil
+	case <-ctx.Done():
+		return b, false, ctx.Err()
 	}
 }
 
 // batchCommand runs one command; its own options hold for it alone.
-func (c *cli) batchCommand(ctx context.Context, line batchLine) error {
-	if line.err == nil && len(line.words) == 0 {
-		return nil
+func (c *cli) batchCommand(ctx context.Context, number int, text string) error {
+	c.queue.line, c.queue.text = number, text
+	if known, err := c.queue.loadText(text); known {
+		return err
 	}
-	c.queue.line = line.number
-	err := line.err
+	words, err := splitWords(text)
 	if err == nil {
-		err = c.batchWords(ctx, line.words)
+		if len(words) == 0 {
+			return nil
+		}
+		err = c.batchWords(ctx, words)
 	}
 	if err == nil || errors.Is(err, errStop) || ctx.Err() != nil {
 		return err
 	}
-	// The changes before this line are made, or fail, before it is reported.
+	return c.batchError(ctx, number, err)
+}
+
+// batchError reports what is wrong with a line, after the changes before it were made.
+func (c *cli) batchError(ctx context.Context, number int, err error) error {
 	if finishErr := c.queue.finish(ctx); finishErr != nil {
 		return finishErr
 	}
-	return c.queue.report(line.number, err)
+	return c.queue.report(number, err)
 }
 
 func (c *cli) batchWords(ctx context.Context, words []string) error {
@@ -149,12 +178,20 @@ func (q *queue) report(line int, err error) error {
 
 // add queues a change.
 func (q *queue) add(ctx context.Context, req *v1.ChangeRequest) error {
+	if known, err := q.loadChange(ctx, req); known {
+		return err
+	}
+	if err := q.endLoad(); err != nil {
+		return err
+	}
 	q.pending = append(q.pending, req)
 	q.lines = append(q.lines, q.line)
-	if len(q.pending) < chunk {
-		return nil
+	if len(q.pending) >= chunk {
+		if err := q.send(ctx); err != nil {
+			return err
+		}
 	}
-	return q.send(ctx)
+	return q.countRun(ctx, req)
 }
 
 // send sends what is pending. A stream that the daemon ended is finished, which tells why.
@@ -169,13 +206,20 @@ func (q *queue) send(ctx context.Context) error {
 	err := q.stream.Send(&v1.BatchRequest{Changes: q.pending, Force: q.c.force})
 	q.pending = nil
 	if errors.Is(err, io.EOF) {
-		return q.finish(ctx)
+		return q.finishChanges(ctx)
 	}
 	return err
 }
 
 // finish waits until all queued changes are made, and reports those that failed.
 func (q *queue) finish(ctx context.Context) error {
+	if err := q.endLoad(); err != nil {
+		return err
+	}
+	return q.finishChanges(ctx)
+}
+
+func (q *queue) finishChanges(ctx context.Context) error {
 	if len(q.pending) > 0 {
 		if err := q.send(ctx); err != nil {
 			return err
@@ -190,7 +234,12 @@ func (q *queue) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range answer.Failures {
+	return q.reportAll(answer.Failures, lines)
+}
+
+// reportAll reports the failures of a stream; lines are where its changes were read.
+func (q *queue) reportAll(failures []*v1.BatchFailure, lines []int) error {
+	for _, f := range failures {
 		line := 0
 		if f.Index < uint64(len(lines)) {
 			line = lines[f.Index]
@@ -200,53 +249,4 @@ func (q *queue) finish(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// batchLine is one command: a line, or several joined by backslashes, of which number is the last.
-type batchLine struct {
-	number int
-	words  []string
-	err    error
-}
-
-// readAhead is how many commands are read before they are needed.
-const readAhead = chunk
-
-// maxLine bounds a command in bytes.
-const maxLine = 1 << 20
-
-// readCommands reads commands until the end of the input.
-func readCommands(ctx context.Context, in io.Reader) <-chan batchLine {
-	lines := make(chan batchLine, readAhead)
-	go func() {
-		defer close(lines)
-		scan := bufio.NewScanner(in)
-		scan.Buffer(make([]byte, 64<<10), maxLine)
-		var line batchLine
-		text := ""
-		for scan.Scan() {
-			line.number++
-			text += scan.Text()
-			if joined, more := strings.CutSuffix(text, "\\"); more && !strings.Contains(text, "#") {
-				text = joined + " "
-				continue
-			}
-			line.words, line.err = splitWords(text)
-			text = ""
-			select {
-			case lines <- line:
-			case <-ctx.Done():
-				return
-			}
-		}
-		line.words, line.err = splitWords(text)
-		if err := scan.Err(); err != nil {
-			line.err = fmt.Errorf("cannot read the batch: %w", err)
-		}
-		select {
-		case lines <- line:
-		case <-ctx.Done():
-		}
-	}()
-	return lines
 }

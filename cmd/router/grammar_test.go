@@ -292,16 +292,20 @@ func FuzzBatchLines(f *testing.F) {
 	f.Add("\\")
 	f.Add("'")
 	f.Fuzz(func(t *testing.T, text string) {
+		var lines commandLines
 		last := 0
-		for line := range readCommands(t.Context(), strings.NewReader(text)) {
-			if line.number < last || line.number > strings.Count(text, "\n")+1 {
-				t.Errorf("%q: line %d after %d", text, line.number, last)
-			}
-			last = line.number
-			for _, w := range line.words {
-				if !strings.Contains(w, `"`) {
-					if again, err := splitWords(`"` + w + `"`); err != nil || len(again) != 1 || again[0] != w {
-						t.Errorf("%q: %q, %v", w, again, err)
+		for block := range readBlocks(t.Context(), strings.NewReader(text)) {
+			for number, command := range lines.cut(block.text) {
+				if number <= last || number > strings.Count(text, "\n")+1 {
+					t.Errorf("%q: line %d after %d", text, number, last)
+				}
+				last = number
+				words, _ := splitWords(command)
+				for _, w := range words {
+					if !strings.Contains(w, `"`) {
+						if again, err := splitWords(`"` + w + `"`); err != nil || len(again) != 1 || again[0] != w {
+							t.Errorf("%q: %q, %v", w, again, err)
+						}
 					}
 				}
 			}
@@ -313,7 +317,7 @@ func FuzzBatchLines(f *testing.F) {
 func TestBatchEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	in, out := io.Pipe()
-	lines := readCommands(ctx, in)
+	lines := readBlocks(ctx, in)
 	go func() {
 		for {
 			if _, err := fmt.Fprintln(out, "netns list"); err != nil {

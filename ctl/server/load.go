@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"connectrpc.com/connect"
 
@@ -161,7 +162,7 @@ func (l *load) put(part *loadPart) bool {
 		return false
 	}
 	for _, f := range failed {
-		l.fail(l.done+uint64(f.Index), fmt.Errorf("%s: %w", part.prefixes[f.Index].prefix, f.Err))
+		l.fail(l.done+uint64(f.Index), named(f.Err, part.prefixes[f.Index].prefix))
 	}
 	l.answer.Applied += uint64(n - len(failed))
 	l.done += uint64(n)
@@ -174,6 +175,14 @@ func (l *load) put(part *loadPart) bool {
 		return false
 	}
 	return true
+}
+
+// named is an error that names a prefix.
+func named(err error, p netip.Prefix) error {
+	if strings.Contains(err.Error(), p.String()) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", p, err)
 }
 
 func (l *load) fail(index uint64, err error) {

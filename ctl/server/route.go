@@ -152,13 +152,14 @@ func apiRoute(r *nstable.RouteInfo) *v1.Route {
 	if r.Source.IsValid() {
 		out.Src = r.Source.String()
 	}
-	if len(r.Hops) > 1 {
+	switch {
+	case len(r.Hops) > 1:
 		out.Nexthops = apiHops(r.Hops)
-	} else if len(r.Hops) == 1 {
+	case len(r.Hops) == 1:
 		h := &r.Hops[0]
 		out.Gateway, out.Dev, out.Onlink = addrString(h.Gateway), h.Device, h.OnLink
 		out.Linkdown, out.Dead, out.Recursive, out.Unresolved = h.LinkDown, h.Dead, h.Recursive, h.Unresolved
-	} else if r.Object != 0 { // a blackhole is on "lo" in the kernel
+	case r.Object != 0: // a blackhole is on "lo" in the kernel
 		out.Type, out.Dev = v1.RouteType_ROUTE_TYPE_BLACKHOLE, "lo"
 	}
 	return out
