@@ -10,7 +10,7 @@ const (
 	// minCompaction is the size below which a log is left alone, in bytes.
 	minCompaction = 1 << 20
 	// maxPause is how many bytes may be left to copy when commits are held up for the switch to the new log.
-	maxPause = 256 << 10
+	maxPause = 1 << 20
 	// maxRounds is how often a compaction tries to catch up with the commits that go on.
 	maxRounds = 16
 )
