@@ -8,9 +8,9 @@ import (
 
 const (
 	// minCompaction is the size below which a log is left alone, in bytes.
-	minCompaction = 16 << 20
+	minCompaction = 1 << 20
 	// maxPause is how many bytes may be left to copy when commits are held up for the switch to the new log.
-	maxPause = 256 << 10
+	maxPause = 1 << 20
 	// maxRounds is how often a compaction tries to catch up with the commits that go on.
 	maxRounds = 16
 )
@@ -43,7 +43,7 @@ func (s *Store) compactIfDue() {
 		defer s.mu.Unlock()
 		c.running = false
 		if c.err = err; err != nil {
-			c.needed = size // do not try before it has doubled
+			c.needed = size/2 + size/8 // do not try before it has grown by a quarter
 		}
 	})
 }
@@ -79,7 +79,7 @@ func (s *Store) rewrite(from file, last header, size int64) (*newLog, error) {
 		return nil, err
 	}
 	defer free()
-	live, needed, err := liveRecords(log)
+	live, needed, err := liveRecords(log, last)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -15,8 +16,12 @@ type record struct {
 }
 
 // liveRecords returns what the groups of a log leave: by ascending key the last operation of each key, unless that is a
-// removal; and how many bytes a log of nothing else has. The groups must have been scanned.
-func liveRecords(log []byte) (live []record, size int64, err error) {
+// removal; and how many bytes a log of nothing else has. The log ends with the group of the given header. It was read
+// again since it was opened, so its checksums are checked again.
+func liveRecords(log []byte, last header) (live []record, size int64, err error) {
+	if _, end, err := scan(log, last.store, last.state); err != nil || end != int64(len(log)) {
+		return nil, 0, errors.Join(err, fmt.Errorf("%d bytes of %d can be read", end, len(log)))
+	}
 	all, err := records(log)
 	if err != nil {
 		return nil, 0, err
@@ -40,7 +45,7 @@ func liveRecords(log []byte) (live []record, size int64, err error) {
 	return live, size, nil
 }
 
-// records returns all operations of a log in their order.
+// records returns all operations of a log, which was scanned, in their order.
 func records(log []byte) ([]record, error) {
 	n := 0
 	for at := 0; at < len(log); {

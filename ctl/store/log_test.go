@@ -374,14 +374,14 @@ func FuzzLog(f *testing.F) {
 			head.seal(group)
 			b = group
 		}
-		_, end, err := scan(b, h.store, 3)
+		last, end, err := scan(b, h.store, 3)
 		if end > int64(len(b)) {
 			t.Fatalf("%d of %d bytes", end, len(b))
 		}
 		if err != nil && !body {
 			return
 		}
-		_, size, err := liveRecords(b[:end])
+		_, size, err := liveRecords(b[:end], last)
 		if err != nil {
 			return
 		}

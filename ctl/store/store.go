@@ -206,7 +206,7 @@ func (s *Store) loadRoutes(f func(b nstable.Bucket, key, value []byte) error) er
 		return fmt.Errorf("state file %s: %w", s.log.path, err)
 	}
 	defer free()
-	live, needed, err := liveRecords(log)
+	live, needed, err := liveRecords(log, s.log.last)
 	if err != nil {
 		return damaged(s.log.path, err)
 	}
