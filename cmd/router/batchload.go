@@ -2,17 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
-	"io"
 	"net/netip"
 	"slices"
 	"strings"
 
-	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
+	"nsrouter/ctl/client"
 )
 
 // A routing table is a batch of many routes of which few differ in more than their prefix. Where many routes of one verb
@@ -21,8 +18,6 @@ import (
 const (
 	// minRun is how many routes have to follow each other before a load begins, which waits for what was before it.
 	minRun = 512
-	// loadChunk is how many routes go into one message.
-	loadChunk = 32 << 10
 	// maxTemplates is how many routes that differ in more than their prefix one load has at most.
 	maxTemplates = 4096
 )
@@ -35,29 +30,24 @@ type runKey struct {
 
 // routeLoad is a load being sent. Routes without their prefix are its templates.
 type routeLoad struct {
+	*client.Loader
 	runKey
 
-	force  bool
-	stream *connect.ClientStreamForClientSimple[v1.LoadRoutesRequest, v1.LoadRoutesResponse]
-
-	templates []*v1.RouteChange // not sent
 	byContent map[string]uint32 // number of a template by what it says
 	// byText has the numbers by the text behind the prefix, of lines that begin with head, for IPv4 and IPv6.
 	byText [2]map[string]uint32
 	head   string
 
-	packed []byte // prefixes that are not sent
-	count  int    // of them
-	lines  []int  // of all prefixes: where they were read
+	lines []int // of all prefixes: where they were read
 }
 
 func newRouteLoad(ctx context.Context, c *cli, key runKey) (*routeLoad, error) {
-	stream, err := c.client.LoadRoutes(ctx)
+	loader, err := c.client.NewLoader(ctx, key.netns, key.verb, c.force)
 	if err != nil {
 		return nil, err
 	}
 	return &routeLoad{
-		runKey: key, force: c.force, stream: stream, byContent: make(map[string]uint32),
+		Loader: loader, runKey: key, byContent: make(map[string]uint32),
 		byText: [2]map[string]uint32{make(map[string]uint32), make(map[string]uint32)},
 	}, nil
 }
@@ -172,9 +162,8 @@ func (l *routeLoad) template(r *v1.RouteChange, p netip.Prefix) uint32 {
 	content, _ := proto.MarshalOptions{Deterministic: true}.Marshal(r) // a line is UTF-8
 	n, ok := l.byContent[string(content)]
 	if !ok {
-		n = uint32(len(l.byContent))
+		n = l.Route(r)
 		l.byContent[string(content)] = n
-		l.templates = append(l.templates, r)
 	}
 	return n
 }
@@ -200,34 +189,11 @@ func (l *routeLoad) learn(text string, p netip.Prefix, template uint32) {
 
 // loadRoute adds a route to the load.
 func (q *queue) loadRoute(p netip.Prefix, template uint32) error {
-	l := q.load
-	l.packed = binary.AppendUvarint(l.packed, uint64(template))
-	l.packed = append(l.packed, byte(p.Bits()))
-	size := (p.Bits() + 7) / 8
-	if p.Addr().Is4() {
-		a := p.Addr().As4()
-		l.packed = append(l.packed, a[:size]...)
-	} else {
-		a := p.Addr().As16()
-		l.packed = append(l.packed, a[:size]...)
-	}
-	l.lines = append(l.lines, q.line)
-	if l.count++; l.count < loadChunk {
-		return nil
-	}
-	err := l.send()
-	if errors.Is(err, io.EOF) {
+	q.load.lines = append(q.load.lines, q.line)
+	if !q.load.Put(template, p) {
 		return q.endLoad() // which tells why the daemon ended it
 	}
-	return err
-}
-
-func (l *routeLoad) send() error {
-	err := l.stream.Send(&v1.LoadRoutesRequest{
-		Netns: l.netns, Verb: l.verb, Force: l.force, Routes: l.templates, Prefixes: l.packed,
-	})
-	l.templates, l.packed, l.count = nil, l.packed[:0], 0
-	return err
+	return nil
 }
 
 // endLoad waits until all routes of the load are made, and reports those that failed.
@@ -237,12 +203,7 @@ func (q *queue) endLoad() error {
 		return nil
 	}
 	q.load = nil
-	if l.count > 0 {
-		if err := l.send(); err != nil && !errors.Is(err, io.EOF) {
-			return err
-		}
-	}
-	answer, err := l.stream.CloseAndReceive()
+	answer, err := l.Finish()
 	if err != nil {
 		return err
 	}
