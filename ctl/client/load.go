@@ -17,7 +17,6 @@ type Loader struct {
 	part   *v1.LoadRoutesRequest
 	routes uint32
 	inPart int
-	put    uint64
 	broken bool
 }
 
@@ -57,20 +56,16 @@ func (l *Loader) Put(route uint32, p netip.Prefix) bool {
 		b = append(b, a[:size]...)
 	}
 	l.part.Prefixes = b
-	l.put++
 	if l.inPart++; l.inPart == partSize {
 		l.send()
 	}
 	return !l.broken
 }
 
-// Len is how many prefixes were put.
-func (l *Loader) Len() uint64 { return l.put }
-
 func (l *Loader) send() {
 	// Why it fails is told by the answer.
 	l.broken = l.broken || l.stream.Send(l.part) != nil
-	l.part = &v1.LoadRoutesRequest{Prefixes: make([]byte, 0, cap(l.part.Prefixes))}
+	l.part = &v1.LoadRoutesRequest{Prefixes: l.part.Prefixes[:0]} // what was there is on its way as bytes
 	l.inPart = 0
 }
 
