@@ -159,12 +159,10 @@ func TestDiskFull(t *testing.T) {
 	if !errors.Is(err, unix.ENOSPC) {
 		t.Fatalf("the disk does not fill: %v", err)
 	}
-	for i := range good {
-		smaller := put(nstable.BucketRoute, fmt.Sprintf("%04d", i), "small")
-		if err := s.Commit([]nstable.Op{smaller, put(nstable.BucketDevice, "d", "")}); err != nil {
-			t.Logf("%d of %d made smaller: %v", i, good, err)
-			break
-		}
+	// Both kinds, which may fail in either file.
+	both := []nstable.Op{put(nstable.BucketRoute, "last", strings.Repeat("x", 4000)), put(nstable.BucketDevice, "d", "")}
+	if err := s.Commit(both); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("there is room: %v", err)
 	}
 	before := contents(t, s)
 	if strings.Count(before, "4/") != good {
@@ -177,6 +175,15 @@ func TestDiskFull(t *testing.T) {
 	defer s.Close()
 	if got := contents(t, s); got != before {
 		t.Error("opened again, it is another state")
+	}
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT, "size=2m"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Commit(both); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+	if got := contents(t, s); !strings.HasPrefix(got, "1/d= 4/0000=") || !strings.Contains(got, " 4/last=xxx") {
+		t.Error("the last commit is missing")
 	}
 }
 

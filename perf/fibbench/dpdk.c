@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <rte_cpuflags.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_fib.h>
@@ -23,6 +24,15 @@ int fb_start(int cpu, int huge)
 
 	snprintf(core, sizeof(core), "%d", cpu);
 	return rte_eal_init(huge ? 8 : 11, args);
+}
+
+int fb_vector(void)
+{
+#ifdef RTE_ARCH_X86
+	return rte_cpu_get_flag_enabled(RTE_CPUFLAG_AVX512F) > 0;
+#else
+	return 0;
+#endif
 }
 
 size_t fb_allocated(void)

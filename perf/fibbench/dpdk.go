@@ -36,8 +36,8 @@ const dpdkPages = 1000
 
 const pagesFile = "/proc/sys/vm/nr_hugepages"
 
-// startDPDK starts DPDK for tables that the calling thread, locked and pinned to a CPU, makes. It reserves huge pages, and stop puts
-// the number back that was there.
+// startDPDK starts DPDK for tables that the calling thread, locked and pinned to a CPU, makes. It reserves huge pages, which stop gives
+// back.
 func startDPDK(cpu int) (stop func(), note string, err error) {
 	restore, huge := reservePages()
 	if err := initDPDK(cpu, huge); err != nil {
@@ -58,33 +58,46 @@ func initDPDK(cpu, huge int) error {
 	return nil
 }
 
-// reservePages makes sure that there are enough free huge pages, if it can.
+// reservePages adds to the machine's huge pages, if it can. What restore takes away is as many, not all: another program may have
+// changed the number meanwhile.
 func reservePages() (restore func(), ok int) {
-	before, err := os.ReadFile(pagesFile)
+	restore = func() { _, _ = addPages(-dpdkPages) } // worked upwards
+	before, err := addPages(dpdkPages)
 	if err != nil {
 		return func() {}, 0
 	}
-	restore = func() { _ = os.WriteFile(pagesFile, before, 0) } // what fails here has succeeded before
-	now, _ := strconv.Atoi(strings.TrimSpace(string(before)))
-	if err := os.WriteFile(pagesFile, []byte(strconv.Itoa(now+dpdkPages)), 0); err != nil {
-		return func() {}, 0
-	}
-	after, _ := os.ReadFile(pagesFile)
-	if got, _ := strconv.Atoi(strings.TrimSpace(string(after))); got < now+dpdkPages {
+	if after, err := addPages(0); err != nil || after < before+dpdkPages {
 		restore()
 		return func() {}, 0
 	}
 	return restore, 1
 }
 
-func dpdkContenders() []*contender {
-	return []*contender{
-		{name: "rte_lpm", make: newLPM, only: poptrie.IPv4, steady: true, heavy: true, rival: true},
-		{name: "rte_fib scalar", make: fibBuilder(0), only: poptrie.IPv4, steady: true, heavy: true},
-		{name: "rte_fib AVX-512", make: fibBuilder(1), only: poptrie.IPv4, heavy: true, rival: true},
-		{name: "rte_fib6 scalar", make: fib6Builder(0), only: poptrie.IPv6, steady: true, heavy: true},
-		{name: "rte_fib6 AVX-512", make: fib6Builder(1), only: poptrie.IPv6, heavy: true, rival: true},
+// addPages changes the number of reserved huge pages by n and returns what it was.
+func addPages(n int) (before int, err error) {
+	text, err := os.ReadFile(pagesFile)
+	if err != nil {
+		return 0, err
 	}
+	if before, err = strconv.Atoi(strings.TrimSpace(string(text))); err != nil || n == 0 {
+		return before, err
+	}
+	return before, os.WriteFile(pagesFile, []byte(strconv.Itoa(max(0, before+n))), 0)
+}
+
+func dpdkContenders() []*contender {
+	list := []*contender{
+		{name: "rte_lpm", make: newLPM, only: poptrie.IPv4, steady: true, heavy: true, rival: true},
+		{name: "rte_fib scalar", make: fibBuilder(0), only: poptrie.IPv4, heavy: true},
+		{name: "rte_fib6 scalar", make: fib6Builder(0), only: poptrie.IPv6, heavy: true},
+	}
+	if C.fb_vector() == 0 {
+		return list
+	}
+	list[1].steady, list[2].steady = true, true
+	return append(list,
+		&contender{name: "rte_fib AVX-512", make: fibBuilder(1), only: poptrie.IPv4, heavy: true, rival: true},
+		&contender{name: "rte_fib6 AVX-512", make: fib6Builder(1), only: poptrie.IPv6, heavy: true, rival: true})
 }
 
 // columns are routes as C takes them.

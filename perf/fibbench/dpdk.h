@@ -9,6 +9,9 @@
 /* Starts DPDK on a CPU, on huge pages or without. Negative: it failed. */
 int fb_start(int cpu, int huge);
 
+/* Whether this processor has the AVX-512 look-ups. */
+int fb_vector(void);
+
 /* Bytes of DPDK's memory that are given out. */
 size_t fb_allocated(void);
 

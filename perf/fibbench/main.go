@@ -6,6 +6,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -174,11 +175,9 @@ func (b *bench) family(o *options, f poptrie.Family, routes []route) error {
 	wanted := func(name string) bool { return matches(name, o.parts) }
 	step := func(run func() error) error {
 		from := len(b.rows)
-		if err := run(); err != nil {
-			return err
-		}
+		err := run()
 		b.progress("")
-		return printTables(os.Stdout, b.rows[from:])
+		return errors.Join(err, printTables(os.Stdout, b.rows[from:]))
 	}
 	for _, n := range b.sizes {
 		routes := sample(routes, n)
