@@ -101,7 +101,9 @@ type NeighborInfo struct {
 type GetInfo struct {
 	Route RouteInfo
 	// Hop is the way that the packet's flow takes, with recursive gateways resolved.
-	Hop    HopInfo
+	Hop HopInfo
+	// Chosen is the place in the route's Hops of the one that leads there.
+	Chosen int
 	Source netip.Addr // address that the router itself would send from; invalid if it has none
 	// Group is the group of next hops that the prefix leads to, Bucket the one of its Buckets that the flow is in.
 	Group           fib.GroupID

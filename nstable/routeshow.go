@@ -2,6 +2,7 @@ package nstable
 
 import (
 	"net/netip"
+	"slices"
 
 	"nsrouter/fib"
 )
@@ -91,8 +92,24 @@ func (t *Table) RouteGet(namespace string, q GetQuery) (GetInfo, error) {
 	info := GetInfo{
 		Route: t.routeInfo(ns, best), Source: best.Source, Group: id, Bucket: group.Bucket(hash), Buckets: group.Buckets(),
 	}
+	info.Chosen = slices.IndexFunc(ns.rib.Legs(best.Way), func(l fib.Leg) bool { return ns.leadsTo(&l, hop) })
 	t.describeHop(&info, hop, addr)
 	return info, nil
+}
+
+// leadsTo tells whether a leg, perhaps by the route to its gateway, is a way to a next hop.
+func (ns *namespace) leadsTo(l *fib.Leg, hop *fib.NextHop) bool {
+	var gateway fib.Addr
+	if l.Gateway.IsValid() {
+		gateway = fib.AddrOf(l.Gateway)
+	}
+	if !l.Recursive() {
+		return hop.Device == l.Device && hop.Gateway == gateway
+	}
+	_, id, ok := ns.public.FIB.Match(l.Gateway)
+	return ok && slices.ContainsFunc(ns.public.FIB.Group(id).Hops(), func(h fib.NextHop) bool {
+		return h.Device == hop.Device && (h.Gateway == hop.Gateway || h.Gateway == fib.Addr{} && hop.Gateway == gateway)
+	})
 }
 
 // describeHop fills in what follows from the next hop.

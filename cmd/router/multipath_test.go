@@ -143,3 +143,48 @@ route
 
 // TestMultipathIsThatOfIP compares routes by several next hops and next-hop objects with those of Linux.
 func TestMultipathIsThatOfIP(t *testing.T) { compareWithIP(t, multipath, multipathListings) }
+
+// downDevice is a set-up of which one device goes down, and another loses its peer.
+const downDevice = `
+link set lo up
+link add v0 address 02:00:00:00:00:01 type veth peer name v1
+link set v1 address 02:00:00:00:00:02
+link add w0 address 02:00:00:00:00:03 type veth peer name w1
+link set w1 address 02:00:00:00:00:04
+link set dev v0 up
+link set dev v1 up
+link set dev w0 up
+link set dev w1 up
+addr add 10.0.0.1/24 dev v0
+addr add 10.20.0.1/24 dev w0
+addr add 10.30.0.1/24 dev w1
+route add 10.1.0.0/16 nexthop via 10.0.0.7 dev v0 weight 3 nexthop via 10.20.0.7 dev w0
+route add 10.2.0.0/16 nexthop via 10.0.0.7 nexthop via 10.30.0.7
+route add 10.3.0.0/16 nexthop via 10.20.0.7 nexthop via 10.30.0.7
+route add 10.4.0.0/16 nexthop via 10.20.0.7 nexthop via 10.20.0.8
+route add 10.5.0.0/16 via 10.20.0.7
+route add 10.6.0.0/16 via 10.30.0.7
+nexthop add id 1 via 10.0.0.7 dev v0
+nexthop add id 2 via 10.20.0.7 dev w0
+nexthop add id 10 group 1,2/2
+nexthop add id 11 group 2
+route add 10.7.0.0/16 nhid 10
+route add 10.8.0.0/16 nhid 11
+link set w0 down
+`
+
+const downListings = `
+route
+-d route
+nexthop
+route show dev w1
+route get 10.1.2.3
+route get 10.5.2.3
+route get fibmatch 10.2.2.3
+link set w0 up
+route
+nexthop
+`
+
+// TestDownDevicesAreThoseOfIP compares what is left of routes when a device goes down, and when it is up again.
+func TestDownDevicesAreThoseOfIP(t *testing.T) { compareWithIP(t, downDevice, downListings) }

@@ -164,33 +164,44 @@ local 10.1.0.1 dev lo table main src 10.1.0.1 uid 0
     prefix 10.1.0.1/32 group ...
 	nexthop dev d1 weight 1 chosen 
 `)
-	d.must("route add 10.7.0.0/16 nexthop via 10.0.0.7 nexthop via 10.1.0.7 weight 3")
-	ways := map[string]bool{}
-	for port := range 64 {
-		words := strings.Fields("-j route get 10.7.0.1 ipproto udp sport 1000 dport")
-		var got []struct {
-			Gateway string
-			FIB     struct {
-				Prefix          string
-				Bucket, Buckets int
-				Nexthops        []struct {
-					Gateway string
-					Weight  int
-					Chosen  bool
-				}
+	d.must("route add 198.51.100.0/24 via 10.1.0.7\n" +
+		"route add 10.7.0.0/16 nexthop via 10.0.0.7 nexthop via 10.1.0.7 weight 3\n" +
+		"route add 10.8.0.0/16 nexthop via 192.0.2.1 nexthop via 198.51.100.1 weight 3")
+	for _, prefix := range []string{"10.7.0.0/16", "10.8.0.0/16"} {
+		ways := map[string]bool{}
+		for port := range 64 {
+			ways[d.explained(prefix, port)] = true
+		}
+		if len(ways) != 2 {
+			t.Errorf("64 flows to %s all go by %v", prefix, ways)
+		}
+	}
+}
+
+// explained checks the explanation of a flow to a route by 10.0.0.7 and, with weight 3, by 10.1.0.7, and returns by which
+// it goes.
+func (d *testDaemon) explained(prefix string, port int) string {
+	d.t.Helper()
+	addr := strings.TrimSuffix(prefix, "0/16") + "1"
+	words := append(strings.Fields("-j route get ipproto udp sport 1000 dport"), strconv.Itoa(port), addr)
+	var got []struct {
+		Gateway string
+		FIB     struct {
+			Prefix          string
+			Bucket, Buckets int
+			Nexthops        []struct {
+				Weight int
+				Chosen bool
 			}
 		}
-		decode(t, d.runWith("", append(words, strconv.Itoa(port))...).out, &got)
-		f := got[0].FIB
-		if f.Prefix != "10.7.0.0/16" || f.Bucket >= f.Buckets || len(f.Nexthops) != 2 || f.Nexthops[1].Weight != 3 ||
-			f.Nexthops[0].Chosen == f.Nexthops[1].Chosen || f.Nexthops[0].Chosen != (got[0].Gateway == "10.0.0.7") {
-			t.Fatalf("dport %d: %+v", port, got)
-		}
-		ways[got[0].Gateway] = true
 	}
-	if len(ways) != 2 {
-		t.Errorf("64 flows all go by %v", ways)
+	decode(d.t, d.runWith("", words...).out, &got)
+	f := got[0].FIB
+	if f.Prefix != prefix || f.Bucket >= f.Buckets || len(f.Nexthops) != 2 || f.Nexthops[1].Weight != 3 ||
+		f.Nexthops[0].Chosen == f.Nexthops[1].Chosen || f.Nexthops[0].Chosen != (got[0].Gateway == "10.0.0.7") {
+		d.t.Fatalf("%s, dport %d: %+v", prefix, port, got)
 	}
+	return got[0].Gateway
 }
 
 func TestNetnsLimit(t *testing.T) {

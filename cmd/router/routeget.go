@@ -187,9 +187,6 @@ func (c *cli) explain(got *v1.GetRouteResponse, req *v1.GetRouteRequest, v6 bool
 	e := &fibJSON{
 		Prefix: got.Prefix, Group: got.Group, Bucket: got.Bucket, Buckets: got.Buckets, Nexthops: hopObjects(got.Nexthops, v6),
 	}
-	if i := chosenHop(got); i >= 0 {
-		e.Nexthops[i].Chosen = true
-	}
 	switch {
 	case got.Neighbor != nil:
 		n := c.neighObject(got.Neighbor)
@@ -202,27 +199,6 @@ func (c *cli) explain(got *v1.GetRouteResponse, req *v1.GetRouteRequest, v6 bool
 		e.Neighbor = &n
 	}
 	return e
-}
-
-// chosenHop is the place of the next hop that a packet takes, or -1 where several with gateways that are looked up among
-// the routes may lead there.
-func chosenHop(got *v1.GetRouteResponse) int {
-	looked := -1
-	for i, h := range got.Nexthops {
-		switch {
-		case len(got.Nexthops) == 1, !h.Recursive && h.Gateway == got.Route.Gateway && h.Dev == got.Route.Dev:
-			return i
-		case !h.Recursive || h.Unresolved:
-		case looked >= 0:
-			looked = len(got.Nexthops) // not the only one
-		default:
-			looked = i
-		}
-	}
-	if looked == len(got.Nexthops) {
-		return -1
-	}
-	return looked
 }
 
 func (e *fibJSON) text() string {

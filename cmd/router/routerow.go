@@ -90,7 +90,7 @@ func hopObjects(hops []*v1.RouteHop, v6 bool) []hopJSON {
 	for _, h := range hops {
 		out = append(out, hopJSON{
 			wayJSON: wayObject(h.Gateway, h.Dev, v6), Weight: max(1, h.Weight),
-			Flags: hopFlags(h.Dead, h.Onlink, h.Linkdown, h.Unresolved, h.Recursive),
+			Flags: hopFlags(h.Dead, h.Onlink, h.Linkdown, h.Unresolved, h.Recursive), Chosen: h.Chosen,
 		})
 	}
 	return out

@@ -227,6 +227,9 @@ func getResponse(got *nstable.GetInfo, addr, from netip.Addr, received bool) *v1
 		Route: r, Prefix: r.Prefix, Group: uint32(got.Group), Bucket: uint32(got.Bucket), Buckets: uint32(got.Buckets),
 		Nexthops: apiHops(got.Route.Hops), Matched: apiRoute(&got.Route),
 	}
+	if i := got.Chosen; i >= 0 && i < len(out.Nexthops) {
+		out.Nexthops[i].Chosen = true
+	}
 	r.Prefix = netip.PrefixFrom(addr, addr.BitLen()).String()
 	r.Gateway, r.Dev, r.Nexthops = addrString(got.Hop.Gateway), got.Hop.Device, nil
 	r.Dead, r.Linkdown, r.Recursive, r.Unresolved = false, false, false, false

@@ -1698,11 +1698,12 @@ type RouteHop struct {
 	Weight uint32 `protobuf:"varint,3,opt,name=weight,proto3" json:"weight,omitempty"`
 	Onlink bool   `protobuf:"varint,4,opt,name=onlink,proto3" json:"onlink,omitempty"`
 	// What follows is for listings. dead: the device is down; linkdown: it has no carrier; recursive: the gateway is looked
-	// up among the routes; unresolved: none leads to it.
+	// up among the routes; unresolved: none leads to it. chosen: the packet of a GetRoute takes it.
 	Dead          bool `protobuf:"varint,5,opt,name=dead,proto3" json:"dead,omitempty"`
 	Linkdown      bool `protobuf:"varint,6,opt,name=linkdown,proto3" json:"linkdown,omitempty"`
 	Recursive     bool `protobuf:"varint,7,opt,name=recursive,proto3" json:"recursive,omitempty"`
 	Unresolved    bool `protobuf:"varint,8,opt,name=unresolved,proto3" json:"unresolved,omitempty"`
+	Chosen        bool `protobuf:"varint,9,opt,name=chosen,proto3" json:"chosen,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1789,6 +1790,13 @@ func (x *RouteHop) GetRecursive() bool {
 func (x *RouteHop) GetUnresolved() bool {
 	if x != nil {
 		return x.Unresolved
+	}
+	return false
+}
+
+func (x *RouteHop) GetChosen() bool {
+	if x != nil {
+		return x.Chosen
 	}
 	return false
 }
@@ -2532,7 +2540,7 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\bnexthops\x18\f \x03(\v2\x15.nsrouter.v1.RouteHopR\bnexthops\x12\x12\n" +
 	"\x04nhid\x18\r \x01(\rR\x04nhidB\t\n" +
 	"\a_metricB\b\n" +
-	"\x06_scope\"\xd4\x01\n" +
+	"\x06_scope\"\xec\x01\n" +
 	"\bRouteHop\x12\x18\n" +
 	"\agateway\x18\x01 \x01(\tR\agateway\x12\x10\n" +
 	"\x03dev\x18\x02 \x01(\tR\x03dev\x12\x16\n" +
@@ -2543,7 +2551,8 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\trecursive\x18\a \x01(\bR\trecursive\x12\x1e\n" +
 	"\n" +
 	"unresolved\x18\b \x01(\bR\n" +
-	"unresolved\"\xbe\x02\n" +
+	"unresolved\x12\x16\n" +
+	"\x06chosen\x18\t \x01(\bR\x06chosen\"\xbe\x02\n" +
 	"\rNexthopChange\x12%\n" +
 	"\x04verb\x18\x01 \x01(\x0e2\x11.nsrouter.v1.VerbR\x04verb\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\rR\x02id\x12\x18\n" +

@@ -1726,7 +1726,7 @@ type GetRouteResponse struct {
 	Group   uint32 `protobuf:"varint,3,opt,name=group,proto3" json:"group,omitempty"`
 	Bucket  uint32 `protobuf:"varint,4,opt,name=bucket,proto3" json:"bucket,omitempty"`
 	Buckets uint32 `protobuf:"varint,5,opt,name=buckets,proto3" json:"buckets,omitempty"`
-	// nexthops are all ways of the route, of which route has the one taken.
+	// nexthops are all ways of the route; route has the one taken, with a gateway that is looked up resolved.
 	Nexthops []*RouteHop `protobuf:"bytes,6,rep,name=nexthops,proto3" json:"nexthops,omitempty"`
 	// neighbor is the one that the packet is sent to, where the router knows it.
 	Neighbor *Neighbor `protobuf:"bytes,7,opt,name=neighbor,proto3" json:"neighbor,omitempty"`
