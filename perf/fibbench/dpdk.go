@@ -36,8 +36,8 @@ const dpdkPages = 1000
 
 const pagesFile = "/proc/sys/vm/nr_hugepages"
 
-// startDPDK starts DPDK for tables that the calling thread, locked and pinned to a CPU, makes. It reserves huge pages, which stop gives
-// back.
+// startDPDK starts DPDK for tables that the calling thread, locked and pinned to a CPU, makes. It reserves huge pages, and stop gives
+// them back.
 func startDPDK(cpu int) (stop func(), note string, err error) {
 	restore, huge := reservePages()
 	if err := initDPDK(cpu, huge); err != nil {
