@@ -23,6 +23,8 @@ const (
 	// formatRoutes is the one before, which had routes in the database: see [Store.migrate].
 	formatRoutes = 1
 	crcSize      = 4
+	// logSeal goes into the checksum of what the database says of the log, in place of a bucket.
+	logSeal = nstable.Bucket(255)
 )
 
 // create makes an empty database. It appears under its name only when it is whole, so that an empty file there is a
@@ -132,12 +134,16 @@ func (s *Store) check(tx *bbolt.Tx) (id, state uint64, err error) {
 	if meta == nil {
 		return 0, 0, s.damaged(errors.New("it is no state of this router"))
 	}
-	for b := range nstable.NumBuckets {
+	version, log := meta.Get(versionKey()), meta.Get(logKey())
+	buckets := nstable.NumBuckets
+	if len(version) == 1 && version[0] == formatRoutes {
+		buckets = nstable.BucketRoute + 1 // those that came later are made by migrate
+	}
+	for b := range buckets {
 		if tx.Bucket(bucketName(b)) == nil {
 			return 0, 0, s.damaged(fmt.Errorf("bucket %d is missing", b))
 		}
 	}
-	version, log := meta.Get(versionKey()), meta.Get(logKey())
 	switch {
 	case len(version) != 1:
 		return 0, 0, s.damaged(errors.New("it has no version"))
@@ -151,7 +157,7 @@ func (s *Store) check(tx *bbolt.Tx) (id, state uint64, err error) {
 			format,
 		)
 	}
-	numbers, ok := unseal(nstable.NumBuckets, logKey(), log)
+	numbers, ok := unseal(logSeal, logKey(), log)
 	key, _ := tx.Bucket(bucketName(nstable.BucketRoute)).Cursor().First()
 	if !ok || len(numbers) != 16 || key != nil || version[0] == formatRoutes {
 		return 0, 0, s.damaged(errors.New("what it says of its log is wrong"))
@@ -162,7 +168,7 @@ func (s *Store) check(tx *bbolt.Tx) (id, state uint64, err error) {
 // putLogState writes what check returns.
 func putLogState(tx *bbolt.Tx, id, state uint64) error {
 	numbers := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, id), state)
-	return tx.Bucket(metaBucket()).Put(logKey(), seal(nstable.NumBuckets, logKey(), numbers))
+	return tx.Bucket(metaBucket()).Put(logKey(), seal(logSeal, logKey(), numbers))
 }
 
 func (s *Store) damaged(err error) error { return damaged(s.path, err) }

@@ -267,6 +267,9 @@ func previous(t testing.TB, routes int) (dir string, want model) {
 		t.Fatal(err)
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
+		if err := tx.DeleteBucket(bucketName(nstable.BucketNextHop)); err != nil { // which that format did not have
+			return err
+		}
 		for _, b := range []nstable.Bucket{nstable.BucketDevice, nstable.BucketRoute} {
 			bucket := tx.Bucket(bucketName(b))
 			for i := range routes {

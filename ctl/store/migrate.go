@@ -22,8 +22,10 @@ func (s *Store) migrate() (uint64, error) {
 		if err := tx.DeleteBucket(bucketName(nstable.BucketRoute)); err != nil {
 			return err
 		}
-		if _, err := tx.CreateBucket(bucketName(nstable.BucketRoute)); err != nil {
-			return err
+		for b := range nstable.NumBuckets {
+			if _, err := tx.CreateBucketIfNotExists(bucketName(b)); err != nil {
+				return err
+			}
 		}
 		if err := putLogState(tx, id, 0); err != nil {
 			return err
