@@ -446,7 +446,8 @@ func TestReaders(t *testing.T) {
 	}
 	prefix := func(i int) netip.Prefix { return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i), 0, 0}), 16) }
 	set := func(i, generation int) {
-		l := Leg{Device: DeviceID(i + 1), Weight: 1, Gateway: netip.AddrFrom4([4]byte{172, 16, byte(generation >> 8), byte(generation)})}
+		gateway := netip.AddrFrom4([4]byte{172, 16, byte(generation >> 8), byte(generation)})
+		l := Leg{Device: DeviceID(i + 1), Weight: 1, Gateway: gateway}
 		w.set(prefix(i), &Route{Prefix: prefix(i), Way: w.rib.Way(Way{Legs: []Leg{l}})})
 	}
 	for i := range prefixes {

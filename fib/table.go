@@ -15,11 +15,12 @@ type GroupID uint32
 // None is the id of no route.
 const None GroupID = 0
 
-// Epochs tell when readers of tables are where they hold nothing of them; Reader is one of them. A Budget is memory that
-// tables share to become faster.
 type (
+	// Epochs tell when readers of tables are where they hold nothing of them.
 	Epochs = poptrie.Epochs
+	// Reader is one of them.
 	Reader = poptrie.Reader
+	// Budget is memory that tables share to become faster.
 	Budget = poptrie.Budget
 )
 

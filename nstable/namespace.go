@@ -39,7 +39,9 @@ func (t *Table) listNamespaces() []NamespaceInfo {
 	var out []NamespaceInfo
 	for _, ns := range t.namespaces {
 		if ns != nil {
-			out = append(out, NamespaceInfo{ID: ns.id, Name: ns.name, Devices: len(ns.byName), Routes: ns.rib.Len(), MaxRoutes: ns.maxRoutes})
+			out = append(out, NamespaceInfo{
+				ID: ns.id, Name: ns.name, Devices: len(ns.byName), Routes: ns.rib.Len(), MaxRoutes: ns.maxRoutes,
+			})
 		}
 	}
 	slices.SortFunc(out, func(a, b NamespaceInfo) int {
