@@ -76,7 +76,7 @@ func (b *bench) save(dir string, header []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("written:", path, plots)
+	fmt.Println("\nwritten:", strings.Join(append([]string{path}, plots...), " "))
 	return nil
 }
 
