@@ -48,6 +48,7 @@ test: root deps vet ## vet, unit and end-to-end tests with real AF_XDP, race det
 .PHONY: vet
 vet:
 	$(GO) vet ./...
+	GOARCH=arm64 $(GO) vet ./fib/...
 
 .PHONY: race
 race: root deps ## the race detector's part of `make test`
@@ -56,6 +57,16 @@ race: root deps ## the race detector's part of `make test`
 .PHONY: bench
 bench: root ## packets per second of this router and of the Linux kernel, interleaved on one lab
 	@$(GO) run ./perf/bench $(BENCH_ARGS)
+
+.PHONY: bench-fib
+bench-fib: ## the FIB beside gaissmai/bart and, where libdpdk-dev is installed, DPDK: a table, a CSV, plots; BENCH_ARGS=-quick
+	@tags=; if pkg-config --exists libdpdk 2>/dev/null; then tags=dpdk; fi; \
+	CGO_CFLAGS_ALLOW='.*' CGO_LDFLAGS_ALLOW='.*' \
+	  $(GO) run -tags "$$tags" ./perf/fibbench -out $(BIN)/bench-fib $(BENCH_ARGS)
+
+.PHONY: soak
+soak: ## ten minutes of changes of full tables under readers that judge every answer
+	$(GO) test -timeout 20m -run '^TestSoak$$' -v ./fib/poptrie -soak 10m
 
 .PHONY: bench-pipeline
 bench-pipeline: ## million packets per second of the pipeline in memory, on one core
