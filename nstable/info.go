@@ -66,6 +66,8 @@ type RouteInfo struct {
 	fib.Route
 	// Hops are the ways that it sends by, those of its next-hop object included; none for a blackhole and its like.
 	Hops []HopInfo
+	// Group tells that they are those of a group of next-hop objects.
+	Group bool
 }
 
 // HopInfo describes a way that a route or a next-hop object sends by.

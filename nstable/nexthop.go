@@ -112,17 +112,25 @@ func (tx *Tx) checkReplacement(ns *namespace, old, o *fib.Object) error {
 			}
 		}
 	}
-	if old.IPv6 == o.IPv6 {
+	if old.IPv6 == o.IPv6 && !o.IPv6 {
 		return nil
 	}
 	for _, list := range ns.rib.From(netip.Prefix{}) {
 		for _, r := range list {
-			if ns.rib.Sends(r.Way, o.ID) {
+			if ns.rib.Sends(r.Way, o.ID) && !canSendBy(ns, r.Prefix, o) {
 				return fail(Invalid, "nexthop id %d is used by route %s: it can not change its family", o.ID, r.Prefix)
 			}
 		}
 	}
 	return nil
+}
+
+// canSendBy tells whether packets to a prefix can be sent by an object: IPv4 also by an IPv6 gateway.
+func canSendBy(ns *namespace, p netip.Prefix, o *fib.Object) bool {
+	if p.Addr().Is6() {
+		return o.IPv6 || o.Blackhole
+	}
+	return !o.IPv6 || viaGateway(ns, o)
 }
 
 // DeleteNextHop removes a next-hop object, the routes that use it, its memberships, and groups that were left without

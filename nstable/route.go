@@ -267,6 +267,9 @@ func (tx *Tx) announceRoute(ns *namespace, r *fib.Route, deleted bool) {
 
 func (t *Table) routeInfo(ns *namespace, r *fib.Route) RouteInfo {
 	info := RouteInfo{Route: *r}
+	if o := ns.rib.Object(r.Object); o != nil {
+		info.Group = o.IsGroup()
+	}
 	legs := ns.rib.Legs(r.Way)
 	if len(legs) > 0 {
 		info.Hops = make([]HopInfo, len(legs))

@@ -48,7 +48,9 @@ route add 10.10.0.0/16 nhid 12 metric 3 proto bgp
 route add 10.11.0.0/16 nhid 15
 route add 10.12.0.0/16 nhid 14
 -6 route add 2001:db8:3::/48 nhid 5
+-6 route add 2001:db8:4::/48 nhid 12
 -6 route add 2001:db8:5::/48 nhid 8
+-6 route add unreachable 2001:db8:6::/48
 nexthop del id 14
 nexthop delete id 99
 route replace 10.6.0.0/16 nhid 11

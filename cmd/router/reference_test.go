@@ -124,11 +124,10 @@ neigh show 10.0.0.7
 -4 neigh show nud permanent
 `
 
-// common leaves out what Linux has and the router has not: duplicate address detection, the noprefixroute of newer
-// kernels, and the device of an IPv6 blackhole. IPv6 routes, which Linux lists as its tree has them, are sorted.
+// common leaves out what Linux has and the router has not: duplicate address detection and the noprefixroute of newer
+// kernels. IPv6 routes, which Linux lists as its tree has them, are sorted.
 func common(line, text string) string {
 	text = regexp.MustCompile(` (tentative|nodad|noprefixroute|proto kernel_l[lo])`).ReplaceAllString(text, "")
-	text = strings.ReplaceAll(text, "2001:db8:2::/48 dev lo ", "2001:db8:2::/48 ")
 	if strings.HasPrefix(line, "-d route get") {
 		text, _, _ = strings.Cut(text, "    prefix ") // the router's explanation
 	}
@@ -209,9 +208,6 @@ func objectsOf(line, text string) []map[string]any {
 	for _, o := range all {
 		delete(o, "linkinfo")
 		delete(o, "fib")
-		if o["type"] == "blackhole" {
-			delete(o, "dev")
-		}
 		info, _ := o["addr_info"].([]any)
 		info = slices.DeleteFunc(info, func(a any) bool { return len(a.(map[string]any)) == 0 })
 		for _, a := range info {

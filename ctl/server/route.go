@@ -89,9 +89,9 @@ func (f *routeFilter) wants(r *nstable.RouteInfo) bool {
 		return false
 	case f.root.IsValid() && !covers(f.root, p):
 		return false
-	case f.gateway.IsValid() && (len(r.Hops) != 1 || r.Hops[0].Gateway != f.gateway):
+	case (f.gateway.IsValid() || f.dev != "") && (several(r) || len(r.Hops) == 0):
 		return false // a route that sends by several is chosen by none of them, as ip(8) has it
-	case f.dev != "" && (len(r.Hops) != 1 || r.Hops[0].Device != f.dev):
+	case f.gateway.IsValid() && r.Hops[0].Gateway != f.gateway, f.dev != "" && r.Hops[0].Device != f.dev:
 		return false
 	case f.src.IsValid() && f.src != r.Source:
 		return false
@@ -144,6 +144,11 @@ func (s *Server) ListRoutes(
 	return out.end()
 }
 
+// several tells a route that is shown with each way that it sends by: as in the kernel, an IPv6 one by a group, too.
+func several(r *nstable.RouteInfo) bool {
+	return len(r.Hops) > 1 || r.Group && len(r.Hops) > 0 && r.Prefix.Addr().Is6()
+}
+
 func apiRoute(r *nstable.RouteInfo) *v1.Route {
 	out := &v1.Route{
 		Type: apiRouteType(r.Kind), Prefix: r.Prefix.String(), Metric: r.Metric, Protocol: uint32(r.Protocol),
@@ -153,7 +158,7 @@ func apiRoute(r *nstable.RouteInfo) *v1.Route {
 		out.Src = r.Source.String()
 	}
 	switch {
-	case len(r.Hops) > 1:
+	case several(r):
 		out.Nexthops = apiHops(r.Hops)
 	case len(r.Hops) == 1:
 		h := &r.Hops[0]
@@ -161,6 +166,8 @@ func apiRoute(r *nstable.RouteInfo) *v1.Route {
 		out.Linkdown, out.Dead, out.Recursive, out.Unresolved = h.LinkDown, h.Dead, h.Recursive, h.Unresolved
 	case r.Object != 0: // a blackhole is on "lo" in the kernel
 		out.Type, out.Dev = v1.RouteType_ROUTE_TYPE_BLACKHOLE, "lo"
+	case r.Prefix.Addr().Is6(): // so are all that do not send
+		out.Dev = "lo"
 	}
 	return out
 }
