@@ -112,7 +112,7 @@ func (tx *Tx) checkReplacement(ns *namespace, old, o *fib.Object) error {
 			}
 		}
 	}
-	if old.IPv6 == o.IPv6 && !o.IPv6 {
+	if old.IPv6 == o.IPv6 && viaGateway(ns, old) == viaGateway(ns, o) {
 		return nil
 	}
 	for _, list := range ns.rib.From(netip.Prefix{}) {

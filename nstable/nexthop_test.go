@@ -124,7 +124,8 @@ func TestNextHopRefused(t *testing.T) {
 		{fib.Replace, NextHopSpec{ID: 10, Blackhole: true}, Invalid, "group with a nexthop"},
 		{fib.Replace, NextHopSpec{ID: 1, Members: member(2)}, Invalid, "nexthop with a nexthop group"},
 		{fib.Replace, NextHopSpec{ID: 1, Blackhole: true}, Invalid, "Blackhole"},
-		{fib.Replace, NextHopSpec{ID: 1, Leg: viaLeg("2001:db8::7", "p")}, Invalid, "change its family"},
+		{fib.Replace, NextHopSpec{ID: 1, Leg: viaLeg("", "p"), IPv6: true}, Invalid, "change its family"},
+		{fib.Replace, NextHopSpec{ID: 3, Leg: viaLeg("", "p"), IPv6: true}, Invalid, "change its family"},
 		{fib.Replace, NextHopSpec{ID: 1, Leg: viaLeg("10.1.2.3", "")}, Refused, "symbolic links"},
 	} {
 		b.refused(b.nexthop(c.op, "init", c.spec), c.kind, c.word)
