@@ -98,8 +98,8 @@ func (a *args) port(keyword string) uint32 {
 	return uint32(n)
 }
 
-// fibJSON explains what was found: the prefix, the next-hop object that its route names, the group of next hops that it leads to, the bucket of the packet's flow,
-// all ways of the route, and the neighbour that the packet is sent to.
+// fibJSON explains what was found: the prefix, the next-hop object that its route names, the group of next hops that it
+// leads to, the bucket of the packet's flow, all ways of the route, and the neighbour that the packet is sent to.
 type fibJSON struct {
 	Prefix   string     `json:"prefix"`
 	NhID     uint32     `json:"nhid,omitempty"`
@@ -186,7 +186,8 @@ func cacheFlags(t v1.RouteType) []string {
 // explain tells how an answer was found.
 func (c *cli) explain(got *v1.GetRouteResponse, req *v1.GetRouteRequest, v6 bool) *fibJSON {
 	e := &fibJSON{
-		Prefix: got.Prefix, NhID: got.Matched.GetNhid(), Group: got.Group, Bucket: got.Bucket, Buckets: got.Buckets, Nexthops: hopObjects(got.Nexthops, v6),
+		Prefix: got.Prefix, NhID: got.Matched.GetNhid(), Group: got.Group, Bucket: got.Bucket, Buckets: got.Buckets,
+		Nexthops: hopObjects(got.Nexthops, v6),
 	}
 	switch {
 	case got.Neighbor != nil:
