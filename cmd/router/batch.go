@@ -92,7 +92,9 @@ func (c *cli) eachCommand(ctx context.Context, in <-chan inputBlock) error {
 }
 
 // nextBlock waits for input; ok is false at its end.
-func (c *cli) nextBlock(ctx context.Context, in <-chan inputBlock, pause *time.Timer) (b inputBlock, ok bool, err error) {
+func (c *cli) nextBlock(
+	ctx context.Context, in <-chan inputBlock, pause *time.Timer,
+) (b inputBlock, ok bool, err error) {
 	select {
 	case b, ok = <-in:
 		return b, ok, nil

@@ -12,8 +12,8 @@ import (
 	"nsrouter/ctl/client"
 )
 
-// A routing table is a batch of many routes of which few differ in more than their prefix. Where many routes of one verb
-// follow each other, the further ones are sent as a load, which says all but the prefix once.
+// A routing table is a batch of many routes of which few differ in more than their prefix. Where many routes of one
+// verb follow each other, the further ones are sent as a load, which says all but the prefix once.
 
 const (
 	// minRun is how many routes have to follow each other before a load begins, which waits for what was before it.

@@ -152,6 +152,14 @@ unicast 10.6.1.1 via 10.0.0.7 dev d0 table main src 10.0.0.1 uid 0
     prefix 10.6.0.0/16 group ...
 	nexthop via 192.0.2.1 weight 1 recursive chosen 
     neighbor 10.0.0.7 dev d0 lladdr 02:00:00:00:00:07 PERMANENT 
+$ nexthop add id 4 via 10.1.0.8 dev d1
+$ route add 10.9.0.0/16 nhid 4
+$ -d route get 10.9.0.1
+unicast 10.9.0.1 via 10.1.0.8 dev d1 table main src 10.1.0.1 uid 0 
+    cache 
+    prefix 10.9.0.0/16 nhid 4 group ...
+	nexthop via 10.1.0.8 dev d1 weight 1 chosen 
+    neighbor 10.1.0.8 dev d1 NONE (not resolved yet)
 $ -d route get 10.1.0.99
 unicast 10.1.0.99 dev d1 table main src 10.1.0.1 uid 0 
     cache 

@@ -7,8 +7,8 @@ import (
 )
 
 const routeUsage = `
-router route { add | replace | append | change | delete } [ TYPE ] PREFIX [ WAY | nexthop HOP [ nexthop HOP ] ... | nhid ID ]
-                [ src ADDR ] [ metric N ] [ proto P ] [ mtu N ] [ scope S ]
+router route { add | replace | append | change | delete } [ TYPE ] PREFIX
+                [ WAY | nhid ID ] [ src ADDR ] [ metric N ] [ proto P ] [ mtu N ] [ scope S ] [ nexthop HOP ] ...
 router route show [ SELECTOR ]
 router route flush SELECTOR
 router route get [ fibmatch ] ADDR [ from ADDR ] [ iif NAME ] [ ipproto P ] [ sport N ] [ dport N ]

@@ -98,10 +98,11 @@ func (a *args) port(keyword string) uint32 {
 	return uint32(n)
 }
 
-// fibJSON explains what was found: the prefix, the group of next hops that it leads to, the bucket of the packet's flow,
-// all ways of the route, and the neighbour that the packet is sent to.
+// fibJSON explains what was found: the prefix, the next-hop object that its route names, the group of next hops that it
+// leads to, the bucket of the packet's flow, all ways of the route, and the neighbour that the packet is sent to.
 type fibJSON struct {
 	Prefix   string     `json:"prefix"`
+	NhID     uint32     `json:"nhid,omitempty"`
 	Group    uint32     `json:"group"`
 	Bucket   uint32     `json:"bucket"`
 	Buckets  uint32     `json:"buckets"`
@@ -185,7 +186,8 @@ func cacheFlags(t v1.RouteType) []string {
 // explain tells how an answer was found.
 func (c *cli) explain(got *v1.GetRouteResponse, req *v1.GetRouteRequest, v6 bool) *fibJSON {
 	e := &fibJSON{
-		Prefix: got.Prefix, Group: got.Group, Bucket: got.Bucket, Buckets: got.Buckets, Nexthops: hopObjects(got.Nexthops, v6),
+		Prefix: got.Prefix, NhID: got.Matched.GetNhid(), Group: got.Group, Bucket: got.Bucket, Buckets: got.Buckets,
+		Nexthops: hopObjects(got.Nexthops, v6),
 	}
 	switch {
 	case got.Neighbor != nil:
@@ -202,7 +204,11 @@ func (c *cli) explain(got *v1.GetRouteResponse, req *v1.GetRouteRequest, v6 bool
 }
 
 func (e *fibJSON) text() string {
-	s := fmt.Sprintf("    prefix %s group %d bucket %d of %d %s\n", e.Prefix, e.Group, e.Bucket, e.Buckets, hopsText(e.Nexthops))
+	s := "    prefix " + e.Prefix + " "
+	if e.NhID != 0 {
+		s += fmt.Sprintf("nhid %d ", e.NhID)
+	}
+	s += fmt.Sprintf("group %d bucket %d of %d %s\n", e.Group, e.Bucket, e.Buckets, hopsText(e.Nexthops))
 	if e.Neighbor == nil {
 		return s
 	}

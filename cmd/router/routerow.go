@@ -76,7 +76,8 @@ func hopFlags(dead, onlink, linkdown, unresolved, recursive bool) []string {
 		set  bool
 		name string
 	}{
-		{dead, "dead"}, {onlink, "onlink"}, {dead || linkdown, "linkdown"}, {unresolved, "unresolved"}, {recursive, "recursive"},
+		{dead, "dead"}, {onlink, "onlink"}, {dead || linkdown, "linkdown"},
+		{unresolved, "unresolved"}, {recursive, "recursive"},
 	} {
 		if f.set {
 			flags = append(flags, f.name)
@@ -116,7 +117,8 @@ func routeObject(r *v1.Route) (o routeJSON, v6 bool) {
 	if r.Type != v1.RouteType_ROUTE_TYPE_UNICAST {
 		o.Type = routeTypeName(r.Type)
 	}
-	if !v6 && len(r.Nexthops) > 0 && !slices.ContainsFunc(r.Nexthops, func(h *v1.RouteHop) bool { return !h.Linkdown && !h.Dead }) {
+	usable := func(h *v1.RouteHop) bool { return !h.Linkdown && !h.Dead }
+	if !v6 && len(r.Nexthops) > 0 && !slices.ContainsFunc(r.Nexthops, usable) {
 		o.Flags = append(o.Flags, "linkdown") // the kernel tells it of the route, too
 	}
 	if r.Mtu != 0 {

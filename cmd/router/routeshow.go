@@ -128,7 +128,8 @@ func (c *cli) routeShow(ctx context.Context, a *args) error {
 	return p.end()
 }
 
-// routeParts are the listings that a filter asks for: with "table all", one for each family and table, as ip(8) has them.
+// routeParts are the listings that a filter asks for: with "table all", one for each family and table, as ip(8) has
+// them.
 func routeParts(f *v1.RouteFilter) []*v1.RouteFilter {
 	if f.Table != v1.RouteTable_ROUTE_TABLE_ALL {
 		return []*v1.RouteFilter{f}

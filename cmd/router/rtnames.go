@@ -46,7 +46,11 @@ func routeType(w string) v1.RouteType {
 
 // inLocalTable tells the types of routes that the table local has.
 func inLocalTable(t v1.RouteType) bool {
-	return t == v1.RouteType_ROUTE_TYPE_LOCAL || t == v1.RouteType_ROUTE_TYPE_BROADCAST || t == v1.RouteType_ROUTE_TYPE_ANYCAST
+	switch t {
+	case v1.RouteType_ROUTE_TYPE_LOCAL, v1.RouteType_ROUTE_TYPE_BROADCAST, v1.RouteType_ROUTE_TYPE_ANYCAST:
+		return true
+	}
+	return false
 }
 
 const (
