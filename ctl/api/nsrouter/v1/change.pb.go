@@ -658,9 +658,7 @@ func (*ChangeRequest_NetnsSet) isChangeRequest_Op() {}
 type ChangeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// removed is how many objects a flush removed.
-	Removed uint64 `protobuf:"varint,1,opt,name=removed,proto3" json:"removed,omitempty"`
-	// id is that of the next-hop object that was made.
-	Id            uint32 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
+	Removed       uint64 `protobuf:"varint,1,opt,name=removed,proto3" json:"removed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -698,13 +696,6 @@ func (*ChangeResponse) Descriptor() ([]byte, []int) {
 func (x *ChangeResponse) GetRemoved() uint64 {
 	if x != nil {
 		return x.Removed
-	}
-	return 0
-}
-
-func (x *ChangeResponse) GetId() uint32 {
-	if x != nil {
-		return x.Id
 	}
 	return 0
 }
@@ -2459,10 +2450,9 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\anexthop\x18\r \x01(\v2\x1a.nsrouter.v1.NexthopChangeH\x00R\anexthop\x12@\n" +
 	"\rnexthop_flush\x18\x0e \x01(\v2\x19.nsrouter.v1.NexthopFlushH\x00R\fnexthopFlush\x124\n" +
 	"\tnetns_set\x18\x0f \x01(\v2\x15.nsrouter.v1.NetnsSetH\x00R\bnetnsSetB\x04\n" +
-	"\x02op\":\n" +
+	"\x02op\"*\n" +
 	"\x0eChangeResponse\x12\x18\n" +
-	"\aremoved\x18\x01 \x01(\x04R\aremoved\x12\x0e\n" +
-	"\x02id\x18\x02 \x01(\rR\x02id\"Z\n" +
+	"\aremoved\x18\x01 \x01(\x04R\aremoved\"Z\n" +
 	"\fBatchRequest\x124\n" +
 	"\achanges\x18\x01 \x03(\v2\x1a.nsrouter.v1.ChangeRequestR\achanges\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\"`\n" +
