@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -189,5 +191,48 @@ func TestInsert(t *testing.T) {
 				t.Errorf("%v, want %v", gateways, c.want)
 			}
 		})
+	}
+}
+
+// TestInsert6: what IPv6 does otherwise (fib6_add_rt2node of the kernel): gateways of one metric are one route, and a
+// replacement takes the place of a route of its own sort first.
+func TestInsert6(t *testing.T) {
+	rib := newRIB()
+	p := netip.MustParsePrefix("2001:db8::/32")
+	via := func(gateway string) Way {
+		return Way{Legs: []Leg{{Gateway: netip.MustParseAddr(gateway), Device: 1, Weight: 1}}}
+	}
+	var list []*Route
+	for _, c := range []struct {
+		op   Op
+		way  Way
+		want string // legs of each route
+		err  error
+	}{
+		{Add, Way{Kind: Prohibit}, "0", nil},
+		{Append, via("fe80::2"), "0 1", nil},
+		{Append, via("fe80::3"), "0 2", nil},
+		{Append, via("fe80::3"), "0 2", ErrExists},
+		{Add, via("fe80::4"), "0 2", ErrExists},
+		{Replace, via("fe80::4"), "0 1", nil},
+		{Replace, Way{Kind: Blackhole}, "0 1", nil},
+		{Append, direct(0, 1), "0 1 1", nil},
+		{Replace, direct(0, 2), "1 1 1", nil},
+		{Change, via("fe80::5"), "1 1 1", nil},
+	} {
+		next, err := rib.Insert(list, c.op, Route{Prefix: p, Way: rib.Way(c.way)})
+		if !errors.Is(err, c.err) {
+			t.Fatalf("%+v: error %v", c, err)
+		}
+		if err == nil {
+			list = next
+		}
+		var legs []string
+		for _, r := range list {
+			legs = append(legs, strconv.Itoa(len(r.Legs)))
+		}
+		if got := strings.Join(legs, " "); got != c.want {
+			t.Errorf("%+v: %s", c, got)
+		}
 	}
 }

@@ -221,6 +221,7 @@ func (b *RIB) Insert(list []*Route, op Op, r Route) ([]*Route, error) {
 		return []*Route{&r}, nil
 	}
 	matched := slices.IndexFunc(list[first:end], func(o *Route) bool { return o.Way == r.Way })
+	target := replaceTarget(list[first:end], &r)
 	switch {
 	case first == end && op == Change:
 		return nil, ErrNoEntry
@@ -233,12 +234,25 @@ func (b *RIB) Insert(list []*Route, op Op, r Route) ([]*Route, error) {
 		return append(append(append(out, list[:at]...), &r), list[at:]...), nil
 	case op == Add || op == Append:
 		return nil, ErrExists
-	case matched == 0:
+	case matched == target:
 		return list, nil
-	case matched > 0:
+	case matched >= 0:
 		return nil, ErrExists
 	}
-	return replaced(list, first, r)
+	return replaced(list, first+target, r)
+}
+
+// replaceTarget is the route of a rank that r takes the place of: the first, for IPv6 the first that is of several
+// gateways or not as r is, if there is one (fib6_add_rt2node).
+func replaceTarget(list []*Route, r *Route) int {
+	if r.Prefix.Addr().Is6() {
+		for i, o := range list {
+			if o.canSpread() == r.canSpread() {
+				return i
+			}
+		}
+	}
+	return 0
 }
 
 func replaced(list []*Route, i int, r Route) ([]*Route, error) {

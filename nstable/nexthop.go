@@ -128,7 +128,7 @@ func (tx *Tx) checkReplacement(ns *namespace, old, o *fib.Object) error {
 // canSendBy tells whether packets to a prefix can be sent by an object: IPv4 also by an IPv6 gateway.
 func canSendBy(ns *namespace, p netip.Prefix, o *fib.Object) bool {
 	if p.Addr().Is6() {
-		return o.IPv6 || o.Blackhole
+		return o.IPv6
 	}
 	return !o.IPv6 || viaGateway(ns, o)
 }

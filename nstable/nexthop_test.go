@@ -137,6 +137,13 @@ func TestNextHopRefused(t *testing.T) {
 	}{
 		{byObject("10.9.0.0/16", 77), NotFound, "nhid 77"},
 		{byObject("2001:db8:9::/48", 1), Invalid, "IPv6 routes can not use an IPv4 nexthop"},
+		{byObject("2001:db8:9::/48", 4), Invalid, "IPv6 routes can not use an IPv4 nexthop"},
+		{RouteSpec{
+			Prefix: netip.MustParsePrefix("2001:db8:9::/48"), Legs: []LegSpec{viaLeg("2001:db8::9", ""), viaLeg("", "p")},
+		}, Invalid, "Device only routes"},
+		{RouteSpec{
+			Prefix: netip.MustParsePrefix("2001:db8:9::/48"), Legs: []LegSpec{viaLeg("2001:db8::9", ""), viaLeg("2001:db8::9", "")},
+		}, Exists, "twice"},
 		{RouteSpec{Prefix: netip.MustParsePrefix("10.9.0.0/16"), Object: 1, Legs: []LegSpec{viaLeg("", "p")}}, Invalid, "exclusive"},
 	} {
 		b.refused(b.route(fib.Add, "init", c.spec), c.kind, c.word)

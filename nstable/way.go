@@ -1,6 +1,11 @@
 package nstable
 
-import "nsrouter/fib"
+import (
+	"net/netip"
+	"slices"
+
+	"nsrouter/fib"
+)
 
 // way checks what a route of a namespace is to be, but for its prefix of which the family counts, and completes it from
 // the state.
@@ -79,7 +84,24 @@ func (tx *Tx) legs(ns *namespace, s *RouteSpec) ([]fib.Leg, error) {
 			return nil, err
 		}
 	}
+	if s.Prefix.Addr().Is6() && len(legs) > 1 {
+		return legs, checkLegs6(s.Prefix, legs)
+	}
 	return legs, nil
+}
+
+// checkLegs6 refuses what ip6_route_multipath_add of the kernel does.
+func checkLegs6(p netip.Prefix, legs []fib.Leg) error {
+	for i := range legs {
+		if !legs[i].Gateway.IsValid() {
+			return fail(Invalid, "Device only routes can not be added for IPv6 using the multipath API: route %s", p)
+		}
+		same := func(l fib.Leg) bool { return l.Gateway == legs[i].Gateway && l.Device == legs[i].Device }
+		if slices.ContainsFunc(legs[:i], same) {
+			return fail(Exists, "File exists: route %s has nexthop via %s twice", p, legs[i].Gateway)
+		}
+	}
+	return nil
 }
 
 // maxWeight is that of the kernel: rtnh_hops has 8 bits, and says one less.
@@ -155,7 +177,7 @@ func (tx *Tx) checkObject(ns *namespace, s *RouteSpec) error {
 		return fail(Invalid, "nexthop and gateway or device are mutually exclusive: route %s nhid %d", s.Prefix, s.Object)
 	case s.Kind != fib.Unicast:
 		return fail(Invalid, "a route of this type has no next hop: route %s nhid %d", s.Prefix, s.Object)
-	case s.Prefix.Addr().Is6() && !o.IPv6 && !o.Blackhole:
+	case s.Prefix.Addr().Is6() && !o.IPv6:
 		return fail(Invalid, "IPv6 routes can not use an IPv4 nexthop: route %s nhid %d", s.Prefix, s.Object)
 	case s.Prefix.Addr().Is4() && o.IPv6 && !viaGateway(ns, o):
 		return fail(Invalid, "IPv4 routes use an IPv6 nexthop only by its gateway: route %s nhid %d", s.Prefix, s.Object)
