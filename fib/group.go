@@ -2,21 +2,6 @@ package fib
 
 import "slices"
 
-// Kind is what a route does with a packet; the route types of ip-route(8).
-type Kind uint8
-
-// Route kinds.
-const (
-	Unicast     Kind = iota // send by Device, to Gateway or, without one, to the destination itself
-	Local                   // the router's own address
-	Broadcast               // the broadcast address of a connected IPv4 prefix
-	Anycast                 // the subnet-router anycast address of a connected IPv6 prefix (RFC 4291 2.6.1)
-	Blackhole               // drop silently
-	Unreachable             // drop, answer host unreachable
-	Prohibit                // drop, answer administratively prohibited
-	Throw                   // as if there were no route
-)
-
 // NextHop is what becomes of a packet.
 type NextHop struct {
 	Kind   Kind
@@ -37,10 +22,11 @@ func (h NextHop) sameLink(o NextHop) bool {
 // A flow belongs to a bucket, a bucket to a next hop: as many buckets as its weight demands. A group that takes the
 // place of another leaves as many buckets as it can where they are ([NewGroup]), so that the loss of a next hop moves
 // the flows of that one only ("resilient" in the kernel's Documentation/networking/nexthop-group-resilient.rst), and
-// takes them back there when the next hop is back.
+// nearly all of them come back when it does.
 type Group struct {
 	first   NextHop
 	hops    []NextHop // first among them; empty where it is the only one
+	weights []float64 // of hops
 	buckets []uint16  // index in hops; a power of two of them
 
 	// home is, by bucket, the next hop that it belongs to, as an index in homes: the one that it has, or one that is away.
@@ -75,9 +61,9 @@ func NewGroup(hops []WeightedHop, old *Group) *Group {
 	if len(hops) == 1 {
 		return &Group{first: hops[0].NextHop, home: old.home, homes: old.homes}
 	}
-	g := &Group{hops: make([]NextHop, len(hops))}
+	g := &Group{hops: make([]NextHop, len(hops)), weights: make([]float64, len(hops))}
 	for i := range hops {
-		g.hops[i] = hops[i].NextHop
+		g.hops[i], g.weights[i] = hops[i].NextHop, hops[i].Weight
 	}
 	g.first = g.hops[0]
 	n := minBuckets
@@ -233,21 +219,22 @@ func (g *Group) Bucket(hash uint32) int { return int(hash) & (g.Buckets() - 1) }
 
 // leadsTo tells whether the group spreads over exactly these next hops, in these shares.
 func (g *Group) leadsTo(hops []WeightedHop) bool {
-	mine := g.Hops()
-	if len(mine) != len(hops) {
+	if len(hops) == 1 {
+		return g.Single() && g.first == hops[0].NextHop
+	}
+	if len(g.hops) != len(hops) {
 		return false
 	}
 	for i := range hops {
-		if mine[i] != hops[i].NextHop {
+		if g.hops[i] != hops[i].NextHop || g.weights[i] != hops[i].Weight {
 			return false
 		}
 	}
-	if g.Single() {
-		return true
-	}
-	share := make([]int, len(hops))
-	for _, h := range g.buckets {
-		share[h]++
-	}
-	return slices.Equal(share, quotas(hops, len(g.buckets)))
+	return true
+}
+
+// bytes is about what the group takes.
+func (g *Group) bytes() int {
+	const hop = 40
+	return 192 + (hop+8)*len(g.hops) + hop*len(g.homes) + 2*len(g.buckets) + 2*len(g.home)
 }

@@ -10,10 +10,12 @@ import (
 
 // Install brings a table in line with the RIB: the best usable route of each of the given prefixes, which are all that
 // were set since the last Install, and the groups of all ways that have changed. Groups change before prefixes. What fails
-// for want of memory is left out, and told.
+// for want of memory stays as it was, is told, and is tried again with the next Install.
 //
 // After it, once no reader holds anything older, comes [RIB.Release].
 func (b *RIB) Install(t *Table, touched []netip.Prefix) error {
+	touched = append(b.failed, touched...)
+	b.failed = nil
 	for _, w := range b.idle { // the new ones; others may only look from now on
 		if w.refs > 0 {
 			b.hops(w)
@@ -26,15 +28,20 @@ func (b *RIB) Install(t *Table, touched []netip.Prefix) error {
 		b.installed = b.epoch
 	}
 	if len(touched) > bulkFrom && len(touched) > t.Len()/bulkShare {
-		return b.reload(t)
+		err := b.reload(t)
+		if err != nil {
+			b.failed = touched
+		}
+		return err
 	}
-	var failed []error
+	var failure error
 	for _, p := range touched {
 		if err := b.installPrefix(t, p); err != nil {
-			failed = append(failed, err)
+			b.failed = append(b.failed, p)
+			failure = err // one tells as much as all
 		}
 	}
-	return errors.Join(failed...)
+	return failure
 }
 
 // To build tables anew is a tenth of the work of as many single changes.
@@ -143,6 +150,9 @@ func (b *RIB) appendUsers(list []netip.Prefix, ways map[*Way]bool) []netip.Prefi
 // Release lets go of ways without routes, and of the groups of ways that cannot be used: no prefix leads to them since the
 // last Install, and the caller says that no reader holds them.
 func (b *RIB) Release(t *Table) {
+	if len(b.failed) > 0 {
+		return // they may lead there
+	}
 	for _, w := range b.idle {
 		if w.refs > 0 || b.ways[w.key] != w {
 			continue

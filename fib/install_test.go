@@ -2,6 +2,7 @@ package fib
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -14,6 +15,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"nsrouter/fib/poptrie"
 )
 
 // world is a RIB, its table, and devices that come and go.
@@ -209,7 +212,7 @@ func changes(t *rapid.T) {
 	}
 	w.install(t)
 	b := w.rib
-	if n := len(b.ways) + len(b.src) + len(b.byDev) + len(b.tracked.uses) + len(b.tracked.sorted) + w.table.Len(); n != 0 {
+	if n := len(b.ways) + len(b.users) + len(b.src) + len(b.byDev) + len(b.tracked.uses) + len(b.tracked.sorted) + w.table.Len(); n != 0 {
 		t.Fatalf("something is left: %+v, %d prefixes", b, w.table.Len())
 	}
 	if len(w.table.free) != w.table.used {
@@ -382,7 +385,7 @@ func TestLoops(t *testing.T) {
 		old := w.rib.Get(p)
 		w.rib.Set(p, []*Route{{Prefix: p, Way: way}})
 		defer func() { w.rib.Set(p, old) }()
-		return w.rib.Loops(p, way)
+		return errors.Is(w.rib.CheckRecursion(p, way), ErrLoop)
 	}
 	for _, c := range []struct {
 		prefix, gateway string
@@ -401,14 +404,127 @@ func TestLoops(t *testing.T) {
 	if !loops("198.51.100.0/24", "192.0.2.1") {
 		t.Error("two routes by each other are no loop")
 	}
-	// A loop that a removal brings about leaves the shorter prefix in use.
+	// A loop that a removal brings about leads nowhere, wherever one begins to look.
 	w.route("198.51.100.0/25", direct(0, 1))
 	w.route("198.51.100.0/24", via(0, "192.0.2.1"))
 	w.install(t)
 	want(t, w.shares("192.0.2.1"), "dev1 via 198.51.100.1 1")
 	w.set(netip.MustParsePrefix("198.51.100.0/25"))
+	for range 20 {
+		w.rib.Invalidate()
+		w.install(t)
+		want(t, w.shares("192.0.2.1"), "dev1 via 10.0.0.1 1") // of the default route
+		want(t, w.shares("198.51.100.1"), "dev1 via 10.0.0.1 1")
+	}
+	if n := w.table.Len(); n != 1 {
+		t.Errorf("%d prefixes are in the table", n)
+	}
+}
+
+// TestHeight: routes that follow each other are counted when they are put, and all that were put are used.
+func TestHeight(t *testing.T) {
+	w := newWorld(nil)
+	w.route("10.0.0.0/24", direct(0, 1))
+	gateway := "10.0.0.1"
+	for i := range maxHeight + 2 {
+		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{172, 16, byte(i), 0}), 24)
+		way := w.rib.Way(via(0, gateway))
+		w.set(p, &Route{Prefix: p, Way: way})
+		err := w.rib.CheckRecursion(p, way)
+		if deep := i >= maxHeight; deep != errors.Is(err, ErrDeep) {
+			t.Fatalf("route %d: %v", i, err)
+		}
+		gateway = p.Addr().Next().String()
+	}
 	w.install(t)
-	want(t, w.shares("192.0.2.1"), "dev1 via 10.0.0.1 1")
+	if n := w.table.Len(); n != maxHeight+3 {
+		t.Errorf("%d prefixes are in the table", n)
+	}
+}
+
+// TestLayers: routes by two gateways each, which are routed by two gateways each, and so on; the last layer leads back to
+// the first. All of it is walked once.
+func TestLayers(t *testing.T) {
+	w := newWorld(nil)
+	const layers = 200
+	prefix := func(layer, i int) netip.Prefix {
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{172, byte(16 + i), byte(layer), 0}), 24)
+	}
+	for layer := range layers {
+		next := (layer + 1) % layers
+		for i := range 2 {
+			p := prefix(layer, i)
+			way := w.rib.Way(via(0, prefix(next, 0).Addr().Next().String(), prefix(next, 1).Addr().Next().String()))
+			w.set(p, &Route{Prefix: p, Way: way})
+			if err := w.rib.CheckRecursion(p, way); (err != nil) != (layer == layers-1) {
+				t.Fatalf("layer %d: %v", layer, err)
+			}
+		}
+	}
+	w.install(t)
+	if n := w.table.Len(); n != 0 {
+		t.Errorf("%d prefixes are in the table", n)
+	}
+}
+
+// TestManyLegs: the next hops of many recursive legs are merged.
+func TestManyLegs(t *testing.T) {
+	w := newWorld(nil)
+	base, many := Way{}, Way{}
+	for i := range 256 {
+		base.Legs = append(base.Legs, Leg{Device: 1, Weight: 1, Gateway: netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})})
+	}
+	for i := range MaxHops {
+		l := Leg{Weight: 1, Gateway: netip.AddrFrom4([4]byte{172, 16, byte(i >> 8), byte(i)})}
+		many.Legs = append(many.Legs, l)
+	}
+	w.route("172.16.0.0/12", base)
+	w.route("192.0.2.0/24", many)
+	w.install(t)
+	if n := len(w.table.Lookup(netip.MustParseAddr("192.0.2.1")).Hops()); n != 256 {
+		t.Errorf("%d next hops", n)
+	}
+}
+
+// TestNoMemory: what the table has no room for stays as it was, with its group, and comes when there is room.
+func TestNoMemory(t *testing.T) {
+	for _, n := range []int{bulkFrom - 100, 5 * bulkFrom} {
+		w := newWorld(nil)
+		var err error
+		if w.table.v4, err = poptrie.New(poptrie.IPv4, poptrie.Options{MemoryLimit: 40 << 10}); err != nil {
+			t.Fatal(err)
+		}
+		prefix := func(i int) netip.Prefix {
+			return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0}), 24)
+		}
+		fill := func(dev DeviceID, n int) error {
+			for i := range n {
+				w.set(prefix(i), &Route{Prefix: prefix(i), Way: w.rib.Way(direct(0, dev))})
+			}
+			err := w.rib.Install(w.table, w.touched)
+			w.touched = w.touched[:0]
+			w.rib.Release(w.table)
+			return err
+		}
+		if err := fill(1, 100); err != nil {
+			t.Fatal(err)
+		}
+		if err := fill(2, n); !errors.Is(err, poptrie.ErrMemory) {
+			t.Fatalf("%d prefixes: %v", n, err)
+		}
+		for p, id := range w.table.All() {
+			if h := w.table.Group(id).First(); h.Kind != Unicast || h.Device != 1 && h.Device != 2 {
+				t.Fatalf("%s leads to %+v", p, h)
+			}
+		}
+		for i := 100; i < n; i++ {
+			w.set(prefix(i))
+		}
+		w.install(t)
+		if got := w.shares("10.0.0.1"); got != "dev2 1" {
+			t.Errorf("after there was room again: %s", got)
+		}
+	}
 }
 
 // TestObjects: a next-hop object changes all routes by it at once.
@@ -427,7 +543,7 @@ func TestObjects(t *testing.T) {
 	w.install(t)
 	want(t, w.shares("192.0.2.1"), "dev2 via 10.0.0.2 32, dev3 via 10.0.0.3 96")
 	w.rib.SetObject(2, &Object{ID: 2, Leg: leg(0, "192.0.2.200")})
-	if !w.rib.LoopsBy(2) {
+	if !errors.Is(w.rib.CheckObject(2), ErrLoop) {
 		t.Error("an object that is looked up by its own route is no loop")
 	}
 	w.rib.SetObject(2, nil)

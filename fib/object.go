@@ -13,7 +13,7 @@ type Object struct {
 	Blackhole bool
 	Leg       Leg      // of an object that is neither a blackhole nor a group
 	Members   []Member // of a group
-	// IPv6 is the family, of the gateway or as it was said. A group has that of its members.
+	// IPv6 is the family, of the gateway or as it was said. A group has none.
 	IPv6 bool
 }
 
@@ -52,16 +52,40 @@ func (b *RIB) Objects() []*Object {
 	return out
 }
 
-// legs are the legs of a way, those of its object included; blackhole tells that the object is one.
-func (b *RIB) legs(w *Way) (legs []Leg, blackhole bool) {
+// CanSend tells whether packets of a family can be sent by an object: IPv4 also by an IPv6 gateway (RFC 8950).
+func (b *RIB) CanSend(o *Object, is6 bool) bool {
+	if o.IsGroup() {
+		return !slices.ContainsFunc(o.Members, func(m Member) bool {
+			member := b.objects[m.ID]
+			return member != nil && !b.CanSend(member, is6)
+		})
+	}
+	if is6 {
+		return o.IPv6
+	}
+	return !o.IPv6 || o.Blackhole || o.Leg.Gateway.IsValid()
+}
+
+// Users is how many ways send by an object, not counting those by a group that it is a member of.
+func (b *RIB) Users(id ObjectID) int { return b.users[id] }
+
+// legs are the legs of a way, those of its object included. Where packets are not sent anywhere, hop says what becomes of
+// them.
+func (b *RIB) legs(w *Way) (legs []Leg, hop *NextHop) {
+	switch w.Kind {
+	case Blackhole, Unreachable, Prohibit, Throw:
+		return nil, &NextHop{Kind: w.Kind}
+	}
 	o := b.objects[w.Object]
 	switch {
 	case w.Object == 0:
-		return w.Legs, false
+		return w.Legs, nil
 	case o == nil:
-		return nil, false
+		return nil, nil
+	case o.Blackhole:
+		return nil, &NextHop{Kind: Blackhole}
 	case !o.IsGroup():
-		return []Leg{o.Leg}, o.Blackhole
+		return []Leg{o.Leg}, nil
 	}
 	for _, m := range o.Members {
 		member := b.objects[m.ID]
@@ -69,21 +93,18 @@ func (b *RIB) legs(w *Way) (legs []Leg, blackhole bool) {
 			continue
 		}
 		if member.Blackhole { // alone in its group
-			return nil, true
+			return nil, &NextHop{Kind: Blackhole}
 		}
 		l := member.Leg
 		l.Weight = m.Weight
 		legs = append(legs, l)
 	}
-	return legs, false
+	return legs, nil
 }
 
 // Legs are the legs that a way sends by: its own, or those of its next-hop object. The list must not be changed.
 func (b *RIB) Legs(w *Way) []Leg {
-	legs, blackhole := b.legs(w)
-	if blackhole {
-		return nil
-	}
+	legs, _ := b.legs(w)
 	return legs
 }
 

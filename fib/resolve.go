@@ -1,45 +1,47 @@
 package fib
 
 import (
+	"errors"
+	"iter"
 	"net/netip"
 	"slices"
 )
 
-// resolution is where a way leads at some instant.
-type resolution struct {
-	at     uint64        // the RIB's epoch; of another one, it is to be made anew
+// What recursive gateways are refused with; the first text is the kernel's for ELOOP.
+var (
+	ErrLoop = errors.New("Too many levels of symbolic links")
+	ErrDeep = errors.New("too many recursive routes follow each other")
+)
+
+const (
+	// maxHeight is how many recursive routes may follow each other from a route that is put.
+	maxHeight = 32
+	// maxNesting bounds the stack where routes that came later have made more of them follow each other.
+	maxNesting = 1000
+)
+
+// found is where a way leads.
+type found struct {
+	epoch  uint64        // of the RIB; of another one, it is to be found anew
 	hops   []WeightedHop // empty: the way cannot be used
-	busy   bool          // being made: who comes by again is in a loop
-	seen   bool          // usable is known
-	usable bool          // as it was when prefixes were last chosen by it
-	group  GroupID       // in the table; None: not installed
-	seed   *Group        // whose buckets a new group keeps as far as it can
+	height int           // how many recursive routes follow each other from here
 }
 
-// Invalidate says that what resolutions depend on has changed: a device's state.
+// Invalidate says that what ways lead to may have changed: the state of a device.
 func (b *RIB) Invalidate() { b.epoch++ }
 
-// maxDepth bounds how many recursive routes may follow each other. Loops are found before that.
-const maxDepth = 16
-
-// resolver finds where ways lead in the RIB's present epoch.
-type resolver struct {
-	*RIB
-
-	depth  int
-	looped bool // a recursive gateway led back to a route that it came from
-}
-
-// hops are the next hops of a way that can be used now; none if it cannot. The list must not be changed.
+// hops are the next hops of a way that can be used now; none if it cannot. The list must not be changed. Ways with
+// routes are resolved by Install; from then on this, and what it is used by, may be called by several goroutines while
+// the RIB is not changed.
 func (b *RIB) hops(w *Way) []WeightedHop {
-	if w.at != b.epoch {
+	if w.found.epoch != b.epoch {
 		r := resolver{RIB: b}
 		r.resolve(w)
 	}
 	if !w.seen {
-		w.seen, w.usable = true, len(w.resolution.hops) > 0
+		w.seen, w.usable = true, len(w.found.hops) > 0
 	}
-	return w.resolution.hops
+	return w.found.hops
 }
 
 // Usable tells whether a way can be used now.
@@ -55,22 +57,44 @@ func (b *RIB) Best(list []*Route) *Route {
 	return nil
 }
 
-// Loops tells whether a way that a route of a prefix was just given leads back to itself by its recursive gateways.
-func (b *RIB) Loops(p netip.Prefix, w *Way) bool {
-	if w.refs > 1 && !b.tracked.any(p) || !b.anyRecursive(w) {
-		return false // nothing that gateways are looked up by is new
+// Longest returns the route that packets to an address take; nil if there is none.
+func (b *RIB) Longest(a netip.Addr) *Route { return (&resolver{RIB: b}).longest(a) }
+
+// Covering returns the route that packets to an address would take if all devices that are up had carrier: by it the
+// kernel validates gateways.
+func (b *RIB) Covering(a netip.Addr) *Route { return (&resolver{RIB: b, trial: true}).longest(a) }
+
+// CheckRecursion fails if a way that a route of a prefix was just given leads back to itself by its recursive gateways, or
+// if too many routes follow each other from it. Carrier does not count: it comes and goes.
+func (b *RIB) CheckRecursion(p netip.Prefix, w *Way) error {
+	if w.refs > 1 && !b.tracked.any(p) || !b.recursive(w) {
+		return nil // nothing that gateways are looked up by is new
 	}
-	return b.leadsBack(w)
+	return b.checkRecursion(w)
 }
 
-// LoopsBy tells whether a next-hop object leads back to a route that uses it.
-func (b *RIB) LoopsBy(id ObjectID) bool {
+// CheckObject is CheckRecursion for an object that was just changed.
+func (b *RIB) CheckObject(id ObjectID) error {
 	for _, w := range b.ways {
-		if w.refs > 0 && b.Sends(w, id) && b.anyRecursive(w) && b.leadsBack(w) {
-			return true
+		if w.refs > 0 && b.Sends(w, id) && b.recursive(w) {
+			if err := b.checkRecursion(w); err != nil {
+				return err
+			}
 		}
 	}
-	return false
+	return nil
+}
+
+func (b *RIB) checkRecursion(w *Way) error {
+	r := resolver{RIB: b, trial: true}
+	f, _ := r.resolve(w)
+	switch {
+	case r.visits[w].looped:
+		return ErrLoop
+	case f.height > maxHeight:
+		return ErrDeep
+	}
+	return nil
 }
 
 // Sends tells whether a way sends by a next-hop object, or by a group that has it as a member.
@@ -79,93 +103,200 @@ func (b *RIB) Sends(w *Way, id ObjectID) bool {
 	return o != nil && (o.ID == id || slices.ContainsFunc(o.Members, func(m Member) bool { return m.ID == id }))
 }
 
-func (b *RIB) leadsBack(w *Way) bool {
-	b.Invalidate()
-	r := resolver{RIB: b}
-	r.resolve(w)
-	b.Invalidate()
-	return r.looped
+// recursive tells whether any gateway of a way is looked up among the routes.
+func (b *RIB) recursive(w *Way) bool {
+	legs, _ := b.legs(w)
+	return slices.ContainsFunc(legs, func(l Leg) bool { return l.Recursive() })
 }
 
-func (b *RIB) anyRecursive(w *Way) bool {
-	if w.Object == 0 {
-		return w.recursive()
+// covering walks the routes that cover an address, longest prefix and best rank first.
+func (b *RIB) covering(a netip.Addr) iter.Seq[*Route] {
+	family := 0
+	if a.Is6() {
+		family = 1
 	}
-	legs, _ := b.legs(w)
-	for i := range legs {
-		if legs[i].Recursive() {
-			return true
+	return func(yield func(*Route) bool) {
+		for n := a.BitLen(); n >= 0; n-- {
+			if b.lengths[family][n] == 0 {
+				continue
+			}
+			p, _ := a.Prefix(n)
+			for _, route := range b.Get(p) {
+				if !yield(route) {
+					return
+				}
+			}
 		}
 	}
-	return false
 }
 
-// resolve brings the resolution of a way up to date.
-func (r *resolver) resolve(w *Way) []WeightedHop {
-	switch {
-	case w.at == r.epoch:
-		return w.resolution.hops
-	case w.busy:
-		r.looped = true
-		return nil
-	case r.depth == maxDepth:
-		return nil
-	}
-	w.busy = true
-	r.depth++
-	hops := r.find(w)
-	r.depth--
-	w.busy = false
-	if r.depth > 0 && r.looped {
-		return hops // maybe not what it finds from another start
-	}
-	w.at, w.resolution.hops = r.epoch, hops
-	return hops
+// resolver finds where ways lead, each once.
+//
+// Recursive ways are the nodes of a graph: a gateway leads to the ways of the routes that cover it, as far as they had to
+// be looked at. The walk is Tarjan's ("Depth-first search and linear graph algorithms", 1972): ways that lead to each
+// other are found together. A leg among them leads nowhere, wherever the walk began.
+type resolver struct {
+	*RIB
+
+	trial  bool // devices that are up count as if they had carrier, and ways do not keep what is found
+	visits map[*Way]*visit
+	stack  []*Way // those that are not known to be no part of a loop
 }
 
-func (r *resolver) find(w *Way) []WeightedHop {
-	switch w.Kind {
-	case Blackhole, Unreachable, Prohibit, Throw:
-		return []WeightedHop{{NextHop{Kind: w.Kind}, 1}}
+// visit is what the walk knows of a recursive way.
+type visit struct {
+	found
+
+	index, low int
+	open       bool // on the stack
+	looped     bool // some leg leads back
+}
+
+// resolve finds where a way leads. open tells that it is part of a loop that is not walked to its end.
+func (r *resolver) resolve(w *Way) (f found, open bool) {
+	if !r.trial && w.found.epoch == r.epoch {
+		return w.found, false
 	}
-	legs, blackhole := r.legs(w)
-	if blackhole {
-		return []WeightedHop{{NextHop{Kind: Blackhole}, 1}}
+	if v := r.visits[w]; v != nil {
+		return v.found, v.open
 	}
-	var out []WeightedHop
+	legs, hop := r.legs(w)
+	if hop != nil {
+		f = found{hops: []WeightedHop{{*hop, 1}}}
+	} else if slices.ContainsFunc(legs, func(l Leg) bool { return l.Recursive() }) {
+		v := r.visit(w, legs)
+		return v.found, v.open
+	} else {
+		f.hops = r.direct(w, legs)
+	}
+	r.keep(w, f)
+	return f, false
+}
+
+// keep notes what was found for the way.
+func (r *resolver) keep(w *Way, f found) {
+	if !r.trial {
+		f.epoch = r.epoch
+		w.found = f
+	}
+}
+
+// visit walks on from a recursive way.
+func (r *resolver) visit(w *Way, legs []Leg) *visit {
+	if r.visits == nil {
+		r.visits = make(map[*Way]*visit)
+	}
+	v := &visit{index: len(r.visits), low: len(r.visits), open: true}
+	r.visits[w] = v
+	r.stack = append(r.stack, w)
+	var set hopSet
 	for i := range legs {
-		out = r.leg(out, w, &legs[i])
+		if l := &legs[i]; !l.Recursive() {
+			r.leg(&set, w, l)
+		} else if len(r.stack) < maxNesting {
+			r.recurse(&set, w, v, l)
+		}
 	}
-	if len(out) > MaxHops {
-		out = out[:MaxHops]
+	v.hops = set.list
+	if v.low == v.index {
+		at := slices.Index(r.stack, w)
+		for _, member := range r.stack[at:] {
+			r.visits[member].open = false
+			r.keep(member, r.visits[member].found)
+		}
+		r.stack = r.stack[:at]
 	}
-	return out
+	return v
 }
 
-// leg adds where one leg leads.
-func (r *resolver) leg(out []WeightedHop, w *Way, l *Leg) []WeightedHop {
-	weight := float64(max(1, l.Weight))
-	if l.Recursive() {
-		return r.recurse(out, w, l.Gateway, weight)
+// direct finds the next hops of a way that is not recursive.
+func (r *resolver) direct(w *Way, legs []Leg) []WeightedHop {
+	var set hopSet
+	for i := range legs {
+		r.leg(&set, w, &legs[i])
 	}
+	return set.list
+}
+
+// leg adds the next hop of one leg, if its device can be used.
+func (r *resolver) leg(set *hopSet, w *Way, l *Leg) {
 	state := r.links(l.Device)
-	if !state.Up || !state.Carrier && !w.InLocalTable() { // an own address answers whatever the link does
-		return out
+	// An own address answers whatever the link does.
+	if !state.Up || !state.Carrier && !r.trial && !w.InLocalTable() {
+		return
 	}
 	hop := NextHop{Kind: w.Kind, Device: l.Device, MTU: w.MTU}
 	if l.Gateway.IsValid() {
 		hop.Gateway = AddrOf(l.Gateway)
 	}
-	return merge(out, WeightedHop{hop, weight})
+	set.add(WeightedHop{hop, float64(max(1, l.Weight))})
 }
 
 // recurse adds where a gateway that is itself routed leads, with the share of the leg.
-func (r *resolver) recurse(out []WeightedHop, w *Way, gateway netip.Addr, weight float64) []WeightedHop {
-	_, via := r.longest(gateway)
-	if via == nil {
-		return out
+func (r *resolver) recurse(set *hopSet, w *Way, v *visit, l *Leg) {
+	for route := range r.covering(l.Gateway) {
+		f, open := r.resolve(route.Way)
+		if open {
+			v.low = min(v.low, r.visits[route.Way].low)
+			v.looped = true
+			return
+		}
+		if len(f.hops) > 0 {
+			v.height = max(v.height, f.height+1)
+			set.addVia(f.hops, w, l)
+			return
+		}
 	}
-	hops := r.resolve(via.Way)
+}
+
+// longest returns the route of the longest prefix that covers an address and can be used, or nil.
+func (r *resolver) longest(a netip.Addr) *Route {
+	for route := range r.covering(a) {
+		if f, _ := r.resolve(route.Way); len(f.hops) > 0 {
+			return route
+		}
+	}
+	return nil
+}
+
+// hopSet collects different next hops, at most MaxHops: others are left out.
+type hopSet struct {
+	list  []WeightedHop
+	index map[NextHop]int // once the list is long
+}
+
+const longList = 16
+
+func (s *hopSet) add(h WeightedHop) {
+	at := -1
+	switch {
+	case s.index != nil:
+		if i, ok := s.index[h.NextHop]; ok {
+			at = i
+		}
+	default:
+		at = slices.IndexFunc(s.list, func(o WeightedHop) bool { return o.NextHop == h.NextHop })
+	}
+	switch {
+	case at >= 0:
+		s.list[at].Weight += h.Weight
+		return
+	case len(s.list) == MaxHops:
+		return
+	}
+	s.list = append(s.list, h)
+	if s.index == nil && len(s.list) > longList {
+		s.index = make(map[NextHop]int)
+		for i := range s.list {
+			s.index[s.list[i].NextHop] = i
+		}
+	} else if s.index != nil {
+		s.index[h.NextHop] = len(s.list) - 1
+	}
+}
+
+// addVia adds the next hops that lead to the gateway of leg l of w.
+func (s *hopSet) addVia(hops []WeightedHop, w *Way, l *Leg) {
 	sum := 0.0
 	for i := range hops {
 		sum += hops[i].Weight
@@ -174,7 +305,7 @@ func (r *resolver) recurse(out []WeightedHop, w *Way, gateway netip.Addr, weight
 		switch h.Kind {
 		case Unicast:
 			if h.Gateway == (Addr{}) {
-				h.Gateway = AddrOf(gateway)
+				h.Gateway = AddrOf(l.Gateway)
 			}
 		case Blackhole, Unreachable, Prohibit: // so that all routes by a gateway can be stopped at once
 		default:
@@ -183,45 +314,7 @@ func (r *resolver) recurse(out []WeightedHop, w *Way, gateway netip.Addr, weight
 		if h.MTU == 0 || w.MTU != 0 && w.MTU < h.MTU {
 			h.MTU = w.MTU
 		}
-		h.Weight *= weight / sum
-		out = merge(out, h)
+		h.Weight *= float64(max(1, l.Weight)) / sum
+		s.add(h)
 	}
-	return out
-}
-
-// merge adds a next hop, to one that is the same if there is one.
-func merge(list []WeightedHop, h WeightedHop) []WeightedHop {
-	for i := range list {
-		if list[i].NextHop == h.NextHop {
-			list[i].Weight += h.Weight
-			return list
-		}
-	}
-	return append(list, h)
-}
-
-// longest returns the route of the longest prefix that covers an address and can be used.
-func (r *resolver) longest(a netip.Addr) (netip.Prefix, *Route) {
-	family := 0
-	if a.Is6() {
-		family = 1
-	}
-	for n := a.BitLen(); n >= 0; n-- {
-		if r.lengths[family][n] == 0 {
-			continue
-		}
-		p, _ := a.Prefix(n)
-		for _, route := range r.Get(p) {
-			if len(r.resolve(route.Way)) > 0 {
-				return p, route
-			}
-		}
-	}
-	return netip.Prefix{}, nil
-}
-
-// Longest returns the route that packets to an address take, and its prefix; nil if there is none.
-func (b *RIB) Longest(a netip.Addr) (netip.Prefix, *Route) {
-	r := resolver{RIB: b}
-	return r.longest(a)
 }

@@ -25,9 +25,10 @@ type RIB struct {
 	lengths [2][129]int // number of prefixes by family (0: IPv4) and length
 
 	ways    map[string]*Way
-	idle    []*Way    // ways that had no routes at some time since the last Release
-	retired []GroupID // groups of ways that cannot be used any more, until the next Release
-	scratch []byte    // for keys
+	idle    []*Way         // ways that had no routes at some time since the last Release
+	retired []GroupID      // groups of ways that cannot be used any more, until the next Release
+	failed  []netip.Prefix // that the table had no memory for: tried again with the next Install
+	scratch []byte         // for keys
 
 	onlink  bart.Table[struct{}] // prefixes with a unicast or local route that has no gateway
 	src     map[netip.Addr]int   // how many ways prefer that source
@@ -35,6 +36,7 @@ type RIB struct {
 	tracked gateways             // of recursive legs
 
 	objects map[ObjectID]*Object
+	users   map[ObjectID]int // how many ways send by that object
 
 	// epoch changes with everything that resolutions depend on; installed is the epoch that the table shows.
 	epoch, installed uint64
@@ -57,7 +59,7 @@ const maxBlock = 512
 func NewRIB(links func(DeviceID) LinkState) *RIB {
 	return &RIB{
 		links: links, ways: make(map[string]*Way), src: make(map[netip.Addr]int), byDev: make(map[DeviceID]int),
-		objects: make(map[ObjectID]*Object), epoch: 1,
+		objects: make(map[ObjectID]*Object), users: make(map[ObjectID]int), epoch: 1,
 	}
 }
 

@@ -1,10 +1,24 @@
 package fib
 
 import (
-	"encoding/binary"
 	"errors"
 	"net/netip"
 	"slices"
+)
+
+// Kind is what a route does with a packet; the route types of ip-route(8).
+type Kind uint8
+
+// Route kinds.
+const (
+	Unicast     Kind = iota // send by Device, to Gateway or, without one, to the destination itself
+	Local                   // the router's own address
+	Broadcast               // the broadcast address of a connected IPv4 prefix
+	Anycast                 // the subnet-router anycast address of a connected IPv6 prefix (RFC 4291 2.6.1)
+	Blackhole               // drop silently
+	Unreachable             // drop, answer host unreachable
+	Prohibit                // drop, answer administratively prohibited
+	Throw                   // as if there were no route
 )
 
 // Origin says who owns a route: only its origin may change or delete it.
@@ -40,117 +54,6 @@ const (
 
 // DefaultMetric6 is the metric of an IPv6 route that is given none (IP6_RT_PRIO_USER of linux/ipv6_route.h).
 const DefaultMetric6 = 1024
-
-// ObjectID names a next-hop object of a namespace (ip-nexthop(8)). Zero is none.
-type ObjectID uint32
-
-// Leg is one of the ways that a route sends by.
-type Leg struct {
-	Gateway netip.Addr // invalid: the destination itself is on the link
-	Device  DeviceID   // zero: none (blackhole and its like), or the one that leads to the gateway (recursive)
-	Weight  uint32     // at least 1
-	// OnLink says that the gateway is on the link although no route says so.
-	OnLink bool
-}
-
-// Recursive tells that the gateway is looked up among the routes.
-func (l *Leg) Recursive() bool { return l.Gateway.IsValid() && l.Device == 0 }
-
-// Way is everything about a route but its prefix. Routes of a [RIB] that say the same share one, see [RIB.Way].
-type Way struct {
-	Kind     Kind
-	Protocol Protocol
-	Scope    Scope
-	Origin   Origin
-	Metric   uint32     // the lowest is used
-	MTU      uint32     // bytes; zero: the device's
-	Source   netip.Addr // preferred source of what the router itself sends; invalid: none
-	Object   ObjectID   // the next-hop object to send by; there are no Legs then
-	Legs     []Leg      // by which packets are sent, or the device of a route of the local table
-
-	// Record is the form in which the RIB's user stores the way, once it was needed.
-	Record []byte
-
-	key  string
-	refs int // routes in the RIB
-	resolution
-}
-
-// Gateway is that of the first leg, or none.
-func (w *Way) Gateway() netip.Addr {
-	if len(w.Legs) == 0 {
-		return netip.Addr{}
-	}
-	return w.Legs[0].Gateway
-}
-
-// Device is that of the first leg, or none.
-func (w *Way) Device() DeviceID {
-	if len(w.Legs) == 0 {
-		return 0
-	}
-	return w.Legs[0].Device
-}
-
-// Uses tells whether any leg leads through a device.
-func (w *Way) Uses(dev DeviceID) bool {
-	return slices.ContainsFunc(w.Legs, func(l Leg) bool { return l.Device == dev })
-}
-
-// recursive tells whether any leg's gateway is looked up among the routes.
-func (w *Way) recursive() bool {
-	for i := range w.Legs {
-		if w.Legs[i].Recursive() {
-			return true
-		}
-	}
-	return false
-}
-
-// InLocalTable tells routes that Linux keeps in its table "local": they come before all others of their prefix, and are
-// not shown by a plain `route show`.
-func (w *Way) InLocalTable() bool {
-	return w.Kind == Local || w.Kind == Broadcast || w.Kind == Anycast
-}
-
-// onLink tells a way whose destinations are neighbours or the router itself.
-func (w *Way) onLink() bool {
-	return len(w.Legs) > 0 && !w.Legs[0].Gateway.IsValid() && w.Legs[0].Device != 0 &&
-		(w.Kind == Unicast || w.InLocalTable())
-}
-
-// appendKey appends what tells ways apart.
-func (w *Way) appendKey(b []byte) []byte {
-	b = append(b, byte(w.Kind), byte(w.Protocol), byte(w.Scope), byte(w.Origin))
-	b = binary.LittleEndian.AppendUint32(b, w.Metric)
-	b = binary.LittleEndian.AppendUint32(b, w.MTU)
-	b = binary.LittleEndian.AppendUint32(b, uint32(w.Object))
-	b = appendAddr(b, w.Source)
-	for i := range w.Legs {
-		l := &w.Legs[i]
-		b = appendAddr(b, l.Gateway)
-		b = binary.LittleEndian.AppendUint32(b, uint32(l.Device))
-		b = binary.LittleEndian.AppendUint32(b, l.Weight)
-		if l.OnLink {
-			b = append(b, 1)
-		} else {
-			b = append(b, 0)
-		}
-	}
-	return b
-}
-
-func appendAddr(b []byte, a netip.Addr) []byte {
-	switch {
-	case !a.IsValid():
-		return append(b, 0)
-	case a.Is4():
-		v := a.As4()
-		return append(append(b, 4), v[:]...)
-	}
-	v := a.As16()
-	return append(append(b, 6), v[:]...)
-}
 
 // Route is one route of a namespace. A route in a [RIB] is never changed, only replaced.
 type Route struct {

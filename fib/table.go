@@ -41,6 +41,7 @@ type Table struct {
 
 	// The writer's own.
 	used int       // ids up to here were given out
+	held int       // bytes of groups
 	free []GroupID // of them, those that may be given out again
 }
 
@@ -96,14 +97,25 @@ func (t *Table) trie(a netip.Addr) *poptrie.Table {
 }
 
 // Groups is the list of groups at one instant.
-type Groups struct{ list []atomic.Pointer[Group] }
+type Groups struct {
+	list  []atomic.Pointer[Group]
+	table *Table
+}
 
 // Groups returns the list, which has all groups that look-ups before it gave out. For readers: once per batch, after
 // the look-up.
-func (t *Table) Groups() Groups { return Groups{*t.groups.Load()} }
+func (t *Table) Groups() Groups { return Groups{*t.groups.Load(), t} }
 
 // Of returns the group of an id other than None.
-func (g Groups) Of(id GroupID) *Group { return g.list[id].Load() }
+func (g Groups) Of(id GroupID) *Group {
+	if int(id) < len(g.list) {
+		if group := g.list[id].Load(); group != nil {
+			return group
+		}
+	}
+	// Processors with a weak order of loads may have read the leaf after the list that it is in.
+	return g.table.group(id)
+}
 
 // Seed is what flows of this table are hashed with: see [Flow.Hash].
 func (t *Table) Seed() uint64 { return t.seed }
@@ -129,13 +141,19 @@ func (t *Table) addGroup(g *Group) GroupID {
 }
 
 // setGroup replaces a group: all prefixes that lead to it change with one store.
-func (t *Table) setGroup(id GroupID, g *Group) { (*t.groups.Load())[id].Store(g) }
+func (t *Table) setGroup(id GroupID, g *Group) {
+	if old := t.group(id); old != nil {
+		t.held -= old.bytes()
+	}
+	t.held += g.bytes()
+	(*t.groups.Load())[id].Store(g)
+}
 
 func (t *Table) group(id GroupID) *Group { return (*t.groups.Load())[id].Load() }
 
 // dropGroup gives an id back, to which no prefix leads and which no reader holds.
 func (t *Table) dropGroup(id GroupID) {
-	t.setGroup(id, nil)
+	t.setGroup(id, &Group{first: NextHop{Kind: Blackhole}})
 	t.free = append(t.free, id)
 }
 
@@ -188,5 +206,5 @@ func (t *Table) Len() int { return t.v4.Len() + t.v6.Len() }
 // Bytes is the memory that the table takes. For the writer.
 func (t *Table) Bytes() int {
 	m4, m6 := t.v4.Memory(), t.v6.Memory()
-	return m4.Held + m4.Trie + m6.Held + m6.Trie
+	return m4.Held + m4.Trie + m6.Held + m6.Trie + t.held
 }

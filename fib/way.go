@@ -1,9 +1,126 @@
 package fib
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"slices"
 )
+
+// ObjectID names a next-hop object of a namespace (ip-nexthop(8)). Zero is none.
+type ObjectID uint32
+
+// Leg is one of the ways that a route sends by.
+type Leg struct {
+	Gateway netip.Addr // invalid: the destination itself is on the link
+	Device  DeviceID   // zero: none (blackhole and its like), or the one that leads to the gateway (recursive)
+	Weight  uint32     // at least 1
+	// OnLink says that the gateway is on the link although no route says so.
+	OnLink bool
+}
+
+// Recursive tells that the gateway is looked up among the routes.
+func (l *Leg) Recursive() bool { return l.Gateway.IsValid() && l.Device == 0 }
+
+// Way is everything about a route but its prefix. Routes of a [RIB] that say the same share one, see [RIB.Way].
+type Way struct {
+	Kind     Kind
+	Protocol Protocol
+	Scope    Scope
+	Origin   Origin
+	Metric   uint32     // the lowest is used
+	MTU      uint32     // bytes; zero: the device's
+	Source   netip.Addr // preferred source of what the router itself sends; invalid: none
+	Object   ObjectID   // the next-hop object to send by; there are no Legs then
+	Legs     []Leg      // by which packets are sent, or the device of a route of the local table
+
+	// Record is the form in which the RIB's user stores the way, once it was needed.
+	Record []byte
+
+	// The RIB's.
+	key    string
+	refs   int // routes in the RIB
+	found  found
+	seen   bool    // usable is known, for all ways with routes since the last Install: others than the writer only read
+	usable bool    // as it was when prefixes were last chosen by it
+	group  GroupID // in the table; None: not installed
+	seed   *Group  // whose buckets a new group keeps as far as it can
+}
+
+// Gateway is that of the first leg, or none.
+func (w *Way) Gateway() netip.Addr {
+	if len(w.Legs) == 0 {
+		return netip.Addr{}
+	}
+	return w.Legs[0].Gateway
+}
+
+// Device is that of the first leg, or none.
+func (w *Way) Device() DeviceID {
+	if len(w.Legs) == 0 {
+		return 0
+	}
+	return w.Legs[0].Device
+}
+
+// Uses tells whether any leg leads through a device.
+func (w *Way) Uses(dev DeviceID) bool {
+	return slices.ContainsFunc(w.Legs, func(l Leg) bool { return l.Device == dev })
+}
+
+// recursive tells whether any leg's gateway is looked up among the routes.
+func (w *Way) recursive() bool {
+	for i := range w.Legs {
+		if w.Legs[i].Recursive() {
+			return true
+		}
+	}
+	return false
+}
+
+// InLocalTable tells routes that Linux keeps in its table "local": they come before all others of their prefix, and are
+// not shown by a plain `route show`.
+func (w *Way) InLocalTable() bool {
+	return w.Kind == Local || w.Kind == Broadcast || w.Kind == Anycast
+}
+
+// onLink tells a way whose destinations are neighbours or the router itself.
+func (w *Way) onLink() bool {
+	return len(w.Legs) > 0 && !w.Legs[0].Gateway.IsValid() && w.Legs[0].Device != 0 &&
+		(w.Kind == Unicast || w.InLocalTable())
+}
+
+// appendKey appends what tells ways apart.
+func (w *Way) appendKey(b []byte) []byte {
+	b = append(b, byte(w.Kind), byte(w.Protocol), byte(w.Scope), byte(w.Origin))
+	b = binary.LittleEndian.AppendUint32(b, w.Metric)
+	b = binary.LittleEndian.AppendUint32(b, w.MTU)
+	b = binary.LittleEndian.AppendUint32(b, uint32(w.Object))
+	b = appendAddr(b, w.Source)
+	for i := range w.Legs {
+		l := &w.Legs[i]
+		b = appendAddr(b, l.Gateway)
+		b = binary.LittleEndian.AppendUint32(b, uint32(l.Device))
+		b = binary.LittleEndian.AppendUint32(b, l.Weight)
+		if l.OnLink {
+			b = append(b, 1)
+		} else {
+			b = append(b, 0)
+		}
+	}
+	return b
+}
+
+func appendAddr(b []byte, a netip.Addr) []byte {
+	switch {
+	case !a.IsValid():
+		return append(b, 0)
+	case a.Is4():
+		v := a.As4()
+		return append(append(b, 4), v[:]...)
+	}
+	v := a.As16()
+	return append(append(b, 6), v[:]...)
+}
 
 // Way returns the RIB's way that says the same as w.
 func (b *RIB) Way(w Way) *Way {
@@ -11,17 +128,24 @@ func (b *RIB) Way(w Way) *Way {
 	if known := b.ways[string(b.scratch)]; known != nil {
 		return known
 	}
-	w.key, w.refs, w.Record, w.resolution = string(b.scratch), 0, nil, resolution{}
-	b.ways[w.key] = &w
-	b.idle = append(b.idle, &w)
-	return &w
+	made := &Way{
+		Kind: w.Kind, Protocol: w.Protocol, Scope: w.Scope, Origin: w.Origin, Metric: w.Metric, MTU: w.MTU, Source: w.Source,
+		Object: w.Object, Legs: w.Legs, key: string(b.scratch),
+	}
+	b.ways[made.key] = made
+	b.idle = append(b.idle, made)
+	return made
 }
+
+// Ways is how many ways are known.
+func (b *RIB) Ways() int { return len(b.ways) }
 
 // retain counts a route of a way.
 func (b *RIB) retain(w *Way) {
 	w.refs++
 	if w.refs == 1 {
 		b.countWay(w, 1)
+		w.found = found{} // its gateways may not have been tracked for a while
 	}
 }
 
@@ -45,6 +169,9 @@ func (b *RIB) countWay(w *Way, n int) {
 			}
 		}
 	}
+	if w.Object != 0 {
+		count(b.users, w.Object, n)
+	}
 	b.track(w.Legs, n)
 }
 
@@ -53,7 +180,6 @@ func (b *RIB) track(legs []Leg, n int) {
 	for i := range legs {
 		if legs[i].Recursive() {
 			b.tracked.count(legs[i].Gateway, n)
-			b.Invalidate()
 		}
 	}
 }

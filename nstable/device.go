@@ -204,7 +204,7 @@ func (tx *Tx) unconfigure(d *device) {
 	for len(d.addrs) > 0 {
 		tx.dropAddress(d, 0)
 	}
-	tx.flushDeviceRoutes(d, func(*fib.Route) bool { return true })
+	tx.dropDeviceLegs(d)
 	tx.flushNeighbors(d)
 	if old := d.public; old != nil {
 		tx.hooks = append(tx.hooks, func() { tx.t.options.Datapath.FlushNeighbors(old, false) })

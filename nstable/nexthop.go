@@ -1,6 +1,7 @@
 package nstable
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -37,9 +38,8 @@ func (tx *Tx) NextHop(op fib.Op, namespace string, s NextHopSpec) (fib.ObjectID,
 		}
 	}
 	tx.setObject(ns, o.ID, o)
-	if ns.rib.LoopsBy(o.ID) {
-		return 0, fail(Refused, "Too many levels of symbolic links: the gateway of nexthop id %d is looked up through a route"+
-			" that uses it", o.ID)
+	if err := ns.rib.CheckObject(o.ID); err != nil {
+		return 0, recursionError(err, fmt.Sprintf("a route by nexthop id %d", o.ID))
 	}
 	return o.ID, nil
 }
@@ -50,6 +50,7 @@ func (tx *Tx) object(ns *namespace, s *NextHopSpec) (*fib.Object, error) {
 	if s.Leg.Via.IsValid() {
 		o.IPv6 = s.Leg.Via.Is6()
 	}
+	o.IPv6 = o.IPv6 && s.Members == nil
 	hasLeg := s.Leg != LegSpec{}
 	switch {
 	case s.Members != nil && (hasLeg || s.Blackhole):
@@ -62,6 +63,9 @@ func (tx *Tx) object(ns *namespace, s *NextHopSpec) (*fib.Object, error) {
 		return o, nil
 	}
 	var err error
+	if d := ns.byName[s.Leg.Device]; d != nil && d.up && !tx.t.carrier(d) {
+		return nil, fail(Refused, "Carrier for nexthop device is down: nexthop id %d dev %s", s.ID, d.name)
+	}
 	o.Leg, err = tx.leg(ns, &s.Leg, o.IPv6)
 	if err == nil && !s.Leg.Via.IsValid() && s.Leg.OnLink {
 		err = fail(Invalid, "nexthop id %d: onlink needs via ADDRESS", s.ID)
@@ -93,7 +97,6 @@ func (tx *Tx) checkMembers(ns *namespace, o *fib.Object) error {
 		case member.Blackhole && len(o.Members) > 1:
 			return fail(Invalid, "Blackhole nexthop can not be used in a group with more than one path: %d", m.ID)
 		}
-		o.IPv6 = o.IPv6 || member.IPv6
 	}
 	return nil
 }
@@ -112,25 +115,17 @@ func (tx *Tx) checkReplacement(ns *namespace, old, o *fib.Object) error {
 			}
 		}
 	}
-	if old.IPv6 == o.IPv6 && viaGateway(ns, old) == viaGateway(ns, o) {
+	if ns.rib.CanSend(o, false) == ns.rib.CanSend(old, false) && ns.rib.CanSend(o, true) == ns.rib.CanSend(old, true) {
 		return nil
 	}
-	for _, list := range ns.rib.From(netip.Prefix{}) {
+	for p, list := range ns.rib.From(netip.Prefix{}) {
 		for _, r := range list {
-			if ns.rib.Sends(r.Way, o.ID) && !canSendBy(ns, r.Prefix, o) {
-				return fail(Invalid, "nexthop id %d is used by route %s: it can not change its family", o.ID, r.Prefix)
+			if ns.rib.Sends(r.Way, o.ID) && !ns.rib.CanSend(o, p.Addr().Is6()) {
+				return fail(Invalid, "nexthop id %d is used by route %s, whose packets it could not send", o.ID, p)
 			}
 		}
 	}
 	return nil
-}
-
-// canSendBy tells whether packets to a prefix can be sent by an object: IPv4 also by an IPv6 gateway.
-func canSendBy(ns *namespace, p netip.Prefix, o *fib.Object) bool {
-	if p.Addr().Is6() {
-		return o.IPv6
-	}
-	return !o.IPv6 || viaGateway(ns, o)
 }
 
 // DeleteNextHop removes a next-hop object, the routes that use it, its memberships, and groups that were left without
@@ -189,7 +184,13 @@ func (tx *Tx) deleteObjects(ns *namespace, match func(*fib.Object) bool) int {
 			tx.setObject(ns, o.ID, &less)
 		}
 	}
-	tx.deleteRoutes(ns, func(r *fib.Route) bool { return gone[r.Object] })
+	used := false
+	for id := range gone {
+		used = used || ns.rib.Users(id) > 0
+	}
+	if used {
+		tx.deleteRoutes(ns, func(r *fib.Route) bool { return gone[r.Object] })
+	}
 	for _, o := range all {
 		if gone[o.ID] {
 			tx.setObject(ns, o.ID, nil)

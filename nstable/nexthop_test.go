@@ -124,8 +124,8 @@ func TestNextHopRefused(t *testing.T) {
 		{fib.Replace, NextHopSpec{ID: 10, Blackhole: true}, Invalid, "group with a nexthop"},
 		{fib.Replace, NextHopSpec{ID: 1, Members: member(2)}, Invalid, "nexthop with a nexthop group"},
 		{fib.Replace, NextHopSpec{ID: 1, Blackhole: true}, Invalid, "Blackhole"},
-		{fib.Replace, NextHopSpec{ID: 1, Leg: viaLeg("", "p"), IPv6: true}, Invalid, "change its family"},
-		{fib.Replace, NextHopSpec{ID: 3, Leg: viaLeg("", "p"), IPv6: true}, Invalid, "change its family"},
+		{fib.Replace, NextHopSpec{ID: 1, Leg: viaLeg("", "p"), IPv6: true}, Invalid, "could not send"},
+		{fib.Replace, NextHopSpec{ID: 3, Leg: viaLeg("", "p"), IPv6: true}, Invalid, "could not send"},
 		{fib.Replace, NextHopSpec{ID: 1, Leg: viaLeg("10.1.2.3", "")}, Refused, "symbolic links"},
 	} {
 		b.refused(b.nexthop(c.op, "init", c.spec), c.kind, c.word)
@@ -194,10 +194,11 @@ func TestMultipath(t *testing.T) {
 	b.refused(b.route(fib.Append, "init", via("2001:db8:9::/48", "2001:db8:1::3", "")), Exists, "File exists")
 	b.ok(b.deleteRoute("init", via("2001:db8:9::/48", "2001:db8:1::2", "")))
 	b.want(b.routesOf("init"), "2001:db8:9::/48 metric 1024 dev p+q")
-	// A device that leaves takes the whole route along.
+	// A device that leaves takes IPv4 routes along, and the legs of IPv6 ones.
+	b.ok(b.route(fib.Add, "init", s))
 	b.ok(b.addNamespace("red"))
 	b.ok(b.SetLink("init", "q", LinkChange{Namespace: "red"}))
-	b.want(b.routesOf("init"), "")
+	b.want(b.routesOf("init"), "2001:db8:9::/48 metric 1024 dev p")
 	state := dump(b.Table)
 	b.reopen()
 	b.want(dump(b.Table), state)
@@ -237,6 +238,39 @@ func TestRecursive(t *testing.T) {
 	b.ok(b.up("init", "p", true))
 	b.ok(b.route(fib.Add, "init", via("172.16.0.0/16", "192.0.2.2", "")))
 	b.want(dev(), "192.0.2.2 dev p")
+}
+
+// TestNoCarrier: what is accepted does not depend on carrier, which comes later: a gateway on a link without it is on that
+// link.
+func TestNoCarrier(t *testing.T) {
+	b := newBench(t)
+	b.xdp("init", "p", "192.0.2.1/24")
+	b.xdp("init", "q", "198.51.100.1/24")
+	b.ok(b.SetCarrier(b.deviceID("init", "p"), false))
+	b.ok(b.route(fib.Add, "init", via("0.0.0.0/0", "198.51.100.2", "")))
+	b.ok(b.route(fib.Add, "init", via("10.0.0.0/8", "192.0.2.2", "")))
+	first := via("0.0.0.0/0", "192.0.2.2", "")
+	first.Metric = 10
+	b.ok(b.route(fib.Add, "init", first))
+	b.want(b.routesOf("init"), "0.0.0.0/0 metric 0 dev q, 0.0.0.0/0 metric 10 dev p, 10.0.0.0/8 metric 0 dev p")
+	b.refused(b.nexthop(fib.Add, "init", NextHopSpec{ID: 1, Leg: viaLeg("192.0.2.2", "p")}), Refused, "Carrier for nexthop device")
+	b.ok(b.SetCarrier(b.deviceID("init", "p"), true))
+	g, err := b.RouteGet("init", GetQuery{Destination: addrOf("10.1.1.1")})
+	b.ok(err)
+	b.want(g.Hop.Device, "p")
+}
+
+// TestMixedGroup: a group of both families serves IPv4 alone, and one that serves IPv6 takes no IPv4 member.
+func TestMixedGroup(t *testing.T) {
+	b := nexthopBench(t)
+	both := []fib.Member{{ID: 1, Weight: 1}, {ID: 3, Weight: 1}}
+	b.ok(b.nexthop(fib.Add, "init", NextHopSpec{ID: 20, Members: both}))
+	b.ok(b.route(fib.Add, "init", byObject("10.9.0.0/16", 20)))
+	b.refused(b.route(fib.Add, "init", byObject("2001:db8:9::/48", 20)), Invalid, "IPv4 nexthop")
+	b.ok(b.nexthop(fib.Add, "init", NextHopSpec{ID: 21, Members: both[1:]}))
+	b.ok(b.route(fib.Add, "init", byObject("2001:db8:9::/48", 21)))
+	b.refused(b.nexthop(fib.Replace, "init", NextHopSpec{ID: 21, Members: both}), Invalid, "could not send")
+	b.refused(b.nexthop(fib.Replace, "init", NextHopSpec{ID: 3, Leg: viaLeg("192.0.2.7", "p")}), Invalid, "could not send")
 }
 
 // TestRouteLimit: one route too many is refused, and in a bulk only that one.

@@ -128,6 +128,9 @@ func (t *Table) restore() error {
 		return err
 	}
 	l.setRoutes()
+	if err := t.checkObjects(); err != nil {
+		return err
+	}
 	for _, d := range l.up {
 		l.tx.setUp(d, true)
 	}
@@ -158,6 +161,37 @@ func (t *Table) checkPairs() error {
 		}
 	}
 	return nil
+}
+
+// checkObjects refuses a store with next-hop objects that could not have been made, or routes by ones that are not there.
+func (t *Table) checkObjects() error {
+	for name, ns := range t.byName {
+		for _, o := range ns.rib.Objects() {
+			if !ns.validObject(o) {
+				return fail(Storage, "the stored state cannot be restored: nexthop id %d of namespace %s is damaged", o.ID, name)
+			}
+		}
+		for p, list := range ns.rib.From(netip.Prefix{}) {
+			for _, r := range list {
+				if o := ns.rib.Object(r.Object); r.Object != 0 && (o == nil || !ns.rib.CanSend(o, p.Addr().Is6())) {
+					return fail(Storage, "the stored state cannot be restored: route %s of namespace %s lacks its nexthop %d",
+						p, name, r.Object)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (ns *namespace) validObject(o *fib.Object) bool {
+	hasLeg := o.Leg != (fib.Leg{})
+	if !o.IsGroup() {
+		return hasLeg != o.Blackhole && (!hasLeg || o.Leg.Weight > 0)
+	}
+	return !hasLeg && !o.Blackhole && !slices.ContainsFunc(o.Members, func(m fib.Member) bool {
+		member := ns.rib.Object(m.ID)
+		return m.Weight == 0 || member == nil || member.IsGroup() || member.Blackhole && len(o.Members) > 1
+	})
 }
 
 // loader takes the records of a store in the order of their buckets and keys.

@@ -2,6 +2,7 @@ package nstable
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -72,11 +73,18 @@ func (tx *Tx) putRoute(ns *namespace, op fib.Op, p netip.Prefix, w *fib.Way) err
 		ns.rib.Follow(ns.public.FIB, w, list[0].Way)
 	}
 	tx.setRoutes(ns, p, list, next)
-	if ns.rib.Loops(p, w) {
-		return fail(Refused, "Too many levels of symbolic links: the gateway of route %s is looked up through that route itself"+
-			" (give it a route of its own, or dev NAME)", p)
+	if err := ns.rib.CheckRecursion(p, w); err != nil {
+		return recursionError(err, fmt.Sprintf("route %s", p))
 	}
 	return nil
+}
+
+func recursionError(err error, what string) error {
+	if errors.Is(err, fib.ErrLoop) {
+		return fail(Refused, "%v: the gateway of %s is looked up through that route itself (give it a route of its own, or"+
+			" dev NAME)", err, what)
+	}
+	return fail(Refused, "%v: the gateway of %s is behind many others (give it a nearer one)", err, what)
 }
 
 // checkRoom refuses more routes than the namespace may have.
@@ -188,6 +196,13 @@ func (tx *Tx) setRoutes(ns *namespace, p netip.Prefix, old, next []*fib.Route) {
 	tx.undo = append(tx.undo, undoStep{ns: ns, prefix: p, routes: old})
 	touched := tx.touchedIn(ns)
 	*touched = append(*touched, p)
+	// At most a few of a prefix's routes change.
+	for len(old) > 0 && len(next) > 0 && old[0] == next[0] {
+		old, next = old[1:], next[1:]
+	}
+	for len(old) > 0 && len(next) > 0 && old[len(old)-1] == next[len(next)-1] {
+		old, next = old[:len(old)-1], next[:len(next)-1]
+	}
 	added := false
 	for _, r := range next {
 		if len(old) == 0 || !slices.Contains(old, r) {
@@ -250,6 +265,33 @@ func (tx *Tx) flushDeviceRoutes(d *device, match func(*fib.Route) bool) {
 	}
 }
 
+// dropDeviceLegs removes what leads through a device that goes away: IPv4 routes whole, of IPv6 routes the legs
+// (fib_sync_down_dev and fib6_ifdown of the kernel at NETDEV_UNREGISTER).
+func (tx *Tx) dropDeviceLegs(d *device) {
+	if !d.ns.rib.Uses(d.id) {
+		return
+	}
+	byDevice := func(l fib.Leg) bool { return l.Device == d.id }
+	tx.editRoutes(d.ns, func(list []*fib.Route) []*fib.Route {
+		if !slices.ContainsFunc(list, func(r *fib.Route) bool { return r.Origin != fib.Connected && r.Uses(d.id) }) {
+			return list
+		}
+		var left []*fib.Route
+		for _, r := range list {
+			legs := slices.DeleteFunc(slices.Clone(r.Legs), byDevice)
+			switch {
+			case r.Origin == fib.Connected || len(legs) == len(r.Legs):
+				left = append(left, r)
+			case r.Prefix.Addr().Is6() && len(legs) > 0:
+				w := *r.Way
+				w.Legs = legs
+				left = append(left, &fib.Route{Way: d.ns.rib.Way(w), Prefix: r.Prefix, Order: r.Order})
+			}
+		}
+		return left
+	})
+}
+
 // dead tells a route of which no leg is left once a device is down: fib_sync_down_dev of the kernel. A recursive leg
 // lives on.
 func (tx *Tx) dead(r *fib.Route, down *device) bool {
@@ -289,8 +331,7 @@ func (t *Table) hopInfo(ns *namespace, l *fib.Leg, kind fib.Kind) HopInfo {
 		info.LinkDown = kind == fib.Unicast && d.up && !t.carrier(d)
 	}
 	if l.Recursive() {
-		_, via := ns.rib.Longest(l.Gateway)
-		info.Recursive, info.Unresolved = true, via == nil
+		info.Recursive, info.Unresolved = true, ns.rib.Longest(l.Gateway) == nil
 	}
 	return info
 }

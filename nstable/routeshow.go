@@ -115,6 +115,9 @@ func (ns *namespace) leadsTo(l *fib.Leg, hop *fib.NextHop) bool {
 // describeHop fills in what follows from the next hop.
 func (t *Table) describeHop(info *GetInfo, hop *fib.NextHop, addr netip.Addr) {
 	d := t.deviceByID(hop.Device)
+	if d == nil {
+		return // gone, and the table could not follow for want of memory
+	}
 	info.Hop = HopInfo{Device: d.name, Weight: 1}
 	neighbor := addr
 	if hop.Gateway != (fib.Addr{}) {

@@ -49,7 +49,12 @@ func (tx *Tx) way(ns *namespace, s *RouteSpec) (*fib.Way, error) {
 	case s.Kind == fib.Unicast && s.Object == 0 && !w.Gateway().IsValid():
 		w.Scope = fib.ScopeLink
 	}
-	return ns.rib.Way(w), nil
+	known := ns.rib.Ways()
+	out := ns.rib.Way(w)
+	if ns.rib.Ways() != known {
+		tx.touchedIn(ns) // what is refused further on leaves no way behind
+	}
+	return out, nil
 }
 
 // legs checks what a route is to send by.
@@ -156,7 +161,7 @@ func (tx *Tx) resolveGateway(ns *namespace, l *fib.Leg, is6 bool) error {
 		}
 		return fail(Refused, "Nexthop has invalid gateway: no network of that device has %s (see addr show, or say onlink)", via)
 	}
-	switch _, r := ns.rib.Longest(via); {
+	switch r := ns.rib.Covering(via); {
 	case r == nil || r.Kind == fib.Throw:
 		return fail(Refused, "Nexthop has invalid gateway: no route leads to %s (see addr show, or say dev NAME onlink)", via)
 	case r.InLocalTable():
@@ -177,23 +182,10 @@ func (tx *Tx) checkObject(ns *namespace, s *RouteSpec) error {
 		return fail(Invalid, "nexthop and gateway or device are mutually exclusive: route %s nhid %d", s.Prefix, s.Object)
 	case s.Kind != fib.Unicast:
 		return fail(Invalid, "a route of this type has no next hop: route %s nhid %d", s.Prefix, s.Object)
-	case s.Prefix.Addr().Is6() && !o.IPv6:
+	case ns.rib.CanSend(o, s.Prefix.Addr().Is6()):
+		return nil
+	case s.Prefix.Addr().Is6():
 		return fail(Invalid, "IPv6 routes can not use an IPv4 nexthop: route %s nhid %d", s.Prefix, s.Object)
-	case s.Prefix.Addr().Is4() && o.IPv6 && !viaGateway(ns, o):
-		return fail(Invalid, "IPv4 routes use an IPv6 nexthop only by its gateway: route %s nhid %d", s.Prefix, s.Object)
 	}
-	return nil
-}
-
-// viaGateway tells whether all legs of an object have a gateway.
-func viaGateway(ns *namespace, o *fib.Object) bool {
-	if !o.IsGroup() {
-		return o.Blackhole || o.Leg.Gateway.IsValid()
-	}
-	for _, m := range o.Members {
-		if member := ns.rib.Object(m.ID); member != nil && !viaGateway(ns, member) {
-			return false
-		}
-	}
-	return true
+	return fail(Invalid, "IPv4 routes use an IPv6 nexthop only by its gateway: route %s nhid %d", s.Prefix, s.Object)
 }
