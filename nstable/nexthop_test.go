@@ -289,3 +289,29 @@ func TestRouteLimit(t *testing.T) {
 	limit(0)
 	b.ok(b.route(fib.Add, "init", via("10.3.0.0/16", "192.0.2.2", "")))
 }
+
+// TestDamagedObjects: a store with objects that could not have been made is refused.
+func TestDamagedObjects(t *testing.T) {
+	for name, o := range map[string]*fib.Object{
+		"in itself":    {ID: 10, Members: []fib.Member{{ID: 10, Weight: 1}}},
+		"of nobody":    {ID: 10, Members: []fib.Member{{ID: 77, Weight: 1}}},
+		"weightless":   {ID: 10, Members: []fib.Member{{ID: 1}}},
+		"nothing":      {ID: 10},
+		"two in one":   {ID: 10, Blackhole: true, Leg: fib.Leg{Device: 2, Weight: 1}},
+		"black holes":  {ID: 10, Members: []fib.Member{{ID: 1, Weight: 1}, {ID: 4, Weight: 1}}},
+		"not there":    nil,
+		"other family": {ID: 3, Leg: fib.Leg{Device: 2, Weight: 1}, IPv6: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := nexthopBench(t)
+			b.Close()
+			if o == nil {
+				delete(b.store.data[BucketNextHop], string(nextHopKey(Init, 10)))
+			} else {
+				b.store.data[BucketNextHop][string(nextHopKey(Init, o.ID))] = encodeNextHop(o)
+			}
+			_, err := Open(Options{Store: b.store})
+			b.refused(err, Storage, "cannot be restored")
+		})
+	}
+}

@@ -123,6 +123,31 @@ func TestLoadRoutes(t *testing.T) {
 	}
 }
 
+// FuzzUnpack: packed prefixes of anything are read without a panic, and what is read is what it was made of.
+func FuzzUnpack(f *testing.F) {
+	specs := make([]nstable.RouteSpec, 2)
+	for i, p := range []string{"0.0.0.0/0", "::/0"} {
+		specs[i].Prefix = netip.MustParsePrefix(p)
+	}
+	f.Add([]byte{0, 24, 192, 0, 2, 1, 48, 0x20, 1, 0xd, 0xb8, 0, 1})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		list, err := unpack(b, specs)
+		if err != nil {
+			return
+		}
+		left := 0
+		for _, r := range list {
+			if !r.prefix.IsValid() || r.prefix.Addr().Is6() != (r.spec == 1) {
+				t.Fatalf("%+v", r)
+			}
+			left += 2 + (r.prefix.Bits()+7)/8 // a number may be padded
+		}
+		if left > len(b) {
+			t.Fatalf("%d prefixes of %d bytes", len(list), len(b))
+		}
+	})
+}
+
 // BenchmarkLoadRoutes is a table of a million routes, in order, from the client to the disk and the FIB.
 func BenchmarkLoadRoutes(b *testing.B) {
 	const n = 1_000_000
