@@ -208,3 +208,21 @@ func (t *Table) Bytes() int {
 	m4, m6 := t.v4.Memory(), t.v6.Memory()
 	return m4.Held + m4.Trie + m6.Held + m6.Trie + t.held
 }
+
+// What a table grows by: prefixes alone in their corners, and the root of a table that becomes a large one.
+const (
+	prefixBytes = 160
+	largeFrom   = 4 << 10 // prefixes
+	largeRoot   = 4 << 18
+)
+
+// BytesWith is about what the table would take with some prefixes more, of any family. For the writer.
+func (t *Table) BytesWith(more int) int {
+	bytes := t.Bytes() + more*prefixBytes
+	for _, trie := range []*poptrie.Table{t.v4, t.v6} {
+		if trie.Len() <= largeFrom && trie.Len()+more > largeFrom {
+			bytes += largeRoot
+		}
+	}
+	return bytes
+}

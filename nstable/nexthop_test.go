@@ -2,6 +2,7 @@ package nstable
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 
 	"nsrouter/fib"
@@ -313,5 +314,46 @@ func TestDamagedObjects(t *testing.T) {
 			_, err := Open(Options{Store: b.store})
 			b.refused(err, Storage, "cannot be restored")
 		})
+	}
+}
+
+// TestTableMemory: routes beyond what the forwarding table may take are refused, and in a bulk the first of them is named.
+func TestTableMemory(t *testing.T) {
+	table, err := Open(Options{TableMemory: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	up := true
+	if _, err := table.AddLink("init", LinkSpec{Name: "d", Kind: Dummy}); err != nil {
+		t.Fatal(err)
+	}
+	if err := table.SetLink("init", "d", LinkChange{Up: &up}); err != nil {
+		t.Fatal(err)
+	}
+	prefix := func(i int) netip.Prefix {
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0}), 24)
+	}
+	put := func(from, n int) ([]Failure, error) {
+		return table.Bulk(n, false, func(tx *Tx, i int) error { return tx.Route(fib.Add, "init", via(prefix(from+i).String(), "", "d")) })
+	}
+	n := 0
+	for ; n < 60_000; n += 1000 {
+		failed, err := put(n, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(failed) == 0 {
+			continue
+		}
+		if KindOf(failed[0].Err) != Refused || !strings.Contains(failed[0].Err.Error(), "--table-memory") {
+			t.Fatal(failed[0].Err)
+		}
+		n += failed[0].Index
+		break
+	}
+	ns, _ := table.Namespace("init")
+	if got := ns.FIB.Bytes(); n < 2000 || n > 40_000 || got > 1<<20 {
+		t.Errorf("%d routes fit into 1 MiB: they take %d bytes", n, got)
 	}
 }

@@ -96,16 +96,13 @@ func (tx *Tx) checkRoom(ns *namespace, more int) error {
 	return tx.checkMemory(ns, more)
 }
 
-// prefixBytes is what a prefix takes in a forwarding table, with what can come when it is alone in its corner.
-const prefixBytes = 160
-
 // checkMemory refuses routes for which the namespace's forwarding table would need more than its budget.
 func (tx *Tx) checkMemory(ns *namespace, more int) error {
 	budget := tx.t.options.TableMemory
 	if budget == 0 || more <= 0 {
 		return nil
 	}
-	if need := ns.public.FIB.Bytes() + (len(*tx.touchedIn(ns))+more)*prefixBytes; need > budget {
+	if need := ns.public.FIB.BytesWith(len(*tx.touchedIn(ns)) + more); need > budget {
 		return fail(Refused, "Cannot allocate memory: the forwarding table of namespace %s would need %d MiB, more than its budget"+
 			" of %d MiB (router run --table-memory)", ns.name, need>>20, budget>>20)
 	}
