@@ -76,11 +76,9 @@ func (s *Server) ListNexthops(
 	if err != nil {
 		return apiError(err)
 	}
-	ns := s.namespace(ctx, req.GetNetns())
-	if filter.dev != "" {
-		if _, err := s.table.Links(ns, filter.dev); err != nil {
-			return apiError(err)
-		}
+	ns, err := s.namespaceOf(ctx, req.GetNetns(), filter.dev)
+	if err != nil {
+		return apiError(err)
 	}
 	all, err := s.table.NextHops(ns)
 	if err != nil {

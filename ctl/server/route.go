@@ -117,6 +117,16 @@ func covers(outer, inner netip.Prefix) bool {
 	return outer.Bits() <= inner.Bits() && outer.Contains(inner.Addr())
 }
 
+// namespaceOf is the namespace that a listing is about, which has the device that was named, if any.
+func (s *Server) namespaceOf(ctx context.Context, netns, dev string) (string, error) {
+	ns := s.namespace(ctx, netns)
+	if dev == "" {
+		return ns, nil
+	}
+	_, err := s.table.Links(ns, dev)
+	return ns, err
+}
+
 // ListRoutes sends the routes of a namespace that the filter chooses.
 func (s *Server) ListRoutes(
 	ctx context.Context, req *v1.ListRoutesRequest, stream *connect.ServerStream[v1.ListRoutesResponse],
@@ -125,11 +135,9 @@ func (s *Server) ListRoutes(
 	if err != nil {
 		return apiError(err)
 	}
-	ns := s.namespace(ctx, req.GetNetns())
-	if filter.dev != "" {
-		if _, err := s.table.Links(ns, filter.dev); err != nil {
-			return apiError(err)
-		}
+	ns, err := s.namespaceOf(ctx, req.GetNetns(), filter.dev)
+	if err != nil {
+		return apiError(err)
 	}
 	out := rows(func(r []*v1.Route) error { return stream.Send(&v1.ListRoutesResponse{Routes: r}) })
 	err = s.table.Routes(ns, filter.exact, func(r *nstable.RouteInfo) error {
