@@ -42,7 +42,11 @@ type routeLoad struct {
 }
 
 func newRouteLoad(ctx context.Context, c *cli, key runKey) (*routeLoad, error) {
-	loader, err := c.client.NewLoader(ctx, key.netns, key.verb, c.force)
+	refusal := client.KeepBefore
+	if c.force {
+		refusal = client.GoOn
+	}
+	loader, err := c.client.NewLoader(ctx, key.netns, key.verb, refusal)
 	if err != nil {
 		return nil, err
 	}

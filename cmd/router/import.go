@@ -62,7 +62,7 @@ func (s *importSpec) target(hop netip.Addr) target {
 //	MAP := map { ADDR | PREFIX | default } { [ via ADDR ] [ dev NAME ] | nhid ID }
 //
 // The gateway of a route is its next hop in the file, unless a "map" of that next hop, or "via", "dev" and "nhid" for all others,
-// say otherwise. The whole file is read before anything is applied: a damaged one changes nothing unless "partial" is given. What is
+// say otherwise. All routes are applied or none, unless "partial" is given: then those before damage or a refusal. What is
 // there already is replaced; "replace" deletes the protocol's other routes at the end, so that no packet meets a gap.
 func (c *cli) routeImport(ctx context.Context, a *args) error {
 	s := importWords(c, a)
@@ -77,10 +77,10 @@ func (c *cli) routeImport(ctx context.Context, a *args) error {
 		return err
 	}
 	if table.damage != nil && !s.partial {
-		return fmt.Errorf("%w (nothing was applied; \"partial\" applies the %d routes before it)", table.damage, table.routes.Len())
+		return fmt.Errorf("%w (nothing was applied; \"partial\" applies what comes before: %s)", table.damage, routeCount(table.routes.Len()))
 	}
 	if table.damage == nil && table.routes.Len() == 0 {
-		return fmt.Errorf("%s has no routes to apply: %d were read, %d of them skipped", s.file, table.read, table.skipped)
+		return fmt.Errorf("%q has no routes to apply: %s read, %d of them skipped", s.file, routeCount(table.read), table.skipped)
 	}
 	sum := importSummary{Read: table.read, Skipped: table.skipped}
 	if sum.Applied, err = c.applyImport(ctx, s, table, bar); err != nil {
@@ -114,6 +114,9 @@ func importWords(c *cli, a *args) *importSpec {
 		}
 	}
 	a.checkTarget(all)
+	if s.replace && s.limit > 0 {
+		a.fail("\"replace\" goes without \"limit\": it would remove routes that the file has")
+	}
 	switch none := (target{}); {
 	case all != none && s.all != none:
 		a.fail("duplicate \"map default\": \"via\", \"dev\" and \"nhid\" outside of a \"map\" mean the same")
@@ -259,15 +262,7 @@ type importSummary struct {
 }
 
 func (c *cli) printImport(s importSummary) error {
-	if c.json {
-		b, err := c.marshal(s)
-		if err != nil {
-			return err
-		}
-		_, err = c.out.Write(append(b, '\n'))
-		return err
-	}
-	text := fmt.Sprintf("%d routes applied in %.1f s", s.Applied, s.Seconds)
+	text := fmt.Sprintf("%s applied in %.1f s", routeCount(int(s.Applied)), s.Seconds)
 	if rate := float64(s.Applied) / s.Seconds; s.Seconds > 0 && s.Applied > 1000 {
 		text += " (" + strconv.FormatFloat(rate, 'f', 0, 64) + "/s)"
 	}
@@ -277,6 +272,13 @@ func (c *cli) printImport(s importSummary) error {
 	if s.Removed > 0 {
 		text += fmt.Sprintf(", %d removed that are no longer there", s.Removed)
 	}
-	_, err := fmt.Fprintln(c.out, text)
-	return err
+	return c.print(record{json: s, text: func() string { return text + "\n" }})
+}
+
+// routeCount says how many routes.
+func routeCount(n int) string {
+	if n == 1 {
+		return "1 route"
+	}
+	return strconv.Itoa(n) + " routes"
 }

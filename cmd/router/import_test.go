@@ -57,16 +57,16 @@ func TestImportList(t *testing.T) {
 	if got := shown(d, "-6"); got != "2001:db8:1::/48 via 2001:db8::2 dev d0 metric 1024 pref medium" {
 		t.Error(got)
 	}
-	var sum struct {
+	var sums []struct {
 		Read, Applied, Skipped int
 		Removed                *int
 		Seconds                float64
 	}
-	if err := json.Unmarshal([]byte(d.must("-4 -j r import "+name+" limit 1 metric 7")), &sum); err != nil {
+	if err := json.Unmarshal([]byte(d.must("-4 -j r import "+name+" limit 1 metric 7")), &sums); err != nil || len(sums) != 1 {
 		t.Fatal(err)
 	}
-	if sum.Read != 1 || sum.Applied != 1 || sum.Skipped != 0 || sum.Removed != nil || sum.Seconds <= 0 {
-		t.Errorf("%+v", sum)
+	if sum := sums[0]; sum.Read != 1 || sum.Applied != 1 || sum.Skipped != 0 || sum.Removed != nil || sum.Seconds <= 0 {
+		t.Errorf("%+v", sums)
 	}
 	r := d.runWith("10.9.0.0/16\n", "route", "import", "-", "via", "10.0.0.9", "proto", "bgp")
 	if r.status != 0 || d.must("route show proto bgp") != "10.9.0.0/16 via 10.0.0.9 dev d0 \n" {
@@ -148,7 +148,14 @@ func TestImportRefused(t *testing.T) {
 	name := importFile(t, dir, "10.1.0.0/16 10.0.0.2\n\n10.2.0.0/16 99.0.0.1\n10.3.0.0/16 10.0.0.2\n")
 	r := d.run("route import " + name)
 	if r.status != 2 || !strings.HasPrefix(r.err, "Error: "+name+":3: 10.2.0.0/16: Nexthop has invalid gateway: ") ||
-		!strings.HasSuffix(r.err, " (1 of 3 routes were applied)\n") || strings.Count(r.err, "\n") != 1 {
+		!strings.HasSuffix(r.err, " (nothing was applied; \"partial\" applies what comes before)\n") || strings.Count(r.err, "\n") != 1 {
+		t.Errorf("%+v", r)
+	}
+	if got := shown(d, ""); got != "" {
+		t.Error(got)
+	}
+	r = d.run("route import " + name + " partial")
+	if r.status != 2 || !strings.HasSuffix(r.err, " (1 of 3 routes were applied)\n") {
 		t.Errorf("%+v", r)
 	}
 	if got := shown(d, ""); got != "10.1.0.0/16 via 10.0.0.2 dev d0" {
@@ -171,8 +178,9 @@ func TestImportRefused(t *testing.T) {
 		name + " via 1.1.1.1 via 2.2.2.2": "1 duplicate \"via\"",
 		name + " via 1.1.1.1 map default via 2.2.2.2": "1 duplicate \"map default\"",
 		name + " frobnicate":                          "1 either \"file\" is duplicate, or \"frobnicate\" is a garbage",
+		both + " dev d0 replace limit 1":              "1 \"replace\" goes without \"limit\"",
 		both + " via 10.0.0.2":                        "2 " + both + ":2: 2001:db8:1::/48 cannot go via 10.0.0.2: take one",
-		empty + " dev d0":                             "2 " + empty + " has no routes to apply: 0 were read, 0 of them",
+		empty + " dev d0":                             "2 \"" + empty + "\" has no routes to apply: 0 routes read, 0 of them",
 	} {
 		r := d.run("route import " + words)
 		if got := fmt.Sprintf("%d %s", r.status, strings.TrimPrefix(r.err, "Error: ")); !strings.HasPrefix(got, want) {
@@ -220,7 +228,7 @@ func TestImportMRT(t *testing.T) {
 	name := importFile(t, dir, packed.String())
 
 	out := d.must("-j route import " + name + " peer 192.0.2.1 peer-as 64501 map 10.0.0.0 via 10.0.0.77")
-	if !strings.HasPrefix(out, `{"read":4,"applied":2,"skipped":2,"seconds":`) {
+	if !strings.HasPrefix(out, `[{"read":4,"applied":2,"skipped":2,"seconds":`) {
 		t.Error(out)
 	}
 	if got := shown(d, ""); got != "10.1.0.0/16 via 10.0.0.77 dev d0\n10.2.0.0/16 via 10.0.0.2 dev d0" {
@@ -253,7 +261,7 @@ func TestImportDamage(t *testing.T) {
 		name := importFile(t, dir, text)
 		r := d.run("route import " + name + " dev d0")
 		if r.status != 2 || !strings.HasPrefix(r.err, "Error: "+name+reason) || shown(d, "") != "" ||
-			!strings.HasSuffix(r.err, " (nothing was applied; \"partial\" applies the 2 routes before it)\n") {
+			!strings.HasSuffix(r.err, " (nothing was applied; \"partial\" applies what comes before: 2 routes)\n") {
 			t.Errorf("%+v", r)
 		}
 		d.must("route add 10.9.0.0/16 dev d0 proto mrt") // "replace" keeps it: who knows what the file had

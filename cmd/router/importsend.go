@@ -23,7 +23,11 @@ type importSender struct {
 }
 
 func (c *cli) newImportSender(ctx context.Context, s *importSpec) (*importSender, error) {
-	loader, err := c.client.NewLoader(ctx, c.netns, v1.Verb_VERB_REPLACE, false)
+	refusal := client.KeepNone
+	if s.partial {
+		refusal = client.KeepBefore
+	}
+	loader, err := c.client.NewLoader(ctx, c.netns, v1.Verb_VERB_REPLACE, refusal)
 	return &importSender{
 		Loader: loader, spec: s, numbers: [2]map[target]uint32{make(map[target]uint32), make(map[target]uint32)},
 	}, err
@@ -56,7 +60,10 @@ func (c *cli) applyImport(ctx context.Context, s *importSpec, t *importTable, ba
 	answer, err := c.sendImport(ctx, s, t, &n, bar)
 	switch {
 	case ctx.Err() != nil:
-		return 0, fmt.Errorf("interrupted: up to %d of %d routes were applied", n, t.routes.Len())
+		if !s.partial {
+			return 0, fmt.Errorf("interrupted: all of the %s were applied, or none", routeCount(t.routes.Len()))
+		}
+		return 0, fmt.Errorf("interrupted: up to %d of %s were applied", n, routeCount(t.routes.Len()))
 	case err != nil:
 		return 0, err
 	case len(answer.Failures) > 0:
@@ -92,8 +99,11 @@ func (t *importTable) refused(answer *v1.LoadRoutesResponse) error {
 	n := first.Index
 	for r := range t.routes.All() {
 		if n == 0 {
-			return fmt.Errorf("%s: %s (%d of %d routes were applied)",
-				t.where(r.Pos), first.Message, answer.Applied, t.routes.Len())
+			where := fmt.Sprintf("%s: %s: %s", t.where(r.Pos), r.Prefix, first.Message)
+			if answer.Applied == 0 {
+				return fmt.Errorf("%s (nothing was applied; \"partial\" applies what comes before)", where)
+			}
+			return fmt.Errorf("%s (%d of %d routes were applied)", where, answer.Applied, t.routes.Len())
 		}
 		n--
 	}

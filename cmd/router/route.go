@@ -12,12 +12,19 @@ router route { add | replace | append | change | delete } [ TYPE ] PREFIX
 router route show [ SELECTOR ]
 router route flush SELECTOR
 router route get [ fibmatch ] ADDR [ from ADDR ] [ iif NAME ] [ ipproto P ] [ sport N ] [ dport N ]
+router route import FILE [ TARGET ] [ map { ADDR | PREFIX | default } TARGET ] ... [ peer ADDR ] [ peer-as N ]
+                [ proto P ] [ metric N ] [ limit N ] [ partial ] [ replace ]
 TYPE := { unicast | blackhole | unreachable | prohibit | local | throw }
 WAY := [ via [ inet | inet6 ] ADDR ] [ dev NAME ] [ onlink ]
 HOP := WAY [ weight N ]
 SELECTOR := [ [ exact ] PREFIX | match ADDR | root PREFIX ] [ dev NAME ] [ proto P ] [ type TYPE ] [ scope S ]
               [ via ADDR ] [ src ADDR ] [ metric N ] [ nhid ID ] [ table { main | local | all } ]
+TARGET := { [ via ADDR ] [ dev NAME ] | nhid ID }
 With -d, "route get" explains which route, next hop and neighbour are meant.
+"route import" puts the routes of a table dump (MRT, or a list of prefixes with next hops; gz, bz2; "-" is standard
+input), all of them or none, as "proto mrt" if nothing else is said, in place of what is there. Routes go to their next
+hop in the file, or where a "map" of it or the first TARGET says. "partial" keeps what comes before damage or a refusal;
+"replace" removes the routes of the same protocol that the file does not have.
 `
 
 func routeCommands() []command {

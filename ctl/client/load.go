@@ -23,13 +23,25 @@ type Loader struct {
 // partSize is how many prefixes go into one message, and so into one transaction of the daemon.
 const partSize = 32 << 10
 
+// Refusal is what becomes of a load when a route is refused.
+type Refusal uint8
+
+// Refusals.
+const (
+	KeepBefore Refusal = iota // what came before stays
+	GoOn                      // all others are put
+	KeepNone                  // nothing is put, and nothing before Finish
+)
+
 // NewLoader begins to load routes into a namespace; verb is ADD, REPLACE or APPEND.
-func (c *Client) NewLoader(ctx context.Context, netns string, verb v1.Verb, force bool) (*Loader, error) {
+func (c *Client) NewLoader(ctx context.Context, netns string, verb v1.Verb, refusal Refusal) (*Loader, error) {
 	stream, err := c.LoadRoutes(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &Loader{stream: stream, part: &v1.LoadRoutesRequest{Netns: netns, Verb: verb, Force: force}}, nil
+	return &Loader{stream: stream, part: &v1.LoadRoutesRequest{
+		Netns: netns, Verb: verb, Force: refusal == GoOn, Whole: refusal == KeepNone,
+	}}, nil
 }
 
 // Route says what the prefixes to come have in common, by the number that it returns. Of r's own prefix the family counts.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 
 	"connectrpc.com/connect"
 
@@ -21,8 +22,10 @@ type load struct {
 	ns     string
 	op     fib.Op
 	force  bool
+	whole  bool
 	answer *v1.LoadRoutesResponse
-	done   uint64 // prefixes put or refused so far
+	done   uint64      // prefixes put or refused so far
+	broken atomic.Bool // the stream ended badly
 }
 
 // loadPart is what one message asks for.
@@ -46,13 +49,20 @@ func (s *Server) LoadRoutes(
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
+		var all loadPart
 		for part := range parts {
-			if !l.put(&part) {
+			if all.specs = part.specs; l.whole {
+				all.prefixes = append(all.prefixes, part.prefixes...)
+			} else if !l.put(&part) {
 				return
 			}
 		}
+		if l.whole && !l.broken.Load() {
+			l.putAll(&all)
+		}
 	}()
 	err := l.receive(ctx, stream, parts, ended)
+	l.broken.Store(err != nil)
 	close(parts)
 	<-ended
 	if err != nil {
@@ -94,10 +104,13 @@ func (l *load) receive(
 }
 
 func (l *load) begin(ctx context.Context, msg *v1.LoadRoutesRequest) error {
-	l.ns, l.force = l.server.namespace(ctx, msg.GetNetns()), msg.GetForce()
+	l.ns, l.force, l.whole = l.server.namespace(ctx, msg.GetNetns()), msg.GetForce(), msg.GetWhole()
 	op, ok := routeOp(msg.GetVerb())
 	if !ok || op == fib.Change {
 		return invalid("routes can be loaded with add, replace or append")
+	}
+	if l.force && l.whole {
+		return invalid("a load is either forced or whole")
 	}
 	l.op = op
 	_, err := l.server.table.Namespace(l.ns)
@@ -144,19 +157,7 @@ func (l *load) put(part *loadPart) bool {
 	if n == 0 {
 		return true
 	}
-	loads := make([]*nstable.RouteLoad, len(part.specs))
-	failed, err := l.server.table.Bulk(n, l.force, func(tx *nstable.Tx, i int) (err error) {
-		if i == 0 {
-			clear(loads) // of a transaction that the store failed
-		}
-		r := &part.prefixes[i]
-		if loads[r.spec] == nil {
-			if loads[r.spec], err = tx.LoadRoutes(l.op, l.ns, part.specs[r.spec]); err != nil {
-				return err
-			}
-		}
-		return loads[r.spec].Put(r.prefix)
-	})
+	failed, err := l.server.table.Bulk(n, l.force, l.putter(part))
 	if err != nil {
 		l.fail(l.done, fmt.Errorf("%w (nor were the %d routes after it made)", err, n-1))
 		return false
@@ -183,6 +184,38 @@ func named(err error, p netip.Prefix) error {
 		return err
 	}
 	return fmt.Errorf("%s: %w", p, err)
+}
+
+// putter returns what puts the i-th route of a part.
+func (l *load) putter(part *loadPart) func(tx *nstable.Tx, i int) error {
+	loads := make([]*nstable.RouteLoad, len(part.specs))
+	return func(tx *nstable.Tx, i int) (err error) {
+		r := &part.prefixes[i]
+		if loads[r.spec] == nil {
+			if loads[r.spec], err = tx.LoadRoutes(l.op, l.ns, part.specs[r.spec]); err != nil {
+				return err
+			}
+		}
+		return loads[r.spec].Put(r.prefix)
+	}
+}
+
+// putAll makes all routes, or none of them.
+func (l *load) putAll(part *loadPart) {
+	at, put := 0, l.putter(part)
+	err := l.server.table.Do(func(tx *nstable.Tx) error {
+		for at = range part.prefixes {
+			if err := put(tx, at); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		l.fail(uint64(at), err)
+		return
+	}
+	l.answer.Applied = uint64(len(part.prefixes))
 }
 
 func (l *load) fail(index uint64, err error) {

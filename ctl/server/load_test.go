@@ -11,6 +11,7 @@ import (
 	"connectrpc.com/connect"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
+	"nsrouter/ctl/client"
 	"nsrouter/ctl/store"
 	"nsrouter/nstable"
 )
@@ -45,9 +46,9 @@ func TestLoadRoutes(t *testing.T) {
 	s := newService(t)
 	s.must(netnsAdd("red"), dummyAdd("red", "d0"), linkUp("red", "d0"), addrAdd("red", "d0", "10.0.0.1/24"),
 		addrAdd("red", "d0", "2001:db8::1/64"))
-	load := func(verb v1.Verb, force bool, routes []*v1.RouteChange, prefixes ...string) (*v1.LoadRoutesResponse, error) {
+	load := func(verb v1.Verb, refusal client.Refusal, routes []*v1.RouteChange, prefixes ...string) (*v1.LoadRoutesResponse, error) {
 		t.Helper()
-		l, err := s.client.NewLoader(t.Context(), "red", verb, force)
+		l, err := s.client.NewLoader(t.Context(), "red", verb, refusal)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +61,7 @@ func TestLoadRoutes(t *testing.T) {
 		return l.Finish()
 	}
 	both := []*v1.RouteChange{template("0.0.0.0/0", "10.0.0.9"), template("::/0", "2001:db8::9")}
-	got, err := load(v1.Verb_VERB_ADD, false, both, "192.0.2.0/24", "2001:db8:1::/48", "0.0.0.0/0", "2001:db8:2::1/128")
+	got, err := load(v1.Verb_VERB_ADD, client.KeepBefore, both, "192.0.2.0/24", "2001:db8:1::/48", "0.0.0.0/0", "2001:db8:2::1/128")
 	if err != nil || got.Applied != 4 || len(got.Failures) != 0 {
 		t.Fatalf("%v, %v", got, err)
 	}
@@ -69,24 +70,32 @@ func TestLoadRoutes(t *testing.T) {
 	}
 	before := s.listings()
 	one := both[:1]
-	got, err = load(v1.Verb_VERB_ADD, false, one, "198.51.100.0/24", "192.0.2.0/24", "203.0.113.0/24")
+	got, err = load(v1.Verb_VERB_ADD, client.KeepBefore, one, "198.51.100.0/24", "192.0.2.0/24", "203.0.113.0/24")
 	if err != nil || got.Applied != 1 || len(got.Failures) != 1 || got.Failures[0].Index != 1 ||
 		!strings.Contains(got.Failures[0].Message, "192.0.2.0/24") {
 		t.Errorf("one that is there: %v, %v", got, err)
 	}
-	got, err = load(v1.Verb_VERB_ADD, true, one, "198.51.100.0/24", "192.0.2.0/24", "203.0.113.0/24")
+	got, err = load(v1.Verb_VERB_ADD, client.GoOn, one, "198.51.100.0/24", "192.0.2.0/24", "203.0.113.0/24")
 	if err != nil || got.Applied != 1 || len(got.Failures) != 2 {
 		t.Errorf("forced: %v, %v", got, err)
 	}
-	if got, err = load(v1.Verb_VERB_REPLACE, false, one, "198.51.100.0/24", "192.0.2.0/24"); err != nil || got.Applied != 2 {
+	before = s.listings()
+	got, err = load(v1.Verb_VERB_ADD, client.KeepNone, one, "100.64.0.0/24", "100.64.1.0/24", "192.0.2.0/24", "100.64.2.0/24")
+	if err != nil || got.Applied != 0 || len(got.Failures) != 1 || got.Failures[0].Index != 2 || s.listings() != before {
+		t.Errorf("all or nothing: %v, %v", got, err)
+	}
+	if got, err = load(v1.Verb_VERB_ADD, client.KeepNone, one, "100.64.0.0/24", "100.64.1.0/24"); err != nil || got.Applied != 2 {
+		t.Errorf("all: %v, %v", got, err)
+	}
+	if got, err = load(v1.Verb_VERB_REPLACE, client.KeepBefore, one, "198.51.100.0/24", "192.0.2.0/24"); err != nil || got.Applied != 2 {
 		t.Errorf("replace: %v, %v", got, err)
 	}
-	got, err = load(v1.Verb_VERB_ADD, false, []*v1.RouteChange{template("0.0.0.0/0", "172.16.0.1")}, "5.0.0.0/8")
+	got, err = load(v1.Verb_VERB_ADD, client.KeepBefore, []*v1.RouteChange{template("0.0.0.0/0", "172.16.0.1")}, "5.0.0.0/8")
 	if err != nil || got.Applied != 1 { // recursive by the default route
 		t.Errorf("%v, %v", got, err)
 	}
 	s.disk.full.Store(true)
-	got, err = load(v1.Verb_VERB_ADD, false, one, "6.0.0.0/8")
+	got, err = load(v1.Verb_VERB_ADD, client.KeepBefore, one, "6.0.0.0/8")
 	if err != nil || got.Applied != 0 || len(got.Failures) != 1 {
 		t.Errorf("full disk: %v, %v", got, err)
 	}
@@ -97,6 +106,7 @@ func TestLoadRoutes(t *testing.T) {
 	}{
 		{func(r *v1.LoadRoutesRequest) { r.Verb = v1.Verb_VERB_DELETE }, "add, replace or append"},
 		{func(r *v1.LoadRoutesRequest) { r.Netns = "blue" }, "blue"},
+		{func(r *v1.LoadRoutesRequest) { r.Force, r.Whole = true, true }, "either"},
 		{func(r *v1.LoadRoutesRequest) { r.Prefixes = []byte{1, 8, 7} }, "not sent"},
 		{func(r *v1.LoadRoutesRequest) { r.Prefixes = []byte{0, 24, 7, 7} }, "24 bits"},
 		{func(r *v1.LoadRoutesRequest) { r.Prefixes = []byte{0, 33, 7, 7, 7, 7, 7} }, "33 bits"},
@@ -157,7 +167,7 @@ func BenchmarkLoadRoutes(b *testing.B) {
 		s := newStoredService(b)
 		s.must(netnsAdd("red"), dummyAdd("red", "d0"), linkUp("red", "d0"), addrAdd("red", "d0", "10.0.0.1/24"))
 		b.StartTimer()
-		l, err := s.client.NewLoader(b.Context(), "red", v1.Verb_VERB_ADD, false)
+		l, err := s.client.NewLoader(b.Context(), "red", v1.Verb_VERB_ADD, client.KeepBefore)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -1304,6 +1304,9 @@ type LoadRoutesRequest struct {
 	Verb  Verb   `protobuf:"varint,2,opt,name=verb,proto3,enum=nsrouter.v1.Verb" json:"verb,omitempty"`
 	// force goes on after a route that is refused.
 	Force bool `protobuf:"varint,3,opt,name=force,proto3" json:"force,omitempty"`
+	// whole puts all routes of the stream in one transaction, or none of them: nothing is applied before the stream ends.
+	// It is taken from the first part.
+	Whole bool `protobuf:"varint,6,opt,name=whole,proto3" json:"whole,omitempty"`
 	// routes say everything but the prefix; of prefix, which is 0.0.0.0/0 or ::/0, only the family counts. A part may add
 	// some to those of the parts before.
 	Routes []*RouteChange `protobuf:"bytes,4,rep,name=routes,proto3" json:"routes,omitempty"`
@@ -1361,6 +1364,13 @@ func (x *LoadRoutesRequest) GetVerb() Verb {
 func (x *LoadRoutesRequest) GetForce() bool {
 	if x != nil {
 		return x.Force
+	}
+	return false
+}
+
+func (x *LoadRoutesRequest) GetWhole() bool {
+	if x != nil {
+		return x.Whole
 	}
 	return false
 }
@@ -2894,11 +2904,12 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\trecursive\x18\x0f \x01(\bR\trecursive\x12\x1e\n" +
 	"\n" +
 	"unresolved\x18\x10 \x01(\bR\n" +
-	"unresolved\"\xb4\x01\n" +
+	"unresolved\"\xca\x01\n" +
 	"\x11LoadRoutesRequest\x12\x14\n" +
 	"\x05netns\x18\x01 \x01(\tR\x05netns\x12%\n" +
 	"\x04verb\x18\x02 \x01(\x0e2\x11.nsrouter.v1.VerbR\x04verb\x12\x14\n" +
-	"\x05force\x18\x03 \x01(\bR\x05force\x120\n" +
+	"\x05force\x18\x03 \x01(\bR\x05force\x12\x14\n" +
+	"\x05whole\x18\x06 \x01(\bR\x05whole\x120\n" +
 	"\x06routes\x18\x04 \x03(\v2\x18.nsrouter.v1.RouteChangeR\x06routes\x12\x1a\n" +
 	"\bprefixes\x18\x05 \x01(\fR\bprefixes\"e\n" +
 	"\x12LoadRoutesResponse\x12\x18\n" +

@@ -77,7 +77,8 @@ type RouterServiceClient interface {
 	// What came before stays.
 	Batch(context.Context) (*connect.ClientStreamForClientSimple[v1.BatchRequest, v1.BatchResponse], error)
 	// LoadRoutes puts many routes, of which few differ in more than their prefix: a routing table. It stops at the first
-	// that is refused (unless forced). What came before stays, and is durable when the call returns.
+	// that is refused (unless forced). What came before stays (unless all or nothing is asked for), and is durable when the
+	// call returns.
 	LoadRoutes(context.Context) (*connect.ClientStreamForClientSimple[v1.LoadRoutesRequest, v1.LoadRoutesResponse], error)
 	ListNetns(context.Context, *v1.ListNetnsRequest) (*connect.ServerStreamForClient[v1.ListNetnsResponse], error)
 	ListLinks(context.Context, *v1.ListLinksRequest) (*connect.ServerStreamForClient[v1.ListLinksResponse], error)
@@ -316,7 +317,8 @@ type RouterServiceHandler interface {
 	// What came before stays.
 	Batch(context.Context, *connect.ClientStream[v1.BatchRequest]) (*v1.BatchResponse, error)
 	// LoadRoutes puts many routes, of which few differ in more than their prefix: a routing table. It stops at the first
-	// that is refused (unless forced). What came before stays, and is durable when the call returns.
+	// that is refused (unless forced). What came before stays (unless all or nothing is asked for), and is durable when the
+	// call returns.
 	LoadRoutes(context.Context, *connect.ClientStream[v1.LoadRoutesRequest]) (*v1.LoadRoutesResponse, error)
 	ListNetns(context.Context, *v1.ListNetnsRequest, *connect.ServerStream[v1.ListNetnsResponse]) error
 	ListLinks(context.Context, *v1.ListLinksRequest, *connect.ServerStream[v1.ListLinksResponse]) error
