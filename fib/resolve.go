@@ -109,8 +109,8 @@ func (b *RIB) recursive(w *Way) bool {
 	return slices.ContainsFunc(legs, func(l Leg) bool { return l.Recursive() })
 }
 
-// covering walks the routes that cover an address, longest prefix and best rank first.
-func (b *RIB) covering(a netip.Addr) iter.Seq[*Route] {
+// Covers walks the routes that cover an address, longest prefix and best rank first, whether they can be used or not.
+func (b *RIB) Covers(a netip.Addr) iter.Seq[*Route] {
 	family := 0
 	if a.Is6() {
 		family = 1
@@ -234,7 +234,7 @@ func (r *resolver) leg(set *hopSet, w *Way, l *Leg) {
 
 // recurse adds where a gateway that is itself routed leads, with the share of the leg.
 func (r *resolver) recurse(set *hopSet, w *Way, v *visit, l *Leg) {
-	for route := range r.covering(l.Gateway) {
+	for route := range r.Covers(l.Gateway) {
 		f, open := r.resolve(route.Way)
 		if open {
 			v.low = min(v.low, r.visits[route.Way].low)
@@ -251,7 +251,7 @@ func (r *resolver) recurse(set *hopSet, w *Way, v *visit, l *Leg) {
 
 // longest returns the route of the longest prefix that covers an address and can be used, or nil.
 func (r *resolver) longest(a netip.Addr) *Route {
-	for route := range r.covering(a) {
+	for route := range r.Covers(a) {
 		if f, _ := r.resolve(route.Way); len(f.hops) > 0 {
 			return route
 		}

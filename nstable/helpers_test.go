@@ -302,7 +302,7 @@ func dump(t *Table) string {
 		for _, a := range addrs {
 			fmt.Fprintf(&b, "  addr %+v\n", a)
 		}
-		_ = t.Routes(ns.Name, netip.Prefix{}, func(r *RouteInfo) error {
+		_ = t.Routes(ns.Name, RouteRange{}, func(r *RouteInfo) error {
 			fmt.Fprintf(&b, "  route %s\n", routeLine(r))
 			return nil
 		})
@@ -422,7 +422,7 @@ func devicesOf(r *RouteInfo) string {
 func (b *bench) routesOf(ns string) string {
 	b.t.Helper()
 	var out []string
-	b.ok(b.Routes(ns, netip.Prefix{}, func(r *RouteInfo) error {
+	b.ok(b.Routes(ns, RouteRange{}, func(r *RouteInfo) error {
 		if r.Origin == fib.FromAPI {
 			out = append(out, fmt.Sprintf("%s metric %d dev %s", r.Prefix, r.Metric, devicesOf(r)))
 		}

@@ -157,7 +157,7 @@ func TestConcurrent(t *testing.T) {
 	wait.Wait()
 	routes := func() int {
 		n := 0
-		b.ok(b.Routes("init", netip.Prefix{}, func(r *RouteInfo) error {
+		b.ok(b.Routes("init", RouteRange{}, func(r *RouteInfo) error {
 			if r.Origin == fib.FromAPI {
 				n++
 			}

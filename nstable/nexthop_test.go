@@ -58,7 +58,7 @@ func TestNextHops(t *testing.T) {
 		return g.Hop.Gateway.String() + " dev " + g.Hop.Device
 	}
 	b.want(leads("10.1.0.1"), "192.0.2.2 dev p")
-	b.want(leads("10.4.0.1"), "Invalid argument: route 10.4.0.0/16 for 10.4.0.1 is a blackhole")
+	b.want(leads("10.4.0.1"), "Invalid argument: the next hop of route 10.4.0.0/16 for 10.4.0.1 is a blackhole")
 	b.want(leads("10.6.0.1"), "2001:db8::2 dev p")
 	// A changed object changes its routes; their groups stay the same.
 	group := func(addr string) fib.GroupID {

@@ -90,8 +90,8 @@ func recursionError(err error, what string) error {
 // checkRoom refuses more routes than the namespace may have.
 func (tx *Tx) checkRoom(ns *namespace, more int) error {
 	if limit := int(ns.maxRoutes); more > 0 && limit > 0 && ns.rib.Len()+more > limit {
-		return fail(Refused, "No space left on device: namespace %s has its %d routes (netns set %s max-routes N allows more)",
-			ns.name, limit, ns.name)
+		return fail(Refused, "No space left on device: namespace %s has %d routes, and may have %d (netns set %s max-routes N allows more)",
+			ns.name, ns.rib.Len(), limit, ns.name)
 	}
 	return tx.checkMemory(ns, more)
 }
@@ -103,8 +103,8 @@ func (tx *Tx) checkMemory(ns *namespace, more int) error {
 		return nil
 	}
 	if need := ns.public.FIB.BytesWith(len(*tx.touchedIn(ns)) + more); need > budget {
-		return fail(Refused, "Cannot allocate memory: the forwarding table of namespace %s would need %d MiB, more than its budget"+
-			" of %d MiB (router run --table-memory)", ns.name, need>>20, budget>>20)
+		return fail(Refused, "Cannot allocate memory: the forwarding table of namespace %s would need %d KiB, more than its budget"+
+			" of %d KiB (router run --table-memory)", ns.name, need>>10, budget>>10)
 	}
 	return nil
 }

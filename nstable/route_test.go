@@ -3,6 +3,7 @@ package nstable
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"nsrouter/fib"
@@ -85,7 +86,7 @@ func TestRouteDefaults(t *testing.T) {
 		b.ok(b.route(fib.Add, "init", s))
 	}
 	var got string
-	b.ok(b.Routes("init", netip.Prefix{}, func(r *RouteInfo) error {
+	b.ok(b.Routes("init", RouteRange{}, func(r *RouteInfo) error {
 		if r.Origin == fib.FromAPI {
 			r.Order = 0
 			got += routeLine(r) + "\n"
@@ -179,7 +180,7 @@ func TestRoutesInSteps(t *testing.T) {
 	)
 	b.ok(err)
 	seen := make(map[netip.Prefix]int)
-	b.ok(b.Routes("init", netip.Prefix{}, func(r *RouteInfo) error {
+	b.ok(b.Routes("init", RouteRange{}, func(r *RouteInfo) error {
 		if seen[r.Prefix]++; len(seen) == routeChunk {
 			b.ok(b.route(fib.Add, "init", via("9.0.0.0/8", "192.0.2.2", ""))) // behind us: no deadlock, no disorder
 		}
@@ -191,12 +192,12 @@ func TestRoutesInSteps(t *testing.T) {
 		}
 	}
 	stop, calls := errors.New("enough"), 0
-	err = b.Routes("init", netip.Prefix{}, func(*RouteInfo) error { calls++; return stop })
+	err = b.Routes("init", RouteRange{}, func(*RouteInfo) error { calls++; return stop })
 	if !errors.Is(err, stop) || calls != 1 {
 		t.Errorf("%v after %d calls", err, calls)
 	}
 	calls = 0
-	b.ok(b.Routes("init", netip.MustParsePrefix(nth(5)), func(*RouteInfo) error { calls++; return nil }))
+	b.ok(b.Routes("init", RouteRange{Exact: netip.MustParsePrefix(nth(5))}, func(*RouteInfo) error { calls++; return nil }))
 	if calls != 1 {
 		t.Errorf("%d routes of one prefix", calls)
 	}
@@ -214,4 +215,65 @@ func TestRoutesInSteps(t *testing.T) {
 // nth is the i-th of many prefixes.
 func nth(i int) string {
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10 + byte(i>>16), byte(i >> 8), byte(i), 0}), 24).String()
+}
+
+// TestRouteRange: a listing of some prefixes has those that a filter over all would choose.
+func TestRouteRange(t *testing.T) {
+	b := newBench(t)
+	b.dummy("init", "d")
+	prefixes := []string{"0.0.0.0/0", "10.0.0.0/8", "10.0.0.0/16", "10.0.0.0/24", "10.0.1.0/24", "10.1.0.0/16", "11.0.0.0/8", "2001:db8::/32"}
+	for _, p := range prefixes {
+		b.ok(b.route(fib.Add, "init", via(p, "", "d")))
+	}
+	within := func(outer, inner string) bool {
+		o, i := netip.MustParsePrefix(outer), netip.MustParsePrefix(inner)
+		return o.Bits() <= i.Bits() && o.Contains(i.Addr())
+	}
+	for _, about := range prefixes {
+		p := netip.MustParsePrefix(about)
+		for name, c := range map[string]struct {
+			in    RouteRange
+			wants func(string) bool
+		}{
+			"exact": {RouteRange{Exact: p}, func(s string) bool { return s == about }},
+			"match": {RouteRange{Match: p}, func(s string) bool { return within(s, about) }},
+			"root":  {RouteRange{Root: p}, func(s string) bool { return within(about, s) }},
+		} {
+			var got, want []string
+			b.ok(b.Routes("init", c.in, func(r *RouteInfo) error {
+				if r.Origin == fib.FromAPI {
+					got = append(got, r.Prefix.String())
+				}
+				return nil
+			}))
+			for _, s := range prefixes {
+				if c.wants(s) {
+					want = append(want, s)
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s %s: %v, want %v", name, about, got, want)
+			}
+		}
+	}
+}
+
+// TestNoRoute: route get tells why nothing can be used.
+func TestNoRoute(t *testing.T) {
+	b := newBench(t)
+	b.xdp("init", "p", "192.0.2.1/24")
+	b.ok(b.route(fib.Add, "init", via("172.16.0.0/16", "192.0.2.2", "")))
+	b.ok(b.route(fib.Add, "init", via("10.0.0.0/8", "172.16.0.1", "")))
+	b.ok(b.deleteRoute("init", via("172.16.0.0/16", "", "")))
+	b.ok(b.route(fib.Add, "init", via("11.0.0.0/8", "192.0.2.2", "")))
+	b.ok(b.SetCarrier(b.deviceID("init", "p"), false))
+	b.ok(b.route(fib.Add, "init", RouteSpec{Prefix: netip.MustParsePrefix("12.0.0.0/8"), Kind: fib.Throw}))
+	for addr, want := range map[string]string{
+		"10.0.0.1": "goes by 172.16.0.1, to which no route leads", "11.0.0.1": "goes by p, which has no carrier",
+		"12.0.0.1": "route 12.0.0.0/8 for 12.0.0.1 is throw", "13.0.0.1": "no route covers 13.0.0.1",
+		"224.0.0.1": "no unicast address", "255.255.255.255": "no unicast address", "ff02::1": "no unicast address",
+	} {
+		_, err := b.RouteGet("init", GetQuery{Destination: addrOf(addr)})
+		b.refused(err, Refused, want)
+	}
 }

@@ -10,10 +10,43 @@ import (
 // routeChunk is how many prefixes are copied before the lock is let go.
 const routeChunk = 1024
 
-// Routes calls f for the routes of a namespace in order, those of all tables; with a valid exact only for those of that
-// prefix. It stops at the first error of f and returns it. The lock is not held while f runs, nor for long: changes
-// that are made meanwhile may show or not, each route as a whole.
-func (t *Table) Routes(namespace string, exact netip.Prefix, f func(*RouteInfo) error) error {
+// RouteRange chooses routes by their prefix. Of several fields the first that is valid counts.
+type RouteRange struct {
+	Exact netip.Prefix // those of this prefix
+	Match netip.Prefix // those that cover it
+	Root  netip.Prefix // those within it
+}
+
+// walk calls f for the prefixes of the range from one on, until it returns false.
+func (r *RouteRange) walk(b *fib.RIB, from netip.Prefix, f func(netip.Prefix, []*fib.Route) bool) {
+	switch {
+	case r.Exact.IsValid():
+		if list := b.Get(r.Exact); len(list) > 0 && !from.IsValid() {
+			f(r.Exact, list)
+		}
+		return
+	case r.Match.IsValid():
+		for n := range r.Match.Bits() + 1 {
+			p := netip.PrefixFrom(r.Match.Addr(), n).Masked()
+			if list := b.Get(p); len(list) > 0 && (!from.IsValid() || fib.ComparePrefixes(from, p) <= 0) && !f(p, list) {
+				return
+			}
+		}
+		return
+	case r.Root.IsValid() && !from.IsValid():
+		from = r.Root
+	}
+	for p, list := range b.From(from) {
+		if r.Root.IsValid() && !r.Root.Contains(p.Addr()) || !f(p, list) {
+			return
+		}
+	}
+}
+
+// Routes calls f for the routes of a namespace in order, those of all tables. It stops at the first error of f and returns
+// it. The lock is not held while f runs, nor for long: changes that are made meanwhile may show or not, each route as a
+// whole.
+func (t *Table) Routes(namespace string, in RouteRange, f func(*RouteInfo) error) error {
 	t.mu.RLock()
 	ns, err := t.namespace(namespace)
 	t.mu.RUnlock()
@@ -21,8 +54,8 @@ func (t *Table) Routes(namespace string, exact netip.Prefix, f func(*RouteInfo) 
 		return err
 	}
 	var chunk []RouteInfo
-	from, skip, more := exact, false, true
-	for more {
+	var last netip.Prefix
+	for more := true; more; {
 		chunk, more = chunk[:0], false
 		t.mu.RLock()
 		if ns.gone {
@@ -30,22 +63,20 @@ func (t *Table) Routes(namespace string, exact netip.Prefix, f func(*RouteInfo) 
 			return nil
 		}
 		n := 0
-		for p, list := range ns.rib.From(from) {
-			if exact.IsValid() && p != exact {
-				break
-			}
-			if skip && p == from {
-				continue
+		in.walk(ns.rib, last, func(p netip.Prefix, list []*fib.Route) bool {
+			if p == last {
+				return true
 			}
 			if n++; n > routeChunk {
 				more = true
-				break
+				return false
 			}
 			for _, r := range list {
 				chunk = append(chunk, t.routeInfo(ns, r))
 			}
-			from, skip = p, true
-		}
+			last = p
+			return true
+		})
 		t.mu.RUnlock()
 		for i := range chunk {
 			if err := f(&chunk[i]); err != nil {
@@ -71,23 +102,22 @@ func (t *Table) RouteGet(namespace string, q GetQuery) (GetInfo, error) {
 		}
 	}
 	addr := q.Destination
+	if addr.IsMulticast() || addr.IsUnspecified() || addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+		return GetInfo{}, fail(Refused, "Network is unreachable: %s is no unicast address: it is not routed", addr)
+	}
 	p, id, ok := ns.public.FIB.Match(addr)
 	if !ok {
-		return GetInfo{}, fail(Refused, "Network is unreachable: no route covers %s", addr)
+		return GetInfo{}, t.noRoute(ns, addr)
 	}
 	best := ns.rib.Best(ns.rib.Get(p))
 	group := ns.public.FIB.Group(id)
 	hash := q.hash(ns.public.FIB.Seed())
 	hop := group.Pick(hash)
 	switch {
-	case best == nil || hop.Kind == fib.Throw:
-		return GetInfo{}, fail(Refused, "Network is unreachable: no route covers %s", addr)
-	case hop.Kind == fib.Blackhole:
-		return GetInfo{}, fail(Refused, "Invalid argument: route %s for %s is a blackhole", p, addr)
-	case hop.Kind == fib.Unreachable:
-		return GetInfo{}, fail(Refused, "No route to host: route %s for %s is unreachable", p, addr)
-	case hop.Kind == fib.Prohibit:
-		return GetInfo{}, fail(Refused, "Permission denied: route %s for %s is prohibit", p, addr)
+	case best == nil:
+		return GetInfo{}, t.noRoute(ns, addr)
+	case hop.Kind >= fib.Blackhole:
+		return GetInfo{}, rejected(best, hop.Kind, addr)
 	}
 	info := GetInfo{
 		Route: t.routeInfo(ns, best), Source: best.Source, Group: id, Bucket: group.Bucket(hash), Buckets: group.Buckets(),
@@ -95,6 +125,42 @@ func (t *Table) RouteGet(namespace string, q GetQuery) (GetInfo, error) {
 	info.Chosen = slices.IndexFunc(ns.rib.Legs(best.Way), func(l fib.Leg) bool { return ns.leadsTo(&l, hop) })
 	t.describeHop(&info, hop, addr)
 	return info, nil
+}
+
+// rejected is the answer for a packet that is not sent, with the kernel's reason.
+func rejected(r *fib.Route, kind fib.Kind, addr netip.Addr) error {
+	what := "route"
+	if r.Kind != kind {
+		what = "the next hop of route"
+	}
+	switch kind {
+	case fib.Blackhole:
+		return fail(Refused, "Invalid argument: %s %s for %s is a blackhole", what, r.Prefix, addr)
+	case fib.Unreachable:
+		return fail(Refused, "No route to host: %s %s for %s is unreachable", what, r.Prefix, addr)
+	case fib.Prohibit:
+		return fail(Refused, "Permission denied: %s %s for %s is prohibit", what, r.Prefix, addr)
+	}
+	return fail(Refused, "Network is unreachable: %s %s for %s is throw", what, r.Prefix, addr)
+}
+
+// noRoute is the answer where nothing can be used: the reason why the closest route cannot, if there is one.
+func (t *Table) noRoute(ns *namespace, addr netip.Addr) error {
+	for r := range ns.rib.Covers(addr) {
+		for _, h := range t.routeInfo(ns, r).Hops {
+			switch {
+			case h.Unresolved:
+				return fail(Refused, "Network is unreachable: route %s for %s goes by %s, to which no route leads",
+					r.Prefix, addr, h.Gateway)
+			case h.Dead:
+				return fail(Refused, "Network is unreachable: route %s for %s goes by %s, which is down", r.Prefix, addr, h.Device)
+			case h.LinkDown:
+				return fail(Refused, "Network is unreachable: route %s for %s goes by %s, which has no carrier",
+					r.Prefix, addr, h.Device)
+			}
+		}
+	}
+	return fail(Refused, "Network is unreachable: no route covers %s", addr)
 }
 
 // leadsTo tells whether a leg, perhaps by the route to its gateway, is a way to a next hop.

@@ -2,7 +2,9 @@ package nstable
 
 import (
 	"net/netip"
+	"runtime/debug"
 	"slices"
+	"time"
 
 	"nsrouter/fib"
 )
@@ -180,14 +182,26 @@ func (tx *Tx) touchDevice(d *device) {
 	tx.onUndo(ns.rib.Invalidate)
 }
 
+// A transaction of many changes leaves much garbage, which the runtime would keep for the next one; when none has come
+// for a while, it goes back to the system.
+const (
+	manyChanges = 32 << 10
+	quietTime   = 2 * time.Second
+)
+
 // run is the committer.
 func (t *Table) run() {
 	defer close(t.done)
+	quiet := time.NewTimer(quietTime) // to restore was a transaction of many changes
+	defer quiet.Stop()
 	for {
 		var group []*request
 		select {
 		case <-t.stop:
 			return
+		case <-quiet.C:
+			go debug.FreeOSMemory()
+			continue
 		case r := <-t.requests:
 			group = append(group, r)
 		case <-t.learned.wake: // an empty group announces it
@@ -201,7 +215,9 @@ func (t *Table) run() {
 				break collect
 			}
 		}
-		t.commit(group)
+		if t.commit(group) >= manyChanges {
+			quiet.Reset(quietTime)
+		}
 		for _, r := range group {
 			close(r.done)
 		}
@@ -217,8 +233,8 @@ func (t *Table) newTx() *Tx {
 }
 
 // commit runs a group of requests: memory first, then the store, then the publication. Readers are kept out for as
-// long.
-func (t *Table) commit(group []*request) {
+// long. It returns how many changes there were.
+func (t *Table) commit(group []*request) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	tx := t.newTx()
@@ -243,6 +259,7 @@ func (t *Table) commit(group []*request) {
 		}
 	}
 	tx.publish()
+	return len(tx.undo)
 }
 
 // publish makes the transaction visible to workers, waits until they use nothing older, and tells the data plane and

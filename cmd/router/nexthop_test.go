@@ -221,7 +221,7 @@ $ -n red link add d0 type dummy
 $ -n red link set d0 up
 $ -n red route add 10.1.0.0/16 dev d0
 $ -n red route add 10.2.0.0/16 dev d0
-! Error: No space left on device: namespace red has its 8 routes (netns set red max-routes N allows more)
+! Error: No space left on device: namespace red has 8 routes, and may have 8 (netns set red max-routes N allows more)
 ? 2
 $ -d netns
 init routes 4 

@@ -61,6 +61,9 @@ func Listen(path string) (net.Listener, error) {
 	return l, nil
 }
 
+// dying is how long a daemon that is just ending may still hold the socket.
+const dying = 2 * time.Second
+
 // removeStale makes way for a new socket.
 func removeStale(path string) error {
 	info, err := os.Lstat(path)
@@ -72,9 +75,15 @@ func removeStale(path string) error {
 	case info.Mode().Type() != fs.ModeSocket:
 		return fmt.Errorf("socket %s: a file that is no socket is there: remove it, or give another --socket", path)
 	}
-	conn, err := net.DialTimeout("unix", path, time.Second)
-	if err == nil {
-		_ = conn.Close()
+	// A daemon that was killed keeps its socket until the kernel has freed its memory.
+	for end := time.Now().Add(dying); ; time.Sleep(dying / 40) {
+		var conn net.Conn
+		if conn, err = net.DialTimeout("unix", path, time.Second); err == nil {
+			_ = conn.Close()
+		}
+		if errors.Is(err, syscall.ECONNREFUSED) || time.Now().After(end) {
+			break
+		}
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
 		return fmt.Errorf("socket %s: a daemon serves it already: stop that, or give this one another --socket", path)

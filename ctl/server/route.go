@@ -140,7 +140,7 @@ func (s *Server) ListRoutes(
 		return apiError(err)
 	}
 	out := rows(func(r []*v1.Route) error { return stream.Send(&v1.ListRoutesResponse{Routes: r}) })
-	err = s.table.Routes(ns, filter.exact, func(r *nstable.RouteInfo) error {
+	err = s.table.Routes(ns, nstable.RouteRange{Exact: filter.exact, Match: filter.match, Root: filter.root}, func(r *nstable.RouteInfo) error {
 		if !filter.wants(r) {
 			return nil
 		}

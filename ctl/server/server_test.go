@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -184,7 +183,7 @@ func (s *service) listings() string {
 	addrs, _ := s.table.Addresses("red", "")
 	neighbors, _ := s.table.Neighbors("red", "")
 	fmt.Fprintf(&b, "%+v\n%+v\n%+v\n", s.table.Namespaces(), addrs, neighbors)
-	if err := s.table.Routes("red", netip.Prefix{}, func(r *nstable.RouteInfo) error {
+	if err := s.table.Routes("red", nstable.RouteRange{}, func(r *nstable.RouteInfo) error {
 		fmt.Fprintf(&b, "%+v\n", r)
 		return nil
 	}); err != nil {
