@@ -426,18 +426,18 @@ func TestHeight(t *testing.T) {
 	w := newWorld(nil)
 	w.route("10.0.0.0/24", direct(0, 1))
 	gateway := "10.0.0.1"
-	for i := range maxHeight + 2 {
+	for i := range MaxHeight + 2 {
 		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{172, 16, byte(i), 0}), 24)
 		way := w.rib.Way(via(0, gateway))
 		w.set(p, &Route{Prefix: p, Way: way})
 		err := w.rib.CheckRecursion(p, way)
-		if deep := i >= maxHeight; deep != errors.Is(err, ErrDeep) {
+		if deep := i >= MaxHeight; deep != errors.Is(err, ErrDeep) {
 			t.Fatalf("route %d: %v", i, err)
 		}
 		gateway = p.Addr().Next().String()
 	}
 	w.install(t)
-	if n := w.table.Len(); n != maxHeight+3 {
+	if n := w.table.Len(); n != MaxHeight+3 {
 		t.Errorf("%d prefixes are in the table", n)
 	}
 }

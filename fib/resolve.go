@@ -14,8 +14,8 @@ var (
 )
 
 const (
-	// maxHeight is how many recursive routes may follow each other from a route that is put.
-	maxHeight = 32
+	// MaxHeight is how many recursive routes may follow each other from a route that is put.
+	MaxHeight = 32
 	// maxNesting bounds the stack where routes that came later have made more of them follow each other.
 	maxNesting = 1000
 )
@@ -91,7 +91,7 @@ func (b *RIB) checkRecursion(w *Way) error {
 	switch {
 	case r.visits[w].looped:
 		return ErrLoop
-	case f.height > maxHeight:
+	case f.height > MaxHeight:
 		return ErrDeep
 	}
 	return nil

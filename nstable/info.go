@@ -106,7 +106,9 @@ type GetInfo struct {
 	Hop HopInfo
 	// Chosen is the place in the route's Hops of the one that leads there.
 	Chosen int
-	Source netip.Addr // address that the router itself would send from; invalid if it has none
+	// Through are the prefixes of the routes that lead to its gateway, one after the other, if that is no neighbour.
+	Through []netip.Prefix
+	Source  netip.Addr // address that the router itself would send from; invalid if it has none
 	// Group is the group of next hops that the prefix leads to, Bucket the one of its Buckets that the flow is in.
 	Group           fib.GroupID
 	Bucket, Buckets int

@@ -64,6 +64,9 @@ func (tx *Tx) putRoute(ns *namespace, op fib.Op, p netip.Prefix, w *fib.Way) err
 	list := ns.rib.Get(p)
 	next, err := ns.rib.Insert(list, op, fib.Route{Way: w, Prefix: p})
 	if err != nil {
+		if op == fib.Append && errors.Is(err, fib.ErrExists) {
+			return fail(Exists, "File exists: route %s metric %d is there already in just this form", p, w.Metric)
+		}
 		return routeError(err, p, w.Metric)
 	}
 	if err := tx.checkRoom(ns, len(next)-len(list)); err != nil {

@@ -123,8 +123,28 @@ func (t *Table) RouteGet(namespace string, q GetQuery) (GetInfo, error) {
 		Route: t.routeInfo(ns, best), Source: best.Source, Group: id, Bucket: group.Bucket(hash), Buckets: group.Buckets(),
 	}
 	info.Chosen = slices.IndexFunc(ns.rib.Legs(best.Way), func(l fib.Leg) bool { return ns.leadsTo(&l, hop) })
+	if info.Chosen >= 0 {
+		info.Through = ns.through(best, info.Chosen, hop)
+	}
 	t.describeHop(&info, hop, addr)
 	return info, nil
+}
+
+// through follows the gateway of a route's leg to the next hop that it was resolved to.
+func (ns *namespace) through(r *fib.Route, leg int, hop *fib.NextHop) []netip.Prefix {
+	var out []netip.Prefix
+	for leg >= 0 && len(out) < fib.MaxHeight {
+		l := ns.rib.Legs(r.Way)[leg]
+		if !l.Recursive() {
+			break
+		}
+		if r = ns.rib.Longest(l.Gateway); r == nil {
+			break
+		}
+		out = append(out, r.Prefix)
+		leg = slices.IndexFunc(ns.rib.Legs(r.Way), func(l fib.Leg) bool { return ns.leadsTo(&l, hop) })
+	}
+	return out
 }
 
 // rejected is the answer for a packet that is not sent, with the kernel's reason.

@@ -151,6 +151,7 @@ unicast 10.6.1.1 via 10.0.0.7 dev d0 table main src 10.0.0.1 uid 0
     cache 
     prefix 10.6.0.0/16 group ...
 	nexthop via 192.0.2.1 weight 1 recursive chosen 
+    gateway by route 192.0.2.0/24
     neighbor 10.0.0.7 dev d0 lladdr 02:00:00:00:00:07 PERMANENT 
 $ nexthop add id 4 via 10.1.0.8 dev d1
 $ route add 10.9.0.0/16 nhid 4

@@ -101,6 +101,8 @@ func (w *routeWords) keyword(word string) bool {
 		r.Onlink = true
 	case word == "table":
 		w.local = w.table() == v1.RouteTable_ROUTE_TABLE_LOCAL
+	case word == "weight":
+		w.fail("\"weight\" belongs to a \"nexthop\": nexthop via ADDR dev NAME weight N")
 	case unsupportedRouteWord(word):
 		w.fail("%q is not supported yet", word)
 	default:

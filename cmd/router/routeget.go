@@ -99,7 +99,8 @@ func (a *args) port(keyword string) uint32 {
 }
 
 // fibJSON explains what was found: the prefix, the next-hop object that its route names, the group of next hops that it
-// leads to, the bucket of the packet's flow, all ways of the route, and the neighbour that the packet is sent to.
+// leads to, the bucket of the packet's flow, all ways of the route, the routes that lead to the gateway if it is no neighbour, and
+// the neighbour that the packet is sent to.
 type fibJSON struct {
 	Prefix   string     `json:"prefix"`
 	NhID     uint32     `json:"nhid,omitempty"`
@@ -107,6 +108,7 @@ type fibJSON struct {
 	Bucket   uint32     `json:"bucket"`
 	Buckets  uint32     `json:"buckets"`
 	Nexthops []hopJSON  `json:"nexthops,omitempty"`
+	Through  []string   `json:"through,omitempty"`
 	Neighbor *neighJSON `json:"neighbor,omitempty"`
 }
 
@@ -187,7 +189,7 @@ func cacheFlags(t v1.RouteType) []string {
 func (c *cli) explain(got *v1.GetRouteResponse, req *v1.GetRouteRequest, v6 bool) *fibJSON {
 	e := &fibJSON{
 		Prefix: got.Prefix, NhID: got.Matched.GetNhid(), Group: got.Group, Bucket: got.Bucket, Buckets: got.Buckets,
-		Nexthops: hopObjects(got.Nexthops, v6),
+		Nexthops: hopObjects(got.Nexthops, v6), Through: got.Through,
 	}
 	switch {
 	case got.Neighbor != nil:
@@ -209,6 +211,9 @@ func (e *fibJSON) text() string {
 		s += fmt.Sprintf("nhid %d ", e.NhID)
 	}
 	s += fmt.Sprintf("group %d bucket %d of %d %s\n", e.Group, e.Bucket, e.Buckets, hopsText(e.Nexthops))
+	if len(e.Through) > 0 {
+		s = strings.TrimSuffix(s, "\n") + "\n    gateway by route " + strings.Join(e.Through, " by route ") + "\n"
+	}
 	if e.Neighbor == nil {
 		return s
 	}

@@ -242,6 +242,9 @@ func getResponse(got *nstable.GetInfo, addr, from netip.Addr, received bool) *v1
 		Route: r, Prefix: r.Prefix, Group: uint32(got.Group), Bucket: uint32(got.Bucket), Buckets: uint32(got.Buckets),
 		Nexthops: apiHops(got.Route.Hops), Matched: apiRoute(&got.Route),
 	}
+	for _, p := range got.Through {
+		out.Through = append(out.Through, p.String())
+	}
 	if i := got.Chosen; i >= 0 && i < len(out.Nexthops) {
 		out.Nexthops[i].Chosen = true
 	}

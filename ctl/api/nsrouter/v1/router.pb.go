@@ -1741,7 +1741,10 @@ type GetRouteResponse struct {
 	// neighbor is the one that the packet is sent to, where the router knows it.
 	Neighbor *Neighbor `protobuf:"bytes,7,opt,name=neighbor,proto3" json:"neighbor,omitempty"`
 	// matched is the route of that prefix as a listing has it.
-	Matched       *Route `protobuf:"bytes,8,opt,name=matched,proto3" json:"matched,omitempty"`
+	Matched *Route `protobuf:"bytes,8,opt,name=matched,proto3" json:"matched,omitempty"`
+	// through are the prefixes of the routes that lead to the gateway of the way taken, one after the other, where it is not a
+	// neighbour itself.
+	Through       []string `protobuf:"bytes,9,rep,name=through,proto3" json:"through,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1828,6 +1831,13 @@ func (x *GetRouteResponse) GetNeighbor() *Neighbor {
 func (x *GetRouteResponse) GetMatched() *Route {
 	if x != nil {
 		return x.Matched
+	}
+	return nil
+}
+
+func (x *GetRouteResponse) GetThrough() []string {
+	if x != nil {
+		return x.Through
 	}
 	return nil
 }
@@ -2936,7 +2946,7 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\bprotocol\x18\x05 \x01(\rR\bprotocol\x12\x1f\n" +
 	"\vsource_port\x18\x06 \x01(\rR\n" +
 	"sourcePort\x12)\n" +
-	"\x10destination_port\x18\a \x01(\rR\x0fdestinationPort\"\xb0\x02\n" +
+	"\x10destination_port\x18\a \x01(\rR\x0fdestinationPort\"\xca\x02\n" +
 	"\x10GetRouteResponse\x12(\n" +
 	"\x05route\x18\x01 \x01(\v2\x12.nsrouter.v1.RouteR\x05route\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x14\n" +
@@ -2945,7 +2955,8 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\abuckets\x18\x05 \x01(\rR\abuckets\x121\n" +
 	"\bnexthops\x18\x06 \x03(\v2\x15.nsrouter.v1.RouteHopR\bnexthops\x121\n" +
 	"\bneighbor\x18\a \x01(\v2\x15.nsrouter.v1.NeighborR\bneighbor\x12,\n" +
-	"\amatched\x18\b \x01(\v2\x12.nsrouter.v1.RouteR\amatched\"\xb5\x01\n" +
+	"\amatched\x18\b \x01(\v2\x12.nsrouter.v1.RouteR\amatched\x12\x18\n" +
+	"\athrough\x18\t \x03(\tR\athrough\"\xb5\x01\n" +
 	"\x14ListNeighborsRequest\x12\x14\n" +
 	"\x05netns\x18\x01 \x01(\tR\x05netns\x12\x10\n" +
 	"\x03dev\x18\x02 \x01(\tR\x03dev\x12+\n" +
