@@ -156,7 +156,10 @@ func drawWay(t *rapid.T, is6 bool) Way {
 }
 
 func drawLeg(t *rapid.T, is6 bool) Leg {
-	l := Leg{Device: DeviceID(rapid.IntRange(0, 5).Draw(t, "device")), Weight: uint32(rapid.IntRange(1, 3).Draw(t, "weight"))}
+	l := Leg{
+		Device: DeviceID(rapid.IntRange(0, 5).Draw(t, "device")),
+		Weight: uint32(rapid.IntRange(1, 3).Draw(t, "weight")),
+	}
 	if l.Device == 0 || rapid.Bool().Draw(t, "gateway") {
 		l.Gateway = netip.AddrFrom4([4]byte{10, 0, rapid.Byte().Draw(t, "third") & 3, rapid.Byte().Draw(t, "fourth")})
 		if is6 {
@@ -212,7 +215,8 @@ func changes(t *rapid.T) {
 	}
 	w.install(t)
 	b := w.rib
-	if n := len(b.ways) + len(b.users) + len(b.src) + len(b.byDev) + len(b.tracked.uses) + len(b.tracked.sorted) + w.table.Len(); n != 0 {
+	n := len(b.ways) + len(b.users) + len(b.src) + len(b.byDev) + len(b.tracked.uses) + len(b.tracked.sorted)
+	if n+w.table.Len() != 0 {
 		t.Fatalf("something is left: %+v, %d prefixes", b, w.table.Len())
 	}
 	if len(w.table.free) != w.table.used {

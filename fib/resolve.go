@@ -161,12 +161,13 @@ func (r *resolver) resolve(w *Way) (f found, open bool) {
 		return v.found, v.open
 	}
 	legs, hop := r.legs(w)
-	if hop != nil {
-		f = found{hops: []WeightedHop{{*hop, 1}}}
-	} else if slices.ContainsFunc(legs, func(l Leg) bool { return l.Recursive() }) {
+	switch {
+	case hop != nil:
+		f.hops = []WeightedHop{{*hop, 1}}
+	case slices.ContainsFunc(legs, func(l Leg) bool { return l.Recursive() }):
 		v := r.visit(w, legs)
 		return v.found, v.open
-	} else {
+	default:
 		f.hops = r.direct(w, legs)
 	}
 	r.keep(w, f)

@@ -67,16 +67,6 @@ func (w *Way) Uses(dev DeviceID) bool {
 	return slices.ContainsFunc(w.Legs, func(l Leg) bool { return l.Device == dev })
 }
 
-// recursive tells whether any leg's gateway is looked up among the routes.
-func (w *Way) recursive() bool {
-	for i := range w.Legs {
-		if w.Legs[i].Recursive() {
-			return true
-		}
-	}
-	return false
-}
-
 // InLocalTable tells routes that Linux keeps in its table "local": they come before all others of their prefix, and are
 // not shown by a plain `route show`.
 func (w *Way) InLocalTable() bool {

@@ -159,7 +159,10 @@ func TestMultipath(t *testing.T) {
 	b := newBench(t)
 	b.xdp("init", "p", "192.0.2.1/24", "2001:db8:1::1/64")
 	b.xdp("init", "q", "198.51.100.1/24", "2001:db8:2::1/64")
-	s := RouteSpec{Prefix: netip.MustParsePrefix("10.0.0.0/8"), Legs: []LegSpec{viaLeg("192.0.2.2", ""), viaLeg("198.51.100.2", "")}}
+	s := RouteSpec{
+		Prefix: netip.MustParsePrefix("10.0.0.0/8"),
+		Legs:   []LegSpec{viaLeg("192.0.2.2", ""), viaLeg("198.51.100.2", "")},
+	}
 	b.ok(b.route(fib.Add, "init", s))
 	hops := func() int {
 		ns, _ := b.Namespace("init")
@@ -254,7 +257,11 @@ func TestNoCarrier(t *testing.T) {
 	first.Metric = 10
 	b.ok(b.route(fib.Add, "init", first))
 	b.want(b.routesOf("init"), "0.0.0.0/0 metric 0 dev q, 0.0.0.0/0 metric 10 dev p, 10.0.0.0/8 metric 0 dev p")
-	b.refused(b.nexthop(fib.Add, "init", NextHopSpec{ID: 1, Leg: viaLeg("192.0.2.2", "p")}), Refused, "Carrier for nexthop device")
+	b.refused(
+		b.nexthop(fib.Add, "init", NextHopSpec{ID: 1, Leg: viaLeg("192.0.2.2", "p")}),
+		Refused,
+		"Carrier for nexthop device",
+	)
 	b.ok(b.SetCarrier(b.deviceID("init", "p"), true))
 	g, err := b.RouteGet("init", GetQuery{Destination: addrOf("10.1.1.1")})
 	b.ok(err)
@@ -271,7 +278,11 @@ func TestMixedGroup(t *testing.T) {
 	b.ok(b.nexthop(fib.Add, "init", NextHopSpec{ID: 21, Members: both[1:]}))
 	b.ok(b.route(fib.Add, "init", byObject("2001:db8:9::/48", 21)))
 	b.refused(b.nexthop(fib.Replace, "init", NextHopSpec{ID: 21, Members: both}), Invalid, "could not send")
-	b.refused(b.nexthop(fib.Replace, "init", NextHopSpec{ID: 3, Leg: viaLeg("192.0.2.7", "p")}), Invalid, "could not send")
+	b.refused(
+		b.nexthop(fib.Replace, "init", NextHopSpec{ID: 3, Leg: viaLeg("192.0.2.7", "p")}),
+		Invalid,
+		"could not send",
+	)
 }
 
 // TestRouteLimit: one route too many is refused, and in a bulk only that one.
@@ -335,7 +346,11 @@ func TestTableMemory(t *testing.T) {
 		return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0}), 24)
 	}
 	put := func(from, n int) ([]Failure, error) {
-		return table.Bulk(n, false, func(tx *Tx, i int) error { return tx.Route(fib.Add, "init", via(prefix(from+i).String(), "", "d")) })
+		return table.Bulk(
+			n,
+			false,
+			func(tx *Tx, i int) error { return tx.Route(fib.Add, "init", via(prefix(from+i).String(), "", "d")) },
+		)
 	}
 	n := 0
 	for ; n < 60_000; n += 1000 {

@@ -84,8 +84,13 @@ func (tx *Tx) putRoute(ns *namespace, op fib.Op, p netip.Prefix, w *fib.Way) err
 
 func recursionError(err error, what string) error {
 	if errors.Is(err, fib.ErrLoop) {
-		return fail(Refused, "%v: the gateway of %s is looked up through that route itself (give it a route of its own, or"+
-			" dev NAME)", err, what)
+		return fail(
+			Refused,
+			"%v: the gateway of %s is looked up through that route itself (give it a route of its own, or"+
+				" dev NAME)",
+			err,
+			what,
+		)
 	}
 	return fail(Refused, "%v: the gateway of %s is behind many others (give it a nearer one)", err, what)
 }
@@ -93,8 +98,14 @@ func recursionError(err error, what string) error {
 // checkRoom refuses more routes than the namespace may have.
 func (tx *Tx) checkRoom(ns *namespace, more int) error {
 	if limit := int(ns.maxRoutes); more > 0 && limit > 0 && ns.rib.Len()+more > limit {
-		return fail(Refused, "No space left on device: namespace %s has %d routes, and may have %d (netns set %s max-routes N allows more)",
-			ns.name, ns.rib.Len(), limit, ns.name)
+		return fail(
+			Refused,
+			"No space left on device: namespace %s has %d routes, and may have %d (netns set %s max-routes N allows more)",
+			ns.name,
+			ns.rib.Len(),
+			limit,
+			ns.name,
+		)
 	}
 	return tx.checkMemory(ns, more)
 }
@@ -106,8 +117,14 @@ func (tx *Tx) checkMemory(ns *namespace, more int) error {
 		return nil
 	}
 	if need := ns.public.FIB.BytesWith(len(*tx.touchedIn(ns)) + more); need > budget {
-		return fail(Refused, "Cannot allocate memory: the forwarding table of namespace %s would need %d KiB, more than its budget"+
-			" of %d KiB (router run --table-memory)", ns.name, need>>10, budget>>10)
+		return fail(
+			Refused,
+			"Cannot allocate memory: the forwarding table of namespace %s would need %d KiB, more than its budget"+
+				" of %d KiB (router run --table-memory)",
+			ns.name,
+			need>>10,
+			budget>>10,
+		)
 	}
 	return nil
 }
@@ -169,7 +186,12 @@ func routeError(err error, p netip.Prefix, metric uint32) error {
 	case errors.Is(err, fib.ErrExists):
 		return fail(Exists, "File exists: route %s metric %d (replace or append it, or give another metric)", p, metric)
 	case errors.Is(err, fib.ErrNoEntry):
-		return fail(NotFound, "No such file or directory: no route %s metric %d to change (replace makes one)", p, metric)
+		return fail(
+			NotFound,
+			"No such file or directory: no route %s metric %d to change (replace makes one)",
+			p,
+			metric,
+		)
 	case errors.Is(err, fib.ErrNoProcess):
 		return fail(NotFound, "No such process: no route %s fits (see route show %s)", p, p)
 	case errors.Is(err, fib.ErrOrigin):

@@ -197,7 +197,13 @@ func TestRoutesInSteps(t *testing.T) {
 		t.Errorf("%v after %d calls", err, calls)
 	}
 	calls = 0
-	b.ok(b.Routes("init", RouteRange{Exact: netip.MustParsePrefix(nth(5))}, func(*RouteInfo) error { calls++; return nil }))
+	b.ok(
+		b.Routes(
+			"init",
+			RouteRange{Exact: netip.MustParsePrefix(nth(5))},
+			func(*RouteInfo) error { calls++; return nil },
+		),
+	)
 	if calls != 1 {
 		t.Errorf("%d routes of one prefix", calls)
 	}
@@ -221,7 +227,16 @@ func nth(i int) string {
 func TestRouteRange(t *testing.T) {
 	b := newBench(t)
 	b.dummy("init", "d")
-	prefixes := []string{"0.0.0.0/0", "10.0.0.0/8", "10.0.0.0/16", "10.0.0.0/24", "10.0.1.0/24", "10.1.0.0/16", "11.0.0.0/8", "2001:db8::/32"}
+	prefixes := []string{
+		"0.0.0.0/0",
+		"10.0.0.0/8",
+		"10.0.0.0/16",
+		"10.0.0.0/24",
+		"10.0.1.0/24",
+		"10.1.0.0/16",
+		"11.0.0.0/8",
+		"2001:db8::/32",
+	}
 	for _, p := range prefixes {
 		b.ok(b.route(fib.Add, "init", via(p, "", "d")))
 	}

@@ -77,7 +77,8 @@ func (c *cli) routeImport(ctx context.Context, a *args) error {
 		return err
 	}
 	if table.damage != nil && !s.partial {
-		return fmt.Errorf("%w (nothing was applied; \"partial\" applies what comes before: %s)", table.damage, routeCount(table.routes.Len()))
+		return fmt.Errorf("%w (nothing was applied; \"partial\" applies what comes before: %s)",
+			table.damage, routeCount(table.routes.Len()))
 	}
 	if table.damage == nil && table.routes.Len() == 0 {
 		return fmt.Errorf("%q has no routes to apply: %s read, %d of them skipped", s.file, routeCount(table.read), table.skipped)

@@ -148,7 +148,8 @@ func TestImportRefused(t *testing.T) {
 	name := importFile(t, dir, "10.1.0.0/16 10.0.0.2\n\n10.2.0.0/16 99.0.0.1\n10.3.0.0/16 10.0.0.2\n")
 	r := d.run("route import " + name)
 	if r.status != 2 || !strings.HasPrefix(r.err, "Error: "+name+":3: 10.2.0.0/16: Nexthop has invalid gateway: ") ||
-		!strings.HasSuffix(r.err, " (nothing was applied; \"partial\" applies what comes before)\n") || strings.Count(r.err, "\n") != 1 {
+		!strings.HasSuffix(r.err, " (nothing was applied; \"partial\" applies what comes before)\n") ||
+		strings.Count(r.err, "\n") != 1 {
 		t.Errorf("%+v", r)
 	}
 	if got := shown(d, ""); got != "" {

@@ -68,7 +68,6 @@ func TestLoadRoutes(t *testing.T) {
 	if list := s.listings(); !strings.Contains(list, "2001:db8:2::1/128") || !strings.Contains(list, "0.0.0.0/0") {
 		t.Fatal(list)
 	}
-	before := s.listings()
 	one := both[:1]
 	got, err = load(v1.Verb_VERB_ADD, client.KeepBefore, one, "198.51.100.0/24", "192.0.2.0/24", "203.0.113.0/24")
 	if err != nil || got.Applied != 1 || len(got.Failures) != 1 || got.Failures[0].Index != 1 ||
@@ -79,15 +78,17 @@ func TestLoadRoutes(t *testing.T) {
 	if err != nil || got.Applied != 1 || len(got.Failures) != 2 {
 		t.Errorf("forced: %v, %v", got, err)
 	}
-	before = s.listings()
+	before := s.listings()
 	got, err = load(v1.Verb_VERB_ADD, client.KeepNone, one, "100.64.0.0/24", "100.64.1.0/24", "192.0.2.0/24", "100.64.2.0/24")
-	if err != nil || got.Applied != 0 || len(got.Failures) != 1 || got.Failures[0].Index != 2 || s.listings() != before {
+	if err != nil || got.Applied != 0 || len(got.Failures) != 1 || got.Failures[0].Index != 2 ||
+		s.listings() != before {
 		t.Errorf("all or nothing: %v, %v", got, err)
 	}
 	if got, err = load(v1.Verb_VERB_ADD, client.KeepNone, one, "100.64.0.0/24", "100.64.1.0/24"); err != nil || got.Applied != 2 {
 		t.Errorf("all: %v, %v", got, err)
 	}
-	if got, err = load(v1.Verb_VERB_REPLACE, client.KeepBefore, one, "198.51.100.0/24", "192.0.2.0/24"); err != nil || got.Applied != 2 {
+	got, err = load(v1.Verb_VERB_REPLACE, client.KeepBefore, one, "198.51.100.0/24", "192.0.2.0/24")
+	if err != nil || got.Applied != 2 {
 		t.Errorf("replace: %v, %v", got, err)
 	}
 	got, err = load(v1.Verb_VERB_ADD, client.KeepBefore, []*v1.RouteChange{template("0.0.0.0/0", "172.16.0.1")}, "5.0.0.0/8")

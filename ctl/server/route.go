@@ -140,12 +140,16 @@ func (s *Server) ListRoutes(
 		return apiError(err)
 	}
 	out := rows(func(r []*v1.Route) error { return stream.Send(&v1.ListRoutesResponse{Routes: r}) })
-	err = s.table.Routes(ns, nstable.RouteRange{Exact: filter.exact, Match: filter.match, Root: filter.root}, func(r *nstable.RouteInfo) error {
-		if !filter.wants(r) {
-			return nil
-		}
-		return out.add(apiRoute(r))
-	})
+	err = s.table.Routes(
+		ns,
+		nstable.RouteRange{Exact: filter.exact, Match: filter.match, Root: filter.root},
+		func(r *nstable.RouteInfo) error {
+			if !filter.wants(r) {
+				return nil
+			}
+			return out.add(apiRoute(r))
+		},
+	)
 	if err != nil {
 		return apiError(err)
 	}
@@ -282,5 +286,8 @@ func (s *Server) checkSource(ns string, addr, from netip.Addr, iif string) error
 			return nil
 		}
 	}
-	return invalid("Invalid argument: from %s is no address of the router: say where it is from with \"iif NAME\"", from)
+	return invalid(
+		"Invalid argument: from %s is no address of the router: say where it is from with \"iif NAME\"",
+		from,
+	)
 }
