@@ -4,7 +4,6 @@ import (
 	"nsrouter/dataplane/counters"
 	"nsrouter/dataplane/frame"
 	"nsrouter/dataplane/header"
-	"nsrouter/fib"
 )
 
 const (
@@ -72,65 +71,4 @@ func mayError4(p *Packet, h header.IPv4) bool {
 	}
 	m := header.ICMP(h[h.HeaderLen():])
 	return len(m) >= 1 && !m.IsError()
-}
-
-// icmp6Error is icmp4Error after RFC 4443 2.4.
-//
-// Edges: ip6-output, drop.
-func (w *Worker) icmp6Error(v []uint16) {
-	for _, i := range v {
-		p := &w.packets[i]
-		h := header.IPv6(w.network(p))
-		const grow = header.IPv6HeaderLen + header.ICMPLen
-		if p.Addr%frame.Size < grow || !mayError6(p, h) || !w.allow(errorPurse) {
-			w.toDrop(i, p.Reason)
-			continue
-		}
-		w.slot.Drops[p.Reason].Add(1)
-		typ, rest := uint8(header.ICMPv6Unreachable), uint32(0)
-		switch p.Reason {
-		case counters.TTLExpired:
-			typ = header.ICMPv6TimeExceeded
-		case counters.TooBig:
-			typ, rest = header.ICMPv6TooBig, uint32(p.Detail)
-		case counters.UnknownProtocol:
-			typ, rest = header.ICMPv6Parameter, uint32(p.Detail)
-		default:
-		}
-		to, from, flags := addr6(h.Source()), addr6(h.Destination()), Own|WantSource
-		if p.Reason == counters.NoListener || p.Reason == counters.UnknownProtocol {
-			flags = Own
-		}
-		code := p.Code
-		quoted := min(len(h), header.IPv6MinMTU-grow)
-		*p = Packet{Addr: p.Addr - grow, Len: uint32(header.EthernetLen + grow + quoted), Flags: flags}
-		e := header.IPv6(w.network(p))
-		header.SetIPv6(e, 0, header.ICMPLen+quoted, header.ProtoICMPv6, ownTTL)
-		e.SetSource(from.Hi, from.Lo)
-		e.SetDestination(to.Hi, to.Lo)
-		header.ICMP(e.Payload()).Set(typ, code, rest)
-		w.ethernet(p).SetType(header.TypeIPv6)
-		w.to(ip6Output, i)
-	}
-}
-
-// mayError6 is RFC 4443 2.4(e): no error about an ICMPv6 error or redirect, a multicast on either layer (but for "too
-// big"), or a source that is not one host.
-func mayError6(p *Packet, h header.IPv6) bool {
-	src := addr6(h.Source())
-	if p.Flags&Own != 0 || src == (fib.Addr{}) || isMulticast6(src) {
-		return false
-	}
-	if p.Reason != counters.TooBig && (p.Flags&Group != 0 || isMulticast6(addr6(h.Destination()))) {
-		return false
-	}
-	protocol, offset, fragment, ok := h.Transport()
-	if !ok || fragment {
-		return ok
-	}
-	if protocol != header.ProtoICMPv6 {
-		return true
-	}
-	end := header.IPv6HeaderLen + h.PayloadLen()
-	return offset < end && h[offset] >= 128 && h[offset] != header.ICMPv6Redirect
 }
