@@ -8,6 +8,7 @@ import (
 	v1 "nsrouter/ctl/api/nsrouter/v1"
 	"nsrouter/dataplane/counters"
 	"nsrouter/nstable"
+	"nsrouter/nstable/setting"
 )
 
 // ListNetns sends all namespaces.
@@ -16,7 +17,7 @@ func (s *Server) ListNetns(
 ) error {
 	out := rows(func(r []*v1.Netns) error { return stream.Send(&v1.ListNetnsResponse{Netns: r}) })
 	for _, ns := range s.table.Namespaces() {
-		n := &v1.Netns{Id: uint32(ns.ID), Name: ns.Name, Routes: uint64(ns.Routes), MaxRoutes: ns.MaxRoutes}
+		n := &v1.Netns{Id: uint32(ns.ID), Name: ns.Name, Routes: uint64(ns.Routes), Settings: apiSettings(setting.Namespaces, ns.Settings)}
 		if req.GetStats() {
 			n.Stats = s.netnsStats(ns.Name)
 		}
@@ -98,7 +99,7 @@ func checkLinkType(kind string) error {
 func apiLink(l *nstable.LinkInfo) *v1.Link {
 	out := &v1.Link{
 		Index: uint32(l.Index), Name: l.Name, Netns: l.Namespace, Kind: kindName(l.Kind),
-		Up: l.Up, Carrier: l.Carrier, Mtu: l.MTU, Mac: macString(l.MAC),
+		Up: l.Up, Carrier: l.Carrier, Mtu: l.MTU, Mac: macString(l.MAC), Settings: apiSettings(setting.Devices, l.Settings),
 	}
 	if l.Kind == nstable.Veth {
 		out.Peer = &v1.LinkPeer{Index: uint32(l.PeerIndex), Name: l.PeerName, Netns: l.PeerNamespace}

@@ -114,9 +114,10 @@ type Netns struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	Name  string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// routes is how many there are, max_routes how many there may be; 0: no limit.
-	Routes    uint64 `protobuf:"varint,4,opt,name=routes,proto3" json:"routes,omitempty"`
-	MaxRoutes uint32 `protobuf:"varint,5,opt,name=max_routes,json=maxRoutes,proto3" json:"max_routes,omitempty"`
+	// routes is how many there are.
+	Routes uint64 `protobuf:"varint,4,opt,name=routes,proto3" json:"routes,omitempty"`
+	// settings are all of them.
+	Settings []*Setting `protobuf:"bytes,5,rep,name=settings,proto3" json:"settings,omitempty"`
 	// stats are there if they were asked for.
 	Stats         *NetnsStats `protobuf:"bytes,3,opt,name=stats,proto3" json:"stats,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -174,11 +175,11 @@ func (x *Netns) GetRoutes() uint64 {
 	return 0
 }
 
-func (x *Netns) GetMaxRoutes() uint32 {
+func (x *Netns) GetSettings() []*Setting {
 	if x != nil {
-		return x.MaxRoutes
+		return x.Settings
 	}
-	return 0
+	return nil
 }
 
 func (x *Netns) GetStats() *NetnsStats {
@@ -406,7 +407,9 @@ type Link struct {
 	Xdp       *XdpState  `protobuf:"bytes,10,opt,name=xdp,proto3" json:"xdp,omitempty"`
 	Addresses []*Address `protobuf:"bytes,11,rep,name=addresses,proto3" json:"addresses,omitempty"`
 	// stats are there if they were asked for.
-	Stats         *LinkStats `protobuf:"bytes,12,opt,name=stats,proto3" json:"stats,omitempty"`
+	Stats *LinkStats `protobuf:"bytes,12,opt,name=stats,proto3" json:"stats,omitempty"`
+	// settings are all of them.
+	Settings      []*Setting `protobuf:"bytes,13,rep,name=settings,proto3" json:"settings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -521,6 +524,13 @@ func (x *Link) GetAddresses() []*Address {
 func (x *Link) GetStats() *LinkStats {
 	if x != nil {
 		return x.Stats
+	}
+	return nil
+}
+
+func (x *Link) GetSettings() []*Setting {
+	if x != nil {
+		return x.Settings
 	}
 	return nil
 }
@@ -2819,13 +2829,12 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x10ListNetnsRequest\x12\x14\n" +
 	"\x05stats\x18\x01 \x01(\bR\x05stats\"=\n" +
 	"\x11ListNetnsResponse\x12(\n" +
-	"\x05netns\x18\x01 \x03(\v2\x12.nsrouter.v1.NetnsR\x05netns\"\x91\x01\n" +
+	"\x05netns\x18\x01 \x03(\v2\x12.nsrouter.v1.NetnsR\x05netns\"\xa4\x01\n" +
 	"\x05Netns\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
-	"\x06routes\x18\x04 \x01(\x04R\x06routes\x12\x1d\n" +
-	"\n" +
-	"max_routes\x18\x05 \x01(\rR\tmaxRoutes\x12-\n" +
+	"\x06routes\x18\x04 \x01(\x04R\x06routes\x120\n" +
+	"\bsettings\x18\x05 \x03(\v2\x14.nsrouter.v1.SettingR\bsettings\x12-\n" +
 	"\x05stats\x18\x03 \x01(\v2\x17.nsrouter.v1.NetnsStatsR\x05stats\"\xe1\x01\n" +
 	"\n" +
 	"NetnsStats\x12\x1a\n" +
@@ -2843,7 +2852,7 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x04type\x18\x03 \x01(\tR\x04type\x12\x14\n" +
 	"\x05stats\x18\x04 \x01(\bR\x05stats\"<\n" +
 	"\x11ListLinksResponse\x12'\n" +
-	"\x05links\x18\x01 \x03(\v2\x11.nsrouter.v1.LinkR\x05links\"\xde\x02\n" +
+	"\x05links\x18\x01 \x03(\v2\x11.nsrouter.v1.LinkR\x05links\"\x90\x03\n" +
 	"\x04Link\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -2857,7 +2866,8 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x03xdp\x18\n" +
 	" \x01(\v2\x15.nsrouter.v1.XdpStateR\x03xdp\x122\n" +
 	"\taddresses\x18\v \x03(\v2\x14.nsrouter.v1.AddressR\taddresses\x12,\n" +
-	"\x05stats\x18\f \x01(\v2\x16.nsrouter.v1.LinkStatsR\x05stats\"J\n" +
+	"\x05stats\x18\f \x01(\v2\x16.nsrouter.v1.LinkStatsR\x05stats\x120\n" +
+	"\bsettings\x18\r \x03(\v2\x14.nsrouter.v1.SettingR\bsettings\"J\n" +
 	"\bLinkPeer\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -3109,103 +3119,106 @@ var file_nsrouter_v1_router_proto_goTypes = []any{
 	(*ListPidsResponse)(nil),      // 35: nsrouter.v1.ListPidsResponse
 	(*GetFramesRequest)(nil),      // 36: nsrouter.v1.GetFramesRequest
 	(*GetFramesResponse)(nil),     // 37: nsrouter.v1.GetFramesResponse
-	(*SuppressedAnswers)(nil),     // 38: nsrouter.v1.SuppressedAnswers
-	(XdpMode)(0),                  // 39: nsrouter.v1.XdpMode
-	(*RouteFilter)(nil),           // 40: nsrouter.v1.RouteFilter
-	(RouteType)(0),                // 41: nsrouter.v1.RouteType
-	(*RouteHop)(nil),              // 42: nsrouter.v1.RouteHop
-	(Verb)(0),                     // 43: nsrouter.v1.Verb
-	(*RouteChange)(nil),           // 44: nsrouter.v1.RouteChange
-	(*BatchFailure)(nil),          // 45: nsrouter.v1.BatchFailure
-	(*NexthopFilter)(nil),         // 46: nsrouter.v1.NexthopFilter
-	(*NexthopMember)(nil),         // 47: nsrouter.v1.NexthopMember
-	(Family)(0),                   // 48: nsrouter.v1.Family
-	(NeighborState)(0),            // 49: nsrouter.v1.NeighborState
-	(*ChangeRequest)(nil),         // 50: nsrouter.v1.ChangeRequest
-	(*BatchRequest)(nil),          // 51: nsrouter.v1.BatchRequest
-	(*ListDropsRequest)(nil),      // 52: nsrouter.v1.ListDropsRequest
-	(*ChangeResponse)(nil),        // 53: nsrouter.v1.ChangeResponse
-	(*BatchResponse)(nil),         // 54: nsrouter.v1.BatchResponse
-	(*ListDropsResponse)(nil),     // 55: nsrouter.v1.ListDropsResponse
+	(*Setting)(nil),               // 38: nsrouter.v1.Setting
+	(*SuppressedAnswers)(nil),     // 39: nsrouter.v1.SuppressedAnswers
+	(XdpMode)(0),                  // 40: nsrouter.v1.XdpMode
+	(*RouteFilter)(nil),           // 41: nsrouter.v1.RouteFilter
+	(RouteType)(0),                // 42: nsrouter.v1.RouteType
+	(*RouteHop)(nil),              // 43: nsrouter.v1.RouteHop
+	(Verb)(0),                     // 44: nsrouter.v1.Verb
+	(*RouteChange)(nil),           // 45: nsrouter.v1.RouteChange
+	(*BatchFailure)(nil),          // 46: nsrouter.v1.BatchFailure
+	(*NexthopFilter)(nil),         // 47: nsrouter.v1.NexthopFilter
+	(*NexthopMember)(nil),         // 48: nsrouter.v1.NexthopMember
+	(Family)(0),                   // 49: nsrouter.v1.Family
+	(NeighborState)(0),            // 50: nsrouter.v1.NeighborState
+	(*ChangeRequest)(nil),         // 51: nsrouter.v1.ChangeRequest
+	(*BatchRequest)(nil),          // 52: nsrouter.v1.BatchRequest
+	(*ListDropsRequest)(nil),      // 53: nsrouter.v1.ListDropsRequest
+	(*ChangeResponse)(nil),        // 54: nsrouter.v1.ChangeResponse
+	(*BatchResponse)(nil),         // 55: nsrouter.v1.BatchResponse
+	(*ListDropsResponse)(nil),     // 56: nsrouter.v1.ListDropsResponse
 }
 var file_nsrouter_v1_router_proto_depIdxs = []int32{
 	2,  // 0: nsrouter.v1.ListNetnsResponse.netns:type_name -> nsrouter.v1.Netns
-	3,  // 1: nsrouter.v1.Netns.stats:type_name -> nsrouter.v1.NetnsStats
-	11, // 2: nsrouter.v1.NetnsStats.drops:type_name -> nsrouter.v1.Drop
-	38, // 3: nsrouter.v1.NetnsStats.suppressed:type_name -> nsrouter.v1.SuppressedAnswers
-	6,  // 4: nsrouter.v1.ListLinksResponse.links:type_name -> nsrouter.v1.Link
-	7,  // 5: nsrouter.v1.Link.peer:type_name -> nsrouter.v1.LinkPeer
-	8,  // 6: nsrouter.v1.Link.xdp:type_name -> nsrouter.v1.XdpState
-	9,  // 7: nsrouter.v1.Link.addresses:type_name -> nsrouter.v1.Address
-	10, // 8: nsrouter.v1.Link.stats:type_name -> nsrouter.v1.LinkStats
-	39, // 9: nsrouter.v1.XdpState.mode_asked:type_name -> nsrouter.v1.XdpMode
-	39, // 10: nsrouter.v1.XdpState.mode_obtained:type_name -> nsrouter.v1.XdpMode
-	11, // 11: nsrouter.v1.LinkStats.drops:type_name -> nsrouter.v1.Drop
-	12, // 12: nsrouter.v1.LinkStats.queues:type_name -> nsrouter.v1.QueueStats
-	38, // 13: nsrouter.v1.LinkStats.suppressed:type_name -> nsrouter.v1.SuppressedAnswers
-	40, // 14: nsrouter.v1.ListRoutesRequest.filter:type_name -> nsrouter.v1.RouteFilter
-	15, // 15: nsrouter.v1.ListRoutesResponse.routes:type_name -> nsrouter.v1.Route
-	41, // 16: nsrouter.v1.Route.type:type_name -> nsrouter.v1.RouteType
-	42, // 17: nsrouter.v1.Route.nexthops:type_name -> nsrouter.v1.RouteHop
-	43, // 18: nsrouter.v1.LoadRoutesRequest.verb:type_name -> nsrouter.v1.Verb
-	44, // 19: nsrouter.v1.LoadRoutesRequest.routes:type_name -> nsrouter.v1.RouteChange
-	45, // 20: nsrouter.v1.LoadRoutesResponse.failures:type_name -> nsrouter.v1.BatchFailure
-	46, // 21: nsrouter.v1.ListNexthopsRequest.filter:type_name -> nsrouter.v1.NexthopFilter
-	20, // 22: nsrouter.v1.ListNexthopsResponse.nexthops:type_name -> nsrouter.v1.Nexthop
-	42, // 23: nsrouter.v1.Nexthop.hop:type_name -> nsrouter.v1.RouteHop
-	47, // 24: nsrouter.v1.Nexthop.group:type_name -> nsrouter.v1.NexthopMember
-	48, // 25: nsrouter.v1.Nexthop.family:type_name -> nsrouter.v1.Family
-	15, // 26: nsrouter.v1.GetRouteResponse.route:type_name -> nsrouter.v1.Route
-	42, // 27: nsrouter.v1.GetRouteResponse.nexthops:type_name -> nsrouter.v1.RouteHop
-	25, // 28: nsrouter.v1.GetRouteResponse.neighbor:type_name -> nsrouter.v1.Neighbor
-	15, // 29: nsrouter.v1.GetRouteResponse.matched:type_name -> nsrouter.v1.Route
-	48, // 30: nsrouter.v1.ListNeighborsRequest.family:type_name -> nsrouter.v1.Family
-	49, // 31: nsrouter.v1.ListNeighborsRequest.state:type_name -> nsrouter.v1.NeighborState
-	25, // 32: nsrouter.v1.ListNeighborsResponse.neighbors:type_name -> nsrouter.v1.Neighbor
-	49, // 33: nsrouter.v1.Neighbor.state:type_name -> nsrouter.v1.NeighborState
-	28, // 34: nsrouter.v1.MonitorResponse.events:type_name -> nsrouter.v1.Event
-	2,  // 35: nsrouter.v1.Event.netns:type_name -> nsrouter.v1.Netns
-	6,  // 36: nsrouter.v1.Event.link:type_name -> nsrouter.v1.Link
-	29, // 37: nsrouter.v1.Event.address:type_name -> nsrouter.v1.AddressEvent
-	15, // 38: nsrouter.v1.Event.route:type_name -> nsrouter.v1.Route
-	25, // 39: nsrouter.v1.Event.neighbor:type_name -> nsrouter.v1.Neighbor
-	20, // 40: nsrouter.v1.Event.nexthop:type_name -> nsrouter.v1.Nexthop
-	9,  // 41: nsrouter.v1.AddressEvent.address:type_name -> nsrouter.v1.Address
-	50, // 42: nsrouter.v1.RouterService.Change:input_type -> nsrouter.v1.ChangeRequest
-	51, // 43: nsrouter.v1.RouterService.Batch:input_type -> nsrouter.v1.BatchRequest
-	16, // 44: nsrouter.v1.RouterService.LoadRoutes:input_type -> nsrouter.v1.LoadRoutesRequest
-	0,  // 45: nsrouter.v1.RouterService.ListNetns:input_type -> nsrouter.v1.ListNetnsRequest
-	4,  // 46: nsrouter.v1.RouterService.ListLinks:input_type -> nsrouter.v1.ListLinksRequest
-	13, // 47: nsrouter.v1.RouterService.ListRoutes:input_type -> nsrouter.v1.ListRoutesRequest
-	18, // 48: nsrouter.v1.RouterService.ListNexthops:input_type -> nsrouter.v1.ListNexthopsRequest
-	23, // 49: nsrouter.v1.RouterService.ListNeighbors:input_type -> nsrouter.v1.ListNeighborsRequest
-	52, // 50: nsrouter.v1.RouterService.ListDrops:input_type -> nsrouter.v1.ListDropsRequest
-	21, // 51: nsrouter.v1.RouterService.GetRoute:input_type -> nsrouter.v1.GetRouteRequest
-	26, // 52: nsrouter.v1.RouterService.Monitor:input_type -> nsrouter.v1.MonitorRequest
-	30, // 53: nsrouter.v1.RouterService.IdentifyNetns:input_type -> nsrouter.v1.IdentifyNetnsRequest
-	32, // 54: nsrouter.v1.RouterService.GetNetnsPath:input_type -> nsrouter.v1.GetNetnsPathRequest
-	34, // 55: nsrouter.v1.RouterService.ListPids:input_type -> nsrouter.v1.ListPidsRequest
-	36, // 56: nsrouter.v1.RouterService.GetFrames:input_type -> nsrouter.v1.GetFramesRequest
-	53, // 57: nsrouter.v1.RouterService.Change:output_type -> nsrouter.v1.ChangeResponse
-	54, // 58: nsrouter.v1.RouterService.Batch:output_type -> nsrouter.v1.BatchResponse
-	17, // 59: nsrouter.v1.RouterService.LoadRoutes:output_type -> nsrouter.v1.LoadRoutesResponse
-	1,  // 60: nsrouter.v1.RouterService.ListNetns:output_type -> nsrouter.v1.ListNetnsResponse
-	5,  // 61: nsrouter.v1.RouterService.ListLinks:output_type -> nsrouter.v1.ListLinksResponse
-	14, // 62: nsrouter.v1.RouterService.ListRoutes:output_type -> nsrouter.v1.ListRoutesResponse
-	19, // 63: nsrouter.v1.RouterService.ListNexthops:output_type -> nsrouter.v1.ListNexthopsResponse
-	24, // 64: nsrouter.v1.RouterService.ListNeighbors:output_type -> nsrouter.v1.ListNeighborsResponse
-	55, // 65: nsrouter.v1.RouterService.ListDrops:output_type -> nsrouter.v1.ListDropsResponse
-	22, // 66: nsrouter.v1.RouterService.GetRoute:output_type -> nsrouter.v1.GetRouteResponse
-	27, // 67: nsrouter.v1.RouterService.Monitor:output_type -> nsrouter.v1.MonitorResponse
-	31, // 68: nsrouter.v1.RouterService.IdentifyNetns:output_type -> nsrouter.v1.IdentifyNetnsResponse
-	33, // 69: nsrouter.v1.RouterService.GetNetnsPath:output_type -> nsrouter.v1.GetNetnsPathResponse
-	35, // 70: nsrouter.v1.RouterService.ListPids:output_type -> nsrouter.v1.ListPidsResponse
-	37, // 71: nsrouter.v1.RouterService.GetFrames:output_type -> nsrouter.v1.GetFramesResponse
-	57, // [57:72] is the sub-list for method output_type
-	42, // [42:57] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	38, // 1: nsrouter.v1.Netns.settings:type_name -> nsrouter.v1.Setting
+	3,  // 2: nsrouter.v1.Netns.stats:type_name -> nsrouter.v1.NetnsStats
+	11, // 3: nsrouter.v1.NetnsStats.drops:type_name -> nsrouter.v1.Drop
+	39, // 4: nsrouter.v1.NetnsStats.suppressed:type_name -> nsrouter.v1.SuppressedAnswers
+	6,  // 5: nsrouter.v1.ListLinksResponse.links:type_name -> nsrouter.v1.Link
+	7,  // 6: nsrouter.v1.Link.peer:type_name -> nsrouter.v1.LinkPeer
+	8,  // 7: nsrouter.v1.Link.xdp:type_name -> nsrouter.v1.XdpState
+	9,  // 8: nsrouter.v1.Link.addresses:type_name -> nsrouter.v1.Address
+	10, // 9: nsrouter.v1.Link.stats:type_name -> nsrouter.v1.LinkStats
+	38, // 10: nsrouter.v1.Link.settings:type_name -> nsrouter.v1.Setting
+	40, // 11: nsrouter.v1.XdpState.mode_asked:type_name -> nsrouter.v1.XdpMode
+	40, // 12: nsrouter.v1.XdpState.mode_obtained:type_name -> nsrouter.v1.XdpMode
+	11, // 13: nsrouter.v1.LinkStats.drops:type_name -> nsrouter.v1.Drop
+	12, // 14: nsrouter.v1.LinkStats.queues:type_name -> nsrouter.v1.QueueStats
+	39, // 15: nsrouter.v1.LinkStats.suppressed:type_name -> nsrouter.v1.SuppressedAnswers
+	41, // 16: nsrouter.v1.ListRoutesRequest.filter:type_name -> nsrouter.v1.RouteFilter
+	15, // 17: nsrouter.v1.ListRoutesResponse.routes:type_name -> nsrouter.v1.Route
+	42, // 18: nsrouter.v1.Route.type:type_name -> nsrouter.v1.RouteType
+	43, // 19: nsrouter.v1.Route.nexthops:type_name -> nsrouter.v1.RouteHop
+	44, // 20: nsrouter.v1.LoadRoutesRequest.verb:type_name -> nsrouter.v1.Verb
+	45, // 21: nsrouter.v1.LoadRoutesRequest.routes:type_name -> nsrouter.v1.RouteChange
+	46, // 22: nsrouter.v1.LoadRoutesResponse.failures:type_name -> nsrouter.v1.BatchFailure
+	47, // 23: nsrouter.v1.ListNexthopsRequest.filter:type_name -> nsrouter.v1.NexthopFilter
+	20, // 24: nsrouter.v1.ListNexthopsResponse.nexthops:type_name -> nsrouter.v1.Nexthop
+	43, // 25: nsrouter.v1.Nexthop.hop:type_name -> nsrouter.v1.RouteHop
+	48, // 26: nsrouter.v1.Nexthop.group:type_name -> nsrouter.v1.NexthopMember
+	49, // 27: nsrouter.v1.Nexthop.family:type_name -> nsrouter.v1.Family
+	15, // 28: nsrouter.v1.GetRouteResponse.route:type_name -> nsrouter.v1.Route
+	43, // 29: nsrouter.v1.GetRouteResponse.nexthops:type_name -> nsrouter.v1.RouteHop
+	25, // 30: nsrouter.v1.GetRouteResponse.neighbor:type_name -> nsrouter.v1.Neighbor
+	15, // 31: nsrouter.v1.GetRouteResponse.matched:type_name -> nsrouter.v1.Route
+	49, // 32: nsrouter.v1.ListNeighborsRequest.family:type_name -> nsrouter.v1.Family
+	50, // 33: nsrouter.v1.ListNeighborsRequest.state:type_name -> nsrouter.v1.NeighborState
+	25, // 34: nsrouter.v1.ListNeighborsResponse.neighbors:type_name -> nsrouter.v1.Neighbor
+	50, // 35: nsrouter.v1.Neighbor.state:type_name -> nsrouter.v1.NeighborState
+	28, // 36: nsrouter.v1.MonitorResponse.events:type_name -> nsrouter.v1.Event
+	2,  // 37: nsrouter.v1.Event.netns:type_name -> nsrouter.v1.Netns
+	6,  // 38: nsrouter.v1.Event.link:type_name -> nsrouter.v1.Link
+	29, // 39: nsrouter.v1.Event.address:type_name -> nsrouter.v1.AddressEvent
+	15, // 40: nsrouter.v1.Event.route:type_name -> nsrouter.v1.Route
+	25, // 41: nsrouter.v1.Event.neighbor:type_name -> nsrouter.v1.Neighbor
+	20, // 42: nsrouter.v1.Event.nexthop:type_name -> nsrouter.v1.Nexthop
+	9,  // 43: nsrouter.v1.AddressEvent.address:type_name -> nsrouter.v1.Address
+	51, // 44: nsrouter.v1.RouterService.Change:input_type -> nsrouter.v1.ChangeRequest
+	52, // 45: nsrouter.v1.RouterService.Batch:input_type -> nsrouter.v1.BatchRequest
+	16, // 46: nsrouter.v1.RouterService.LoadRoutes:input_type -> nsrouter.v1.LoadRoutesRequest
+	0,  // 47: nsrouter.v1.RouterService.ListNetns:input_type -> nsrouter.v1.ListNetnsRequest
+	4,  // 48: nsrouter.v1.RouterService.ListLinks:input_type -> nsrouter.v1.ListLinksRequest
+	13, // 49: nsrouter.v1.RouterService.ListRoutes:input_type -> nsrouter.v1.ListRoutesRequest
+	18, // 50: nsrouter.v1.RouterService.ListNexthops:input_type -> nsrouter.v1.ListNexthopsRequest
+	23, // 51: nsrouter.v1.RouterService.ListNeighbors:input_type -> nsrouter.v1.ListNeighborsRequest
+	53, // 52: nsrouter.v1.RouterService.ListDrops:input_type -> nsrouter.v1.ListDropsRequest
+	21, // 53: nsrouter.v1.RouterService.GetRoute:input_type -> nsrouter.v1.GetRouteRequest
+	26, // 54: nsrouter.v1.RouterService.Monitor:input_type -> nsrouter.v1.MonitorRequest
+	30, // 55: nsrouter.v1.RouterService.IdentifyNetns:input_type -> nsrouter.v1.IdentifyNetnsRequest
+	32, // 56: nsrouter.v1.RouterService.GetNetnsPath:input_type -> nsrouter.v1.GetNetnsPathRequest
+	34, // 57: nsrouter.v1.RouterService.ListPids:input_type -> nsrouter.v1.ListPidsRequest
+	36, // 58: nsrouter.v1.RouterService.GetFrames:input_type -> nsrouter.v1.GetFramesRequest
+	54, // 59: nsrouter.v1.RouterService.Change:output_type -> nsrouter.v1.ChangeResponse
+	55, // 60: nsrouter.v1.RouterService.Batch:output_type -> nsrouter.v1.BatchResponse
+	17, // 61: nsrouter.v1.RouterService.LoadRoutes:output_type -> nsrouter.v1.LoadRoutesResponse
+	1,  // 62: nsrouter.v1.RouterService.ListNetns:output_type -> nsrouter.v1.ListNetnsResponse
+	5,  // 63: nsrouter.v1.RouterService.ListLinks:output_type -> nsrouter.v1.ListLinksResponse
+	14, // 64: nsrouter.v1.RouterService.ListRoutes:output_type -> nsrouter.v1.ListRoutesResponse
+	19, // 65: nsrouter.v1.RouterService.ListNexthops:output_type -> nsrouter.v1.ListNexthopsResponse
+	24, // 66: nsrouter.v1.RouterService.ListNeighbors:output_type -> nsrouter.v1.ListNeighborsResponse
+	56, // 67: nsrouter.v1.RouterService.ListDrops:output_type -> nsrouter.v1.ListDropsResponse
+	22, // 68: nsrouter.v1.RouterService.GetRoute:output_type -> nsrouter.v1.GetRouteResponse
+	27, // 69: nsrouter.v1.RouterService.Monitor:output_type -> nsrouter.v1.MonitorResponse
+	31, // 70: nsrouter.v1.RouterService.IdentifyNetns:output_type -> nsrouter.v1.IdentifyNetnsResponse
+	33, // 71: nsrouter.v1.RouterService.GetNetnsPath:output_type -> nsrouter.v1.GetNetnsPathResponse
+	35, // 72: nsrouter.v1.RouterService.ListPids:output_type -> nsrouter.v1.ListPidsResponse
+	37, // 73: nsrouter.v1.RouterService.GetFrames:output_type -> nsrouter.v1.GetFramesResponse
+	59, // [59:74] is the sub-list for method output_type
+	44, // [44:59] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_nsrouter_v1_router_proto_init() }
