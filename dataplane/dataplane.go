@@ -3,6 +3,7 @@ package dataplane
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"sync"
 
@@ -61,8 +62,9 @@ func New(o Options) (*Dataplane, error) {
 		}
 		d.workers = append(d.workers, w)
 	}
+	secret := rand.Uint64()
 	for _, w := range d.workers {
-		w.peers = d.workers
+		w.peers, w.secret = d.workers, secret
 		w.outbox = make([]*handoffRing, len(d.workers))
 		for to, peer := range d.workers {
 			w.outbox[to] = &peer.inbox[w.id]
@@ -94,6 +96,7 @@ func newWorker(id, cpu int, o Options) (*Worker, error) {
 		id: id, cpu: cpu, mem: o.Pool.Bytes(), cache: o.Pool.NewCache(), views: o.View, reader: o.Epochs.Join(),
 		graph:     newGraph(),
 		crossings: make([]Packet, 0, crossingLimit), crossed: make([]Packet, 0, crossingLimit),
+		pieces: make([]Packet, 0, pieceLimit), ipID: uint16(id * (1 << 16) / len(o.CPUs)),
 		inbox: make([]handoffRing, len(o.CPUs)), notify: make([]bool, len(o.CPUs)),
 		wake: wake, pollWait: defaultPollWait, done: make(chan struct{}),
 		neighbors: neighborKeeper{

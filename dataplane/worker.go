@@ -46,6 +46,8 @@ type Worker struct {
 
 	// Packets that passed a veth pair in this round; they enter the graph in the next.
 	crossings, crossed []Packet
+	// Fragments made in this run of the graph, in order; sendPieces ends them.
+	pieces []Packet
 
 	inbox    []handoffRing // by the worker that writes it
 	outbox   []*handoffRing
@@ -61,7 +63,9 @@ type Worker struct {
 	nap       time.Duration // how long to sleep next while the kernel has frames to send
 	neighbors neighborKeeper
 	budgets   []budget // by NamespaceID
-	ipID      uint16   // identification of the next own IPv4 packet
+	ipID      uint16   // identification of the last own IPv4 packet
+	fragments uint32   // datagrams fragmented by this worker, for identifications of IPv6
+	secret    uint64   // of all workers, against guessing
 	stop      bool
 	done      chan struct{}
 
