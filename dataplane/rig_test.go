@@ -14,6 +14,7 @@ import (
 	"nsrouter/dataplane/neigh"
 	"nsrouter/fib"
 	"nsrouter/nstable"
+	"nsrouter/nstable/setting"
 )
 
 // memPort is a port without a kernel: it receives what a test puts in, and keeps what is transmitted until the test
@@ -153,7 +154,8 @@ func deviceMAC(d nstable.DeviceID) uint64 { return 0x020000000000 | uint64(d) }
 
 func (r *rig) device(id nstable.DeviceID, kind nstable.Kind, ns nstable.NamespaceID, addrs ...string) *nstable.Device {
 	d := &nstable.Device{ID: id, Kind: kind, Namespace: r.view.Namespaces[ns], MAC: header.MACBytes(deviceMAC(id)),
-		MTU: 1500, Up: true, Carrier: true, Neighbors: neigh.NewTable(), Counters: counters.NewDevice(1)}
+		MTU: 1500, Up: true, Carrier: true, Neighbors: neigh.NewTable(), Counters: counters.NewDevice(1),
+		Settings: setting.Devices.Default()}
 	for _, s := range addrs {
 		a := netip.MustParsePrefix(s)
 		d.Addrs = append(d.Addrs, a)

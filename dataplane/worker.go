@@ -9,6 +9,7 @@ import (
 	"nsrouter/dataplane/header"
 	"nsrouter/fib"
 	"nsrouter/nstable"
+	"nsrouter/nstable/setting"
 )
 
 type reason = counters.Reason
@@ -32,6 +33,7 @@ type Worker struct {
 	view *nstable.View
 	dev  *nstable.Device // that the packets came in by
 	ns   *nstable.Namespace
+	set  *setting.Namespace
 	fib  *fib.Table
 	slot *counters.Slot // of dev
 	dst4 [vectorSize]uint32
@@ -97,7 +99,7 @@ func (w *Worker) enter(id nstable.DeviceID) bool {
 		w.dev, w.ns = dev, dev.Namespace
 		w.slot = dev.Counters.Worker(w.id)
 	}
-	w.fib = w.ns.FIB
+	w.fib, w.set = w.ns.FIB, w.ns.Settings()
 	return true
 }
 
@@ -110,7 +112,7 @@ func (w *Worker) look() {
 }
 
 // leave forgets the context, so that what is replaced can be collected.
-func (w *Worker) leave() { w.dev, w.ns, w.fib, w.slot = nil, nil, nil, nil }
+func (w *Worker) leave() { w.dev, w.ns, w.set, w.fib, w.slot = nil, nil, nil, nil, nil }
 
 // round does everything once and returns how many packets it saw.
 func (w *Worker) round() int {

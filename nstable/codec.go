@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"nsrouter/fib"
+	"nsrouter/nstable/setting"
 )
 
 // How objects are stored. Keys are fixed-width numbers in network byte order, so that the store's order is theirs:
@@ -21,18 +22,20 @@ import (
 // A value starts with the version of its form (1), then come its fields: numbers as unsigned varints, strings and
 // addresses with their length before them (an absent address has none).
 //
-//	namespace  name, limit of routes
+//	namespace  name, settings
 //	device     kind, namespace, ifindex, name, peer, MAC, MTU, flags (1 up, 2 MAC set by the operator),
-//	           and for XDP: host, mode, queues, force (0, 1)
+//	           for XDP: host, mode, queues, force (0, 1), and settings
 //	address    address, prefix length
 //	neighbour  MAC
 //	route      kind, protocol, scope, MTU, source, next-hop object, legs
 //	next hop   protocol, flags (1 blackhole, 2 IPv6), legs, number of members, and of each id and weight
 //	legs       their number, and of each gateway, device, weight, flags (1 onlink)
+//	settings   how many are not at their default, and of each name and value
 //
-// An unknown version or a record of the wrong length is refused: a newer router may have written it. Version 1 had
-// no limit in a namespace, and one leg in a route.
-const recordVersion = 2
+// An unknown version, an unknown setting or a record of the wrong length is refused: a newer router may have written
+// it. Version 2 had of settings only a namespace's limit of routes, as a number; version 1 not even that, and one leg in
+// a route.
+const recordVersion = 3
 
 func namespaceKey(id NamespaceID) []byte { return binary.BigEndian.AppendUint32(nil, uint32(id)) }
 func deviceKey(id DeviceID) []byte       { return binary.BigEndian.AppendUint32(nil, uint32(id)) }
@@ -163,8 +166,42 @@ func (r *reader) end() error {
 func encodeNamespace(ns *namespace) []byte {
 	w := newWriter(16)
 	w.string(ns.name)
-	w.num(uint64(ns.maxRoutes))
+	encodeSettings(w, setting.Namespaces, ns.settings)
 	return w.b
+}
+
+// decodeNamespace reads the name and the settings of a namespace.
+func decodeNamespace(value []byte) (string, *setting.Namespace, error) {
+	r := newReader(value)
+	name := string(r.bytes())
+	settings := setting.Namespaces.Default()
+	switch r.version {
+	case 1:
+	case 2:
+		settings.MaxRoutes = uint32(r.num(1<<32 - 1))
+	default:
+		decodeSettings(r, setting.Namespaces, settings)
+	}
+	return name, settings, r.end()
+}
+
+func encodeSettings[T any](w *writer, table setting.Table[T], v *T) {
+	changed := table.Values(v, false)
+	w.num(uint64(len(changed)))
+	for _, s := range changed {
+		w.string(s.Name)
+		w.string(s.Value)
+	}
+}
+
+// decodeSettings reads what is not at its default into v.
+func decodeSettings[T any](r *reader, table setting.Table[T], v *T) {
+	for range r.num(uint64(len(table))) {
+		name, value := string(r.bytes()), string(r.bytes())
+		if r.err == nil {
+			r.err = table.Set(v, name, value)
+		}
+	}
 }
 
 func encodeDevice(d *device) []byte {
@@ -183,6 +220,7 @@ func encodeDevice(d *device) []byte {
 		w.num(uint64(h.spec.Queues))
 		w.num(w.flag(1, h.spec.Force))
 	}
+	encodeSettings(w, setting.Devices, d.settings)
 	return w.b
 }
 
@@ -204,6 +242,10 @@ func decodeDevice(value []byte) (*device, NamespaceID, error) {
 		d.host.spec.Mode = Mode(r.num(uint64(ModeGeneric)))
 		d.host.spec.Queues = int(r.num(1 << 16))
 		d.host.spec.Force = r.num(1) == 1
+	}
+	d.settings = setting.Devices.Default()
+	if r.version > 2 {
+		decodeSettings(r, setting.Devices, d.settings)
 	}
 	return d, ns, r.end()
 }

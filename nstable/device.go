@@ -11,6 +11,7 @@ import (
 	"nsrouter/dataplane/frame"
 	"nsrouter/dataplane/neigh"
 	"nsrouter/fib"
+	"nsrouter/nstable/setting"
 )
 
 // Sizes in bytes of layer 3.
@@ -39,6 +40,7 @@ type device struct {
 	connected []*connectedRoute // what follows from addrs while up, as it is in the RIB
 	permanent *neighbors        // set by the operator
 	host      *hostPort         // of an XDP device
+	settings  *setting.Device   // replaced, never changed; nil before it is inserted
 
 	neighbors *neigh.Table // of the data plane
 	counters  *counters.Device
@@ -91,7 +93,7 @@ func (t *Table) publicDevice(d *device) *Device {
 	return &Device{
 		ID: d.id, Index: d.index, Name: d.name, Kind: d.kind, Namespace: d.ns.public, Peer: d.peer,
 		MAC: d.mac, MTU: d.mtu, Up: d.up, Carrier: t.carrier(d), Addrs: addrs,
-		Owner: int(d.id) % t.options.Workers, Neighbors: d.neighbors, Counters: d.counters,
+		Owner: int(d.id) % t.options.Workers, Settings: d.settings, Neighbors: d.neighbors, Counters: d.counters,
 	}
 }
 
@@ -106,6 +108,9 @@ func (tx *Tx) insertDevice(ns *namespace, d *device) error {
 	d.counters = counters.NewDevice(t.options.Workers)
 	if d.permanent == nil {
 		d.permanent = new(neighbors)
+	}
+	if d.settings == nil {
+		d.settings = setting.Devices.Default()
 	}
 	grown := len(t.devices)
 	t.devices = setSlot(t.devices, int(d.id), d)
@@ -206,6 +211,8 @@ func (tx *Tx) unconfigure(d *device) {
 	}
 	tx.dropDeviceLegs(d)
 	tx.flushNeighbors(d)
+	tx.edit(d)
+	d.settings = setting.Devices.Default()
 	if old := d.public; old != nil {
 		tx.hooks = append(tx.hooks, func() { tx.t.options.Datapath.FlushNeighbors(old, false) })
 	}

@@ -6,16 +6,16 @@ import (
 	"nsrouter/dataplane/counters"
 	"nsrouter/dataplane/neigh"
 	"nsrouter/fib"
+	"nsrouter/nstable/setting"
 )
 
 // NamespaceInfo describes a namespace.
 type NamespaceInfo struct {
-	ID      NamespaceID
-	Name    string
-	Devices int // lo included
-	Routes  int // of all tables
-	// MaxRoutes limits them; 0: no limit.
-	MaxRoutes uint32
+	ID       NamespaceID
+	Name     string
+	Devices  int // lo included
+	Routes   int // of all tables
+	Settings *setting.Namespace
 }
 
 // LinkInfo describes a device. It is a copy.
@@ -33,7 +33,8 @@ type LinkInfo struct {
 	PeerNamespace, PeerName string
 	PeerIndex               int
 	// XDP is set for XDP devices only.
-	XDP *XDPInfo
+	XDP      *XDPInfo
+	Settings *setting.Device
 	// Counters lead to the device's living counters.
 	Counters *counters.Device
 }
@@ -144,6 +145,7 @@ type LinkChange struct {
 	MAC       *[6]byte
 	Name      string // new name; "" leaves it
 	Namespace string // to move to; "" leaves it
+	Settings  []setting.Value
 }
 
 // RouteSpec says what route is meant, in the operator's terms. For a deletion zero fields match any, and Kind only

@@ -1,5 +1,7 @@
 package nstable
 
+import "nsrouter/nstable/setting"
+
 // AddLink makes a device, down and without addresses; a Veth with its other end. It returns when an XDP device is
 // attached to its host interface. It returns the name, which differs from the one of the spec if that has "%d".
 func (t *Table) AddLink(namespace string, s LinkSpec) (string, error) {
@@ -243,7 +245,7 @@ func (tx *Tx) changeLink(d *device, c LinkChange) error {
 		return err
 	}
 	// Moves, and what setUp does, are stored and announced as they happen.
-	edited := ns == d.ns && name != d.name || c.MTU != 0 && c.MTU != d.mtu || c.MAC != nil && *c.MAC != d.mac
+	edited := ns == d.ns && name != d.name || len(c.Settings) > 0 || c.MTU != 0 && c.MTU != d.mtu || c.MAC != nil && *c.MAC != d.mac
 	switch {
 	case ns != d.ns:
 		tx.move(d, ns, name)
@@ -252,6 +254,14 @@ func (tx *Tx) changeLink(d *device, c LinkChange) error {
 	}
 	if c.Up != nil && !*c.Up {
 		tx.setUp(d, false)
+	}
+	if len(c.Settings) > 0 {
+		changed, err := apply(setting.Devices, d.settings, c.Settings)
+		if err != nil {
+			return err
+		}
+		tx.edit(d)
+		d.settings = changed
 	}
 	tx.setMTU(d, c.MTU)
 	if c.MAC != nil && *c.MAC != d.mac {

@@ -4,7 +4,7 @@ package nstable
 func (t *Table) linkInfo(d *device) LinkInfo {
 	info := LinkInfo{
 		ID: d.id, Namespace: d.ns.name, Index: d.index, Name: d.name, Kind: d.kind, MAC: d.mac, MTU: d.mtu,
-		Up: d.up, Carrier: t.carrier(d), Counters: d.counters,
+		Up: d.up, Carrier: t.carrier(d), Settings: d.settings, Counters: d.counters,
 	}
 	if peer := t.deviceByID(d.peer); peer != nil && d.kind == Veth {
 		info.PeerNamespace, info.PeerName, info.PeerIndex = peer.ns.name, peer.name, peer.index

@@ -7,6 +7,7 @@ import (
 
 	"nsrouter/dataplane/counters"
 	"nsrouter/fib"
+	"nsrouter/nstable/setting"
 )
 
 // InitName is the name of the namespace that always exists.
@@ -24,8 +25,8 @@ type namespace struct {
 	lastIndex int
 	rib       *fib.RIB
 	table     *Table
-	maxRoutes uint32          // limit; 0: none
-	retired   counters.Totals // what devices counted here that are no longer here
+	settings  *setting.Namespace // replaced, never changed
+	retired   counters.Totals    // what devices counted here that are no longer here
 }
 
 // install brings the forwarding table up to date for the given prefixes.
@@ -40,7 +41,7 @@ func (t *Table) listNamespaces() []NamespaceInfo {
 	for _, ns := range t.namespaces {
 		if ns != nil {
 			out = append(out, NamespaceInfo{
-				ID: ns.id, Name: ns.name, Devices: len(ns.byName), Routes: ns.rib.Len(), MaxRoutes: ns.maxRoutes,
+				ID: ns.id, Name: ns.name, Devices: len(ns.byName), Routes: ns.rib.Len(), Settings: ns.settings,
 			})
 		}
 	}
@@ -77,18 +78,34 @@ func (tx *Tx) AddNamespace(name string) error {
 	return nil
 }
 
-// LimitRoutes sets how many routes a namespace may have, connected ones included; 0 is no limit. Those that are there
-// stay, even if they are more.
-func (tx *Tx) LimitRoutes(namespace string, limit uint32) error {
+// SetNamespace changes settings of a namespace: all of them, or none.
+func (tx *Tx) SetNamespace(namespace string, values []setting.Value) error {
 	ns, err := tx.t.namespace(namespace)
 	if err != nil {
 		return err
 	}
-	old := ns.maxRoutes
-	ns.maxRoutes = limit
-	tx.onUndo(func() { ns.maxRoutes = old })
+	old := ns.settings
+	changed, err := apply(setting.Namespaces, old, values)
+	if err != nil {
+		return err
+	}
+	ns.settings = changed
+	tx.onUndo(func() { ns.settings = old })
+	tx.viewChanged = true
 	tx.put(BucketNamespace, namespaceKey(ns.id), encodeNamespace(ns))
+	tx.announceNamespace(ns, false)
 	return nil
+}
+
+// apply is old with other values.
+func apply[T any](table setting.Table[T], old *T, values []setting.Value) (*T, error) {
+	changed := *old
+	for _, v := range values {
+		if err := table.Set(&changed, v.Name, v.Value); err != nil {
+			return nil, fail(Invalid, "%v", err)
+		}
+	}
+	return &changed, nil
 }
 
 // insertNamespace puts an empty namespace into its slot.
@@ -96,10 +113,11 @@ func (tx *Tx) insertNamespace(id NamespaceID, name string) *namespace {
 	t := tx.t
 	ns := &namespace{
 		id: id, name: name, table: t,
-		public:  &Namespace{ID: id, Name: name, FIB: fib.NewTable(t.options.Tables)},
-		byName:  make(map[string]*device),
-		byIndex: make(map[int]*device),
-		rib:     fib.NewRIB(t.linkState),
+		public:   &Namespace{ID: id, Name: name, FIB: fib.NewTable(t.options.Tables)},
+		byName:   make(map[string]*device),
+		byIndex:  make(map[int]*device),
+		rib:      fib.NewRIB(t.linkState),
+		settings: setting.Namespaces.Default(),
 	}
 	grown := len(t.namespaces)
 	t.namespaces = setSlot(t.namespaces, int(id), ns)

@@ -1,11 +1,13 @@
 package nstable
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
 
 	"nsrouter/fib"
+	"nsrouter/nstable/setting"
 )
 
 func (b *bench) nexthop(op fib.Op, ns string, s NextHopSpec) error {
@@ -290,7 +292,11 @@ func TestRouteLimit(t *testing.T) {
 	b := newBench(t)
 	b.dummy("init", "d", "192.0.2.1/24")
 	n := uint32(b.Namespaces()[0].Routes)
-	limit := func(n uint32) { b.ok(b.Do(func(tx *Tx) error { return tx.LimitRoutes("init", n) })) }
+	limit := func(n uint32) {
+		b.ok(b.Do(func(tx *Tx) error {
+			return tx.SetNamespace("init", []setting.Value{{Name: "max-routes", Value: fmt.Sprint(n)}})
+		}))
+	}
 	limit(n + 2)
 	b.ok(b.route(fib.Add, "init", via("10.1.0.0/16", "192.0.2.2", "")))
 	b.ok(b.route(fib.Add, "init", via("10.2.0.0/16", "192.0.2.2", "")))

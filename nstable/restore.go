@@ -232,13 +232,8 @@ func (l *loader) load(b Bucket, key, value []byte) error {
 var bucketNames = [NumBuckets]string{"namespace", "device", "address", "neighbour", "route", "next hop"}
 
 func (l *loader) namespace(key, value []byte) error {
-	r := newReader(value)
-	name := string(r.bytes())
-	limit := uint64(0)
-	if r.version > 1 {
-		limit = r.num(1<<32 - 1)
-	}
-	if err := r.end(); err != nil {
+	name, settings, err := decodeNamespace(value)
+	if err != nil {
 		return err
 	}
 	if len(key) != 4 || l.t.byName[name] != nil || checkNamespaceName(name) != nil {
@@ -248,7 +243,7 @@ func (l *loader) namespace(key, value []byte) error {
 	if id > maxID {
 		return errRecord
 	}
-	l.tx.insertNamespace(id, name).maxRoutes = uint32(limit)
+	l.tx.insertNamespace(id, name).settings = settings
 	return nil
 }
 

@@ -97,7 +97,7 @@ func recursionError(err error, what string) error {
 
 // checkRoom refuses more routes than the namespace may have.
 func (tx *Tx) checkRoom(ns *namespace, more int) error {
-	if limit := int(ns.maxRoutes); more > 0 && limit > 0 && ns.rib.Len()+more > limit {
+	if limit := int(ns.settings.MaxRoutes); more > 0 && limit > 0 && ns.rib.Len()+more > limit {
 		return fail(
 			Refused,
 			"No space left on device: namespace %s has %d routes, and may have %d (netns set %s max-routes N allows more)",

@@ -2,10 +2,12 @@ package nstable
 
 import (
 	"net/netip"
+	"sync/atomic"
 
 	"nsrouter/dataplane/counters"
 	"nsrouter/dataplane/neigh"
 	"nsrouter/fib"
+	"nsrouter/nstable/setting"
 )
 
 // DeviceID names a device of the daemon, over all namespaces, for as long as it exists; then it may be given out again.
@@ -64,6 +66,8 @@ type Device struct {
 	Addrs []netip.Prefix
 	// Owner is the worker that resolves this device's neighbours and holds packets for them.
 	Owner int
+	// Settings are what `link set` sets besides.
+	Settings *setting.Device
 
 	Neighbors *neigh.Table     // written by the owner only
 	Counters  *counters.Device // survive moves and renames
@@ -78,7 +82,20 @@ type Namespace struct {
 	FIB *fib.Table
 	// Name at the time of creation or of the last rename; read under the table's lock, not by workers.
 	Name string
+
+	settings atomic.Pointer[setting.Namespace]
 }
+
+// Settings are what `netns set` sets, as published last. Any goroutine; a worker asks once a batch.
+func (n *Namespace) Settings() *setting.Namespace {
+	if s := n.settings.Load(); s != nil {
+		return s
+	}
+	return defaultSettings
+}
+
+// defaultSettings are those of a namespace that was never published.
+var defaultSettings = setting.Namespaces.Default() //nolint:gochecknoglobals // a constant
 
 // Datapath is what the table asks of the data plane besides reading views. All may be called with the table's lock
 // held, and return when it is done. A data plane without workers (tests) may do nothing.

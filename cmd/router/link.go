@@ -4,18 +4,22 @@ import (
 	"context"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
+	"nsrouter/nstable/setting"
 )
 
-const linkUsage = `
+func linkUsage() string {
+	return `
 router link add NAME type xdp [ host IF ] [ mode { auto | zerocopy | copy | generic } ] [ queues N ] [ force ]
 router link add NAME type veth [ peer name NAME2 [ netns NS2 ] ]
 router link add NAME type dummy
                 [ mtu N ] [ address MAC ] before "type"
-router link set NAME [ up | down ] [ mtu N ] [ address MAC ] [ name NEW ] [ netns NS2 ]
+router link set NAME [ up | down ] [ mtu N ] [ address MAC ] [ name NEW ] [ netns NS2 ] [ SETTING VALUE ]...
 router link delete NAME
 router link show [ [ dev ] NAME ] [ up ] [ type { xdp | veth | dummy | loopback } ]
 force: take an interface that has addresses, a master or the default route
-`
+SETTING VALUE:
+` + setting.Devices.Usage("   ")
+}
 
 func linkCommands() []command {
 	return []command{
@@ -158,6 +162,8 @@ func linkSet(_ *cli, a *args) *v1.ChangeRequest {
 			set.NewNetns = new(a.value("netns"))
 		case unsupportedLinkWord(w):
 			a.fail("%q is not supported yet", w)
+		case setting.Devices.Has(w):
+			set.Settings = append(set.Settings, settingWord(a, setting.Devices, w))
 		default:
 			if w == "dev" {
 				w = a.value("dev")

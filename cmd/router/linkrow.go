@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
+	"nsrouter/nstable/setting"
 )
 
 // linkJSON is a link as "ip -j link show" has it; then what only this router has.
@@ -27,8 +28,9 @@ type linkJSON struct {
 	Broadcast string   `json:"broadcast,omitempty"`
 	LinkNetns string   `json:"link_netns,omitempty"`
 
-	LinkInfo *linkInfoJSON `json:"linkinfo,omitempty"`
-	AddrInfo *[]addrJSON   `json:"addr_info,omitempty"`
+	LinkInfo *linkInfoJSON  `json:"linkinfo,omitempty"`
+	AddrInfo *[]addrJSON    `json:"addr_info,omitempty"`
+	Settings map[string]any `json:"settings,omitempty"`
 	*statsJSON
 }
 
@@ -134,14 +136,21 @@ func (c *cli) linkRecord(l *v1.Link, detail bool) record {
 	if c.brief {
 		return briefLink(&o)
 	}
-	if !detail {
+	settings := ""
+	if detail {
+		list := settingsOf(setting.Devices, l.Settings)
+		o.Settings = settingsJSON(list, c.details)
+		if c.details {
+			settings = settingsText(list)
+		}
+	} else {
 		o.LinkMode = ""
 	}
 	if l.Stats != nil {
 		o.statsJSON = statsObject(l.Stats)
 	}
 	return record{json: o, text: func() string {
-		return linkHead(&o) + linkAddress(&o) + c.linkDetails(&o, detail) + statsText(l.Stats)
+		return linkHead(&o) + linkAddress(&o) + c.linkDetails(&o, detail) + settings + statsText(l.Stats)
 	}}
 }
 

@@ -7,17 +7,21 @@ import (
 	"strconv"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
+	"nsrouter/nstable/setting"
 )
 
-const netnsUsage = `
+func netnsUsage() string {
+	return `
 router netns list
 router netns add NAME
-router netns set NAME max-routes N
+router netns set NAME SETTING VALUE ...
 router netns delete NAME
 router netns exec NAME [--] CMD ...
 router netns identify [PID]
 router netns pids NAME
-`
+SETTING VALUE:
+` + setting.Namespaces.Usage("   ")
+}
 
 func netnsCommands() []command {
 	return []command{
@@ -42,13 +46,15 @@ func netnsDelete(_ *cli, a *args) *v1.ChangeRequest {
 func netnsSet(_ *cli, a *args) *v1.ChangeRequest {
 	set := &v1.NetnsSet{Name: a.namespace("set")}
 	for a.more() {
-		if w := a.next(); w != "max-routes" {
-			a.fail("\"netns set\" does not know %q: it sets max-routes", w)
+		w := a.next()
+		if !setting.Namespaces.Has(w) {
+			a.fail("\"netns set\" does not know %q: it sets %s", w, setting.Namespaces.Names())
+			break
 		}
-		set.MaxRoutes = new(a.number("max-routes"))
+		set.Settings = append(set.Settings, settingWord(a, setting.Namespaces, w))
 	}
-	if set.MaxRoutes == nil {
-		a.fail("command line is not complete: \"netns set NS\" needs what to set, such as max-routes N (0: no limit)")
+	if len(set.Settings) == 0 {
+		a.fail("command line is not complete: \"netns set NS\" needs what to set: %s", setting.Namespaces.Names())
 	}
 	return &v1.ChangeRequest{Op: &v1.ChangeRequest_NetnsSet{NetnsSet: set}}
 }
@@ -74,9 +80,9 @@ func (c *cli) netnsList(ctx context.Context, a *args) error {
 }
 
 type netnsJSON struct {
-	Name      string  `json:"name"`
-	MaxRoutes uint32  `json:"max_routes,omitempty"`
-	Routes    *uint64 `json:"routes,omitempty"` // of all tables
+	Name     string         `json:"name"`
+	Routes   *uint64        `json:"routes,omitempty"` // of all tables
+	Settings map[string]any `json:"settings,omitempty"`
 	*netnsStatsJSON
 }
 
@@ -89,34 +95,34 @@ type netnsStatsJSON struct {
 		Held      uint64 `json:"held"`
 		Dropped   uint64 `json:"dropped"`
 	} `json:"forwarding"`
-	Drops map[string]uint64 `json:"drops"`
+	Drops      map[string]uint64 `json:"drops"`
+	Suppressed map[string]uint64 `json:"suppressed,omitempty"` // answers that rate limits kept back
 }
 
 func (c *cli) netnsRow(n *v1.Netns) (record, bool) {
-	o := netnsJSON{Name: n.Name, MaxRoutes: n.MaxRoutes}
-	line := n.Name
+	settings := settingsOf(setting.Namespaces, n.Settings)
+	o := netnsJSON{Name: n.Name, Settings: settingsJSON(settings, c.details)}
+	text := n.Name + "\n"
 	if c.details {
 		o.Routes = &n.Routes
-		line += fmt.Sprintf(" routes %d ", n.Routes)
-		if n.MaxRoutes != 0 {
-			line += fmt.Sprintf("max-routes %d ", n.MaxRoutes)
-		}
+		text = fmt.Sprintf("%s routes %d \n%s", n.Name, n.Routes, settingsText(settings))
 	}
 	if n.Stats != nil {
 		o.netnsStatsJSON = netnsStats(n.Stats)
 	}
 	return record{json: o, text: func() string {
 		if n.Stats == nil {
-			return line + "\n"
+			return text
 		}
 		f := &o.Forwarding
-		return fmt.Sprintf("%s\n    received %d forwarded %d delivered %d held %d dropped %d\n%s",
-			line, f.Received, f.Forwarded, f.Delivered, f.Held, f.Dropped, dropsText(n.Stats.Drops))
+		return fmt.Sprintf("%s    received %d forwarded %d delivered %d held %d dropped %d\n%s%s",
+			text, f.Received, f.Forwarded, f.Delivered, f.Held, f.Dropped, dropsText(n.Stats.Drops),
+			suppressedLine(n.Stats.Suppressed))
 	}}, true
 }
 
 func netnsStats(s *v1.NetnsStats) *netnsStatsJSON {
-	o := &netnsStatsJSON{Drops: make(map[string]uint64)}
+	o := &netnsStatsJSON{Drops: make(map[string]uint64), Suppressed: suppressedObject(s.Suppressed)}
 	o.Forwarding.Received, o.Forwarding.Forwarded = s.Received, s.Forwarded
 	o.Forwarding.Delivered, o.Forwarding.Held = s.Delivered, s.Held
 	for _, d := range s.Drops {

@@ -226,16 +226,18 @@ $ -n red route add 10.2.0.0/16 dev d0
 ? 2
 $ -d netns
 init routes 4 
-red routes 8 max-routes 8 
+    max-routes 0 
+red routes 8 
+    max-routes 8 
 $ netns
 init
 red
 $ -j netns
-[{"name":"init"},{"name":"red","max_routes":8}]
+[{"name":"init"},{"name":"red","settings":{"max_routes":8}}]
 $ netns set red max-routes 0
 $ -n red route add 10.2.0.0/16 dev d0
 $ netns set red
-! Error: command line is not complete: "netns set NS" needs what to set, such as max-routes N (0: no limit)
+! Error: command line is not complete: "netns set NS" ...
 ? 1
 $ netns set blue max-routes 5
 ! Error: ...

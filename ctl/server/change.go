@@ -7,6 +7,7 @@ import (
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
 	"nsrouter/nstable"
+	"nsrouter/nstable/setting"
 )
 
 // step is a change that was understood. One of the two is set.
@@ -143,7 +144,11 @@ const maxQueues = 4096
 
 func linkChange(set *v1.LinkSet) (nstable.LinkChange, error) {
 	c := nstable.LinkChange{Up: set.Up, MTU: set.GetMtu(), Name: set.GetNewName(), Namespace: set.GetNewNetns()}
+	settings, err := readSettings(setting.Devices, set.GetSettings())
+	c.Settings = settings
 	switch {
+	case err != nil:
+		return c, err
 	case set.Mtu != nil && c.MTU == 0:
 		return c, invalid("argument \"0\" is wrong: \"mtu\" takes a number of bytes")
 	case set.NewName != nil && c.Name == "":
@@ -192,8 +197,12 @@ func deleteAnyLength(tx *nstable.Tx, ns, dev string, addr netip.Addr) error {
 }
 
 func planNetnsSet(set *v1.NetnsSet) (step, error) {
-	if set.MaxRoutes == nil {
-		return step{}, invalid("netns set %s: say what to set, such as max-routes N", set.GetName())
+	values, err := readSettings(setting.Namespaces, set.GetSettings())
+	if err != nil {
+		return step{}, err
 	}
-	return done(func(tx *nstable.Tx) error { return tx.LimitRoutes(set.GetName(), set.GetMaxRoutes()) })
+	if len(values) == 0 {
+		return step{}, invalid("netns set %s: say what to set: %s", set.GetName(), setting.Namespaces.Names())
+	}
+	return done(func(tx *nstable.Tx) error { return tx.SetNamespace(set.GetName(), values) })
 }

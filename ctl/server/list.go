@@ -8,6 +8,7 @@ import (
 	v1 "nsrouter/ctl/api/nsrouter/v1"
 	"nsrouter/dataplane/counters"
 	"nsrouter/nstable"
+	"nsrouter/nstable/setting"
 )
 
 // ListNetns sends all namespaces.
@@ -16,7 +17,7 @@ func (s *Server) ListNetns(
 ) error {
 	out := rows(func(r []*v1.Netns) error { return stream.Send(&v1.ListNetnsResponse{Netns: r}) })
 	for _, ns := range s.table.Namespaces() {
-		n := &v1.Netns{Id: uint32(ns.ID), Name: ns.Name, Routes: uint64(ns.Routes), MaxRoutes: ns.MaxRoutes}
+		n := &v1.Netns{Id: uint32(ns.ID), Name: ns.Name, Routes: uint64(ns.Routes), Settings: apiSettings(setting.Namespaces, ns.Settings)}
 		if req.GetStats() {
 			n.Stats = s.netnsStats(ns.Name)
 		}
@@ -35,6 +36,7 @@ func (s *Server) netnsStats(name string) *v1.NetnsStats {
 	}
 	return &v1.NetnsStats{
 		Received: t.RxPackets, Forwarded: t.Forwarded, Delivered: t.Delivered, Held: t.Held, Drops: apiDrops(&t),
+		Suppressed: apiSuppressed(&t),
 	}
 }
 
@@ -97,7 +99,7 @@ func checkLinkType(kind string) error {
 func apiLink(l *nstable.LinkInfo) *v1.Link {
 	out := &v1.Link{
 		Index: uint32(l.Index), Name: l.Name, Netns: l.Namespace, Kind: kindName(l.Kind),
-		Up: l.Up, Carrier: l.Carrier, Mtu: l.MTU, Mac: macString(l.MAC),
+		Up: l.Up, Carrier: l.Carrier, Mtu: l.MTU, Mac: macString(l.MAC), Settings: apiSettings(setting.Devices, l.Settings),
 	}
 	if l.Kind == nstable.Veth {
 		out.Peer = &v1.LinkPeer{Index: uint32(l.PeerIndex), Name: l.PeerName, Netns: l.PeerNamespace}
@@ -126,6 +128,7 @@ func (s *Server) linkStats(l *nstable.LinkInfo) *v1.LinkStats {
 	out := &v1.LinkStats{
 		RxPackets: t.RxPackets, RxBytes: t.RxBytes, TxPackets: t.TxPackets, TxBytes: t.TxBytes, RxMulticast: t.Multicast,
 		Forwarded: t.Forwarded, Delivered: t.Delivered, Held: t.Held, PartialChecksums: t.PartialSum, Drops: apiDrops(&t),
+		Suppressed: apiSuppressed(&t),
 	}
 	if s.options.Queues != nil && l.Kind == nstable.XDP {
 		out.Queues = s.options.Queues(l.ID)

@@ -951,10 +951,9 @@ func (x *NetnsDelete) GetName() string {
 
 // NetnsSet changes what is given.
 type NetnsSet struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// max_routes limits the routes of the namespace, connected ones included; 0: no limit.
-	MaxRoutes     *uint32 `protobuf:"varint,2,opt,name=max_routes,json=maxRoutes,proto3,oneof" json:"max_routes,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Settings      []*Setting             `protobuf:"bytes,2,rep,name=settings,proto3" json:"settings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -996,11 +995,65 @@ func (x *NetnsSet) GetName() string {
 	return ""
 }
 
-func (x *NetnsSet) GetMaxRoutes() uint32 {
-	if x != nil && x.MaxRoutes != nil {
-		return *x.MaxRoutes
+func (x *NetnsSet) GetSettings() []*Setting {
+	if x != nil {
+		return x.Settings
 	}
-	return 0
+	return nil
+}
+
+// Setting is one of what can be set of a namespace or a link, by its name: package nstable/setting lists them.
+type Setting struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// value is as the command line has it; numbers are decimal.
+	Value         string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Setting) Reset() {
+	*x = Setting{}
+	mi := &file_nsrouter_v1_change_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Setting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Setting) ProtoMessage() {}
+
+func (x *Setting) ProtoReflect() protoreflect.Message {
+	mi := &file_nsrouter_v1_change_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Setting.ProtoReflect.Descriptor instead.
+func (*Setting) Descriptor() ([]byte, []int) {
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Setting) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Setting) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
 }
 
 type LinkAdd struct {
@@ -1021,7 +1074,7 @@ type LinkAdd struct {
 
 func (x *LinkAdd) Reset() {
 	*x = LinkAdd{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[8]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1033,7 +1086,7 @@ func (x *LinkAdd) String() string {
 func (*LinkAdd) ProtoMessage() {}
 
 func (x *LinkAdd) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[8]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1046,7 +1099,7 @@ func (x *LinkAdd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkAdd.ProtoReflect.Descriptor instead.
 func (*LinkAdd) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{8}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *LinkAdd) GetName() string {
@@ -1142,7 +1195,7 @@ type XdpSpec struct {
 
 func (x *XdpSpec) Reset() {
 	*x = XdpSpec{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[9]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1154,7 +1207,7 @@ func (x *XdpSpec) String() string {
 func (*XdpSpec) ProtoMessage() {}
 
 func (x *XdpSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[9]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1167,7 +1220,7 @@ func (x *XdpSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use XdpSpec.ProtoReflect.Descriptor instead.
 func (*XdpSpec) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{9}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *XdpSpec) GetHost() string {
@@ -1210,7 +1263,7 @@ type VethSpec struct {
 
 func (x *VethSpec) Reset() {
 	*x = VethSpec{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[10]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1222,7 +1275,7 @@ func (x *VethSpec) String() string {
 func (*VethSpec) ProtoMessage() {}
 
 func (x *VethSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[10]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1235,7 +1288,7 @@ func (x *VethSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VethSpec.ProtoReflect.Descriptor instead.
 func (*VethSpec) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{10}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *VethSpec) GetPeerName() string {
@@ -1260,7 +1313,7 @@ type DummySpec struct {
 
 func (x *DummySpec) Reset() {
 	*x = DummySpec{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[11]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1272,7 +1325,7 @@ func (x *DummySpec) String() string {
 func (*DummySpec) ProtoMessage() {}
 
 func (x *DummySpec) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[11]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1285,7 +1338,7 @@ func (x *DummySpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DummySpec.ProtoReflect.Descriptor instead.
 func (*DummySpec) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{11}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{12}
 }
 
 // LinkSet changes what is given, all or nothing.
@@ -1297,14 +1350,15 @@ type LinkSet struct {
 	Mac     *string                `protobuf:"bytes,4,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
 	NewName *string                `protobuf:"bytes,5,opt,name=new_name,json=newName,proto3,oneof" json:"new_name,omitempty"`
 	// new_netns moves the link: it arrives there down and without addresses.
-	NewNetns      *string `protobuf:"bytes,6,opt,name=new_netns,json=newNetns,proto3,oneof" json:"new_netns,omitempty"`
+	NewNetns      *string    `protobuf:"bytes,6,opt,name=new_netns,json=newNetns,proto3,oneof" json:"new_netns,omitempty"`
+	Settings      []*Setting `protobuf:"bytes,7,rep,name=settings,proto3" json:"settings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LinkSet) Reset() {
 	*x = LinkSet{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[12]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1316,7 +1370,7 @@ func (x *LinkSet) String() string {
 func (*LinkSet) ProtoMessage() {}
 
 func (x *LinkSet) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[12]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1329,7 +1383,7 @@ func (x *LinkSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkSet.ProtoReflect.Descriptor instead.
 func (*LinkSet) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{12}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *LinkSet) GetName() string {
@@ -1374,6 +1428,13 @@ func (x *LinkSet) GetNewNetns() string {
 	return ""
 }
 
+func (x *LinkSet) GetSettings() []*Setting {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
 type LinkDelete struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1383,7 +1444,7 @@ type LinkDelete struct {
 
 func (x *LinkDelete) Reset() {
 	*x = LinkDelete{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[13]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1395,7 +1456,7 @@ func (x *LinkDelete) String() string {
 func (*LinkDelete) ProtoMessage() {}
 
 func (x *LinkDelete) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[13]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1408,7 +1469,7 @@ func (x *LinkDelete) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkDelete.ProtoReflect.Descriptor instead.
 func (*LinkDelete) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{13}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LinkDelete) GetName() string {
@@ -1430,7 +1491,7 @@ type AddressChange struct {
 
 func (x *AddressChange) Reset() {
 	*x = AddressChange{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[14]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1442,7 +1503,7 @@ func (x *AddressChange) String() string {
 func (*AddressChange) ProtoMessage() {}
 
 func (x *AddressChange) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[14]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1455,7 +1516,7 @@ func (x *AddressChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressChange.ProtoReflect.Descriptor instead.
 func (*AddressChange) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{14}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AddressChange) GetVerb() Verb {
@@ -1489,7 +1550,7 @@ type AddressFlush struct {
 
 func (x *AddressFlush) Reset() {
 	*x = AddressFlush{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[15]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1501,7 +1562,7 @@ func (x *AddressFlush) String() string {
 func (*AddressFlush) ProtoMessage() {}
 
 func (x *AddressFlush) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[15]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1514,7 +1575,7 @@ func (x *AddressFlush) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressFlush.ProtoReflect.Descriptor instead.
 func (*AddressFlush) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{15}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AddressFlush) GetDev() string {
@@ -1561,7 +1622,7 @@ type RouteChange struct {
 
 func (x *RouteChange) Reset() {
 	*x = RouteChange{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[16]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1573,7 +1634,7 @@ func (x *RouteChange) String() string {
 func (*RouteChange) ProtoMessage() {}
 
 func (x *RouteChange) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[16]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1586,7 +1647,7 @@ func (x *RouteChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteChange.ProtoReflect.Descriptor instead.
 func (*RouteChange) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{16}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RouteChange) GetVerb() Verb {
@@ -1701,7 +1762,7 @@ type RouteHop struct {
 
 func (x *RouteHop) Reset() {
 	*x = RouteHop{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[17]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1713,7 +1774,7 @@ func (x *RouteHop) String() string {
 func (*RouteHop) ProtoMessage() {}
 
 func (x *RouteHop) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[17]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1726,7 +1787,7 @@ func (x *RouteHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteHop.ProtoReflect.Descriptor instead.
 func (*RouteHop) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{17}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RouteHop) GetGateway() string {
@@ -1815,7 +1876,7 @@ type NexthopChange struct {
 
 func (x *NexthopChange) Reset() {
 	*x = NexthopChange{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[18]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1827,7 +1888,7 @@ func (x *NexthopChange) String() string {
 func (*NexthopChange) ProtoMessage() {}
 
 func (x *NexthopChange) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[18]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1840,7 +1901,7 @@ func (x *NexthopChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NexthopChange.ProtoReflect.Descriptor instead.
 func (*NexthopChange) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{18}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *NexthopChange) GetVerb() Verb {
@@ -1924,7 +1985,7 @@ type NexthopMember struct {
 
 func (x *NexthopMember) Reset() {
 	*x = NexthopMember{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[19]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1936,7 +1997,7 @@ func (x *NexthopMember) String() string {
 func (*NexthopMember) ProtoMessage() {}
 
 func (x *NexthopMember) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[19]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1949,7 +2010,7 @@ func (x *NexthopMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NexthopMember.ProtoReflect.Descriptor instead.
 func (*NexthopMember) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{19}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *NexthopMember) GetId() uint32 {
@@ -1976,7 +2037,7 @@ type NexthopFlush struct {
 
 func (x *NexthopFlush) Reset() {
 	*x = NexthopFlush{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[20]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1988,7 +2049,7 @@ func (x *NexthopFlush) String() string {
 func (*NexthopFlush) ProtoMessage() {}
 
 func (x *NexthopFlush) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[20]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2001,7 +2062,7 @@ func (x *NexthopFlush) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NexthopFlush.ProtoReflect.Descriptor instead.
 func (*NexthopFlush) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{20}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *NexthopFlush) GetFilter() *NexthopFilter {
@@ -2025,7 +2086,7 @@ type NexthopFilter struct {
 
 func (x *NexthopFilter) Reset() {
 	*x = NexthopFilter{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[21]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2037,7 +2098,7 @@ func (x *NexthopFilter) String() string {
 func (*NexthopFilter) ProtoMessage() {}
 
 func (x *NexthopFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[21]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2050,7 +2111,7 @@ func (x *NexthopFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NexthopFilter.ProtoReflect.Descriptor instead.
 func (*NexthopFilter) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{21}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *NexthopFilter) GetId() uint32 {
@@ -2097,7 +2158,7 @@ type RouteFlush struct {
 
 func (x *RouteFlush) Reset() {
 	*x = RouteFlush{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[22]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2109,7 +2170,7 @@ func (x *RouteFlush) String() string {
 func (*RouteFlush) ProtoMessage() {}
 
 func (x *RouteFlush) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[22]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2122,7 +2183,7 @@ func (x *RouteFlush) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteFlush.ProtoReflect.Descriptor instead.
 func (*RouteFlush) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{22}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RouteFlush) GetFilter() *RouteFilter {
@@ -2145,7 +2206,7 @@ type NeighborChange struct {
 
 func (x *NeighborChange) Reset() {
 	*x = NeighborChange{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[23]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2157,7 +2218,7 @@ func (x *NeighborChange) String() string {
 func (*NeighborChange) ProtoMessage() {}
 
 func (x *NeighborChange) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[23]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2170,7 +2231,7 @@ func (x *NeighborChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborChange.ProtoReflect.Descriptor instead.
 func (*NeighborChange) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{23}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *NeighborChange) GetVerb() Verb {
@@ -2221,7 +2282,7 @@ type NeighborFlush struct {
 
 func (x *NeighborFlush) Reset() {
 	*x = NeighborFlush{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[24]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2233,7 +2294,7 @@ func (x *NeighborFlush) String() string {
 func (*NeighborFlush) ProtoMessage() {}
 
 func (x *NeighborFlush) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[24]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2246,7 +2307,7 @@ func (x *NeighborFlush) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborFlush.ProtoReflect.Descriptor instead.
 func (*NeighborFlush) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{24}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *NeighborFlush) GetDev() string {
@@ -2307,7 +2368,7 @@ type RouteFilter struct {
 
 func (x *RouteFilter) Reset() {
 	*x = RouteFilter{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[25]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2319,7 +2380,7 @@ func (x *RouteFilter) String() string {
 func (*RouteFilter) ProtoMessage() {}
 
 func (x *RouteFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[25]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2332,7 +2393,7 @@ func (x *RouteFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteFilter.ProtoReflect.Descriptor instead.
 func (*RouteFilter) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{25}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RouteFilter) GetFamily() Family {
@@ -2465,12 +2526,13 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\bNetnsAdd\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"!\n" +
 	"\vNetnsDelete\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"Q\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"P\n" +
 	"\bNetnsSet\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12\"\n" +
-	"\n" +
-	"max_routes\x18\x02 \x01(\rH\x00R\tmaxRoutes\x88\x01\x01B\r\n" +
-	"\v_max_routes\"\xea\x01\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x120\n" +
+	"\bsettings\x18\x02 \x03(\v2\x14.nsrouter.v1.SettingR\bsettings\"3\n" +
+	"\aSetting\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\xea\x01\n" +
 	"\aLinkAdd\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12(\n" +
 	"\x03xdp\x18\x02 \x01(\v2\x14.nsrouter.v1.XdpSpecH\x00R\x03xdp\x12+\n" +
@@ -2490,14 +2552,15 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\tpeer_name\x18\x01 \x01(\tR\bpeerName\x12\x1d\n" +
 	"\n" +
 	"peer_netns\x18\x02 \x01(\tR\tpeerNetns\"\v\n" +
-	"\tDummySpec\"\xd4\x01\n" +
+	"\tDummySpec\"\x86\x02\n" +
 	"\aLinkSet\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x13\n" +
 	"\x02up\x18\x02 \x01(\bH\x00R\x02up\x88\x01\x01\x12\x15\n" +
 	"\x03mtu\x18\x03 \x01(\rH\x01R\x03mtu\x88\x01\x01\x12\x15\n" +
 	"\x03mac\x18\x04 \x01(\tH\x02R\x03mac\x88\x01\x01\x12\x1e\n" +
 	"\bnew_name\x18\x05 \x01(\tH\x03R\anewName\x88\x01\x01\x12 \n" +
-	"\tnew_netns\x18\x06 \x01(\tH\x04R\bnewNetns\x88\x01\x01B\x05\n" +
+	"\tnew_netns\x18\x06 \x01(\tH\x04R\bnewNetns\x88\x01\x01\x120\n" +
+	"\bsettings\x18\a \x03(\v2\x14.nsrouter.v1.SettingR\bsettingsB\x05\n" +
 	"\x03_upB\x06\n" +
 	"\x04_mtuB\x06\n" +
 	"\x04_macB\v\n" +
@@ -2652,7 +2715,7 @@ func file_nsrouter_v1_change_proto_rawDescGZIP() []byte {
 }
 
 var file_nsrouter_v1_change_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_nsrouter_v1_change_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_nsrouter_v1_change_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_nsrouter_v1_change_proto_goTypes = []any{
 	(Verb)(0),              // 0: nsrouter.v1.Verb
 	(XdpMode)(0),           // 1: nsrouter.v1.XdpMode
@@ -2668,69 +2731,72 @@ var file_nsrouter_v1_change_proto_goTypes = []any{
 	(*NetnsAdd)(nil),       // 11: nsrouter.v1.NetnsAdd
 	(*NetnsDelete)(nil),    // 12: nsrouter.v1.NetnsDelete
 	(*NetnsSet)(nil),       // 13: nsrouter.v1.NetnsSet
-	(*LinkAdd)(nil),        // 14: nsrouter.v1.LinkAdd
-	(*XdpSpec)(nil),        // 15: nsrouter.v1.XdpSpec
-	(*VethSpec)(nil),       // 16: nsrouter.v1.VethSpec
-	(*DummySpec)(nil),      // 17: nsrouter.v1.DummySpec
-	(*LinkSet)(nil),        // 18: nsrouter.v1.LinkSet
-	(*LinkDelete)(nil),     // 19: nsrouter.v1.LinkDelete
-	(*AddressChange)(nil),  // 20: nsrouter.v1.AddressChange
-	(*AddressFlush)(nil),   // 21: nsrouter.v1.AddressFlush
-	(*RouteChange)(nil),    // 22: nsrouter.v1.RouteChange
-	(*RouteHop)(nil),       // 23: nsrouter.v1.RouteHop
-	(*NexthopChange)(nil),  // 24: nsrouter.v1.NexthopChange
-	(*NexthopMember)(nil),  // 25: nsrouter.v1.NexthopMember
-	(*NexthopFlush)(nil),   // 26: nsrouter.v1.NexthopFlush
-	(*NexthopFilter)(nil),  // 27: nsrouter.v1.NexthopFilter
-	(*RouteFlush)(nil),     // 28: nsrouter.v1.RouteFlush
-	(*NeighborChange)(nil), // 29: nsrouter.v1.NeighborChange
-	(*NeighborFlush)(nil),  // 30: nsrouter.v1.NeighborFlush
-	(*RouteFilter)(nil),    // 31: nsrouter.v1.RouteFilter
+	(*Setting)(nil),        // 14: nsrouter.v1.Setting
+	(*LinkAdd)(nil),        // 15: nsrouter.v1.LinkAdd
+	(*XdpSpec)(nil),        // 16: nsrouter.v1.XdpSpec
+	(*VethSpec)(nil),       // 17: nsrouter.v1.VethSpec
+	(*DummySpec)(nil),      // 18: nsrouter.v1.DummySpec
+	(*LinkSet)(nil),        // 19: nsrouter.v1.LinkSet
+	(*LinkDelete)(nil),     // 20: nsrouter.v1.LinkDelete
+	(*AddressChange)(nil),  // 21: nsrouter.v1.AddressChange
+	(*AddressFlush)(nil),   // 22: nsrouter.v1.AddressFlush
+	(*RouteChange)(nil),    // 23: nsrouter.v1.RouteChange
+	(*RouteHop)(nil),       // 24: nsrouter.v1.RouteHop
+	(*NexthopChange)(nil),  // 25: nsrouter.v1.NexthopChange
+	(*NexthopMember)(nil),  // 26: nsrouter.v1.NexthopMember
+	(*NexthopFlush)(nil),   // 27: nsrouter.v1.NexthopFlush
+	(*NexthopFilter)(nil),  // 28: nsrouter.v1.NexthopFilter
+	(*RouteFlush)(nil),     // 29: nsrouter.v1.RouteFlush
+	(*NeighborChange)(nil), // 30: nsrouter.v1.NeighborChange
+	(*NeighborFlush)(nil),  // 31: nsrouter.v1.NeighborFlush
+	(*RouteFilter)(nil),    // 32: nsrouter.v1.RouteFilter
 }
 var file_nsrouter_v1_change_proto_depIdxs = []int32{
 	11, // 0: nsrouter.v1.ChangeRequest.netns_add:type_name -> nsrouter.v1.NetnsAdd
 	12, // 1: nsrouter.v1.ChangeRequest.netns_delete:type_name -> nsrouter.v1.NetnsDelete
-	14, // 2: nsrouter.v1.ChangeRequest.link_add:type_name -> nsrouter.v1.LinkAdd
-	18, // 3: nsrouter.v1.ChangeRequest.link_set:type_name -> nsrouter.v1.LinkSet
-	19, // 4: nsrouter.v1.ChangeRequest.link_delete:type_name -> nsrouter.v1.LinkDelete
-	20, // 5: nsrouter.v1.ChangeRequest.address:type_name -> nsrouter.v1.AddressChange
-	21, // 6: nsrouter.v1.ChangeRequest.address_flush:type_name -> nsrouter.v1.AddressFlush
-	22, // 7: nsrouter.v1.ChangeRequest.route:type_name -> nsrouter.v1.RouteChange
-	28, // 8: nsrouter.v1.ChangeRequest.route_flush:type_name -> nsrouter.v1.RouteFlush
-	29, // 9: nsrouter.v1.ChangeRequest.neighbor:type_name -> nsrouter.v1.NeighborChange
-	30, // 10: nsrouter.v1.ChangeRequest.neighbor_flush:type_name -> nsrouter.v1.NeighborFlush
-	24, // 11: nsrouter.v1.ChangeRequest.nexthop:type_name -> nsrouter.v1.NexthopChange
-	26, // 12: nsrouter.v1.ChangeRequest.nexthop_flush:type_name -> nsrouter.v1.NexthopFlush
+	15, // 2: nsrouter.v1.ChangeRequest.link_add:type_name -> nsrouter.v1.LinkAdd
+	19, // 3: nsrouter.v1.ChangeRequest.link_set:type_name -> nsrouter.v1.LinkSet
+	20, // 4: nsrouter.v1.ChangeRequest.link_delete:type_name -> nsrouter.v1.LinkDelete
+	21, // 5: nsrouter.v1.ChangeRequest.address:type_name -> nsrouter.v1.AddressChange
+	22, // 6: nsrouter.v1.ChangeRequest.address_flush:type_name -> nsrouter.v1.AddressFlush
+	23, // 7: nsrouter.v1.ChangeRequest.route:type_name -> nsrouter.v1.RouteChange
+	29, // 8: nsrouter.v1.ChangeRequest.route_flush:type_name -> nsrouter.v1.RouteFlush
+	30, // 9: nsrouter.v1.ChangeRequest.neighbor:type_name -> nsrouter.v1.NeighborChange
+	31, // 10: nsrouter.v1.ChangeRequest.neighbor_flush:type_name -> nsrouter.v1.NeighborFlush
+	25, // 11: nsrouter.v1.ChangeRequest.nexthop:type_name -> nsrouter.v1.NexthopChange
+	27, // 12: nsrouter.v1.ChangeRequest.nexthop_flush:type_name -> nsrouter.v1.NexthopFlush
 	13, // 13: nsrouter.v1.ChangeRequest.netns_set:type_name -> nsrouter.v1.NetnsSet
 	6,  // 14: nsrouter.v1.BatchRequest.changes:type_name -> nsrouter.v1.ChangeRequest
 	10, // 15: nsrouter.v1.BatchResponse.failures:type_name -> nsrouter.v1.BatchFailure
-	15, // 16: nsrouter.v1.LinkAdd.xdp:type_name -> nsrouter.v1.XdpSpec
-	16, // 17: nsrouter.v1.LinkAdd.veth:type_name -> nsrouter.v1.VethSpec
-	17, // 18: nsrouter.v1.LinkAdd.dummy:type_name -> nsrouter.v1.DummySpec
-	1,  // 19: nsrouter.v1.XdpSpec.mode:type_name -> nsrouter.v1.XdpMode
-	0,  // 20: nsrouter.v1.AddressChange.verb:type_name -> nsrouter.v1.Verb
-	2,  // 21: nsrouter.v1.AddressFlush.family:type_name -> nsrouter.v1.Family
-	0,  // 22: nsrouter.v1.RouteChange.verb:type_name -> nsrouter.v1.Verb
-	3,  // 23: nsrouter.v1.RouteChange.type:type_name -> nsrouter.v1.RouteType
-	23, // 24: nsrouter.v1.RouteChange.nexthops:type_name -> nsrouter.v1.RouteHop
-	0,  // 25: nsrouter.v1.NexthopChange.verb:type_name -> nsrouter.v1.Verb
-	25, // 26: nsrouter.v1.NexthopChange.group:type_name -> nsrouter.v1.NexthopMember
-	2,  // 27: nsrouter.v1.NexthopChange.family:type_name -> nsrouter.v1.Family
-	27, // 28: nsrouter.v1.NexthopFlush.filter:type_name -> nsrouter.v1.NexthopFilter
-	2,  // 29: nsrouter.v1.NexthopFilter.family:type_name -> nsrouter.v1.Family
-	31, // 30: nsrouter.v1.RouteFlush.filter:type_name -> nsrouter.v1.RouteFilter
-	0,  // 31: nsrouter.v1.NeighborChange.verb:type_name -> nsrouter.v1.Verb
-	4,  // 32: nsrouter.v1.NeighborChange.state:type_name -> nsrouter.v1.NeighborState
-	2,  // 33: nsrouter.v1.NeighborFlush.family:type_name -> nsrouter.v1.Family
-	4,  // 34: nsrouter.v1.NeighborFlush.state:type_name -> nsrouter.v1.NeighborState
-	2,  // 35: nsrouter.v1.RouteFilter.family:type_name -> nsrouter.v1.Family
-	3,  // 36: nsrouter.v1.RouteFilter.type:type_name -> nsrouter.v1.RouteType
-	5,  // 37: nsrouter.v1.RouteFilter.table:type_name -> nsrouter.v1.RouteTable
-	38, // [38:38] is the sub-list for method output_type
-	38, // [38:38] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	14, // 16: nsrouter.v1.NetnsSet.settings:type_name -> nsrouter.v1.Setting
+	16, // 17: nsrouter.v1.LinkAdd.xdp:type_name -> nsrouter.v1.XdpSpec
+	17, // 18: nsrouter.v1.LinkAdd.veth:type_name -> nsrouter.v1.VethSpec
+	18, // 19: nsrouter.v1.LinkAdd.dummy:type_name -> nsrouter.v1.DummySpec
+	1,  // 20: nsrouter.v1.XdpSpec.mode:type_name -> nsrouter.v1.XdpMode
+	14, // 21: nsrouter.v1.LinkSet.settings:type_name -> nsrouter.v1.Setting
+	0,  // 22: nsrouter.v1.AddressChange.verb:type_name -> nsrouter.v1.Verb
+	2,  // 23: nsrouter.v1.AddressFlush.family:type_name -> nsrouter.v1.Family
+	0,  // 24: nsrouter.v1.RouteChange.verb:type_name -> nsrouter.v1.Verb
+	3,  // 25: nsrouter.v1.RouteChange.type:type_name -> nsrouter.v1.RouteType
+	24, // 26: nsrouter.v1.RouteChange.nexthops:type_name -> nsrouter.v1.RouteHop
+	0,  // 27: nsrouter.v1.NexthopChange.verb:type_name -> nsrouter.v1.Verb
+	26, // 28: nsrouter.v1.NexthopChange.group:type_name -> nsrouter.v1.NexthopMember
+	2,  // 29: nsrouter.v1.NexthopChange.family:type_name -> nsrouter.v1.Family
+	28, // 30: nsrouter.v1.NexthopFlush.filter:type_name -> nsrouter.v1.NexthopFilter
+	2,  // 31: nsrouter.v1.NexthopFilter.family:type_name -> nsrouter.v1.Family
+	32, // 32: nsrouter.v1.RouteFlush.filter:type_name -> nsrouter.v1.RouteFilter
+	0,  // 33: nsrouter.v1.NeighborChange.verb:type_name -> nsrouter.v1.Verb
+	4,  // 34: nsrouter.v1.NeighborChange.state:type_name -> nsrouter.v1.NeighborState
+	2,  // 35: nsrouter.v1.NeighborFlush.family:type_name -> nsrouter.v1.Family
+	4,  // 36: nsrouter.v1.NeighborFlush.state:type_name -> nsrouter.v1.NeighborState
+	2,  // 37: nsrouter.v1.RouteFilter.family:type_name -> nsrouter.v1.Family
+	3,  // 38: nsrouter.v1.RouteFilter.type:type_name -> nsrouter.v1.RouteType
+	5,  // 39: nsrouter.v1.RouteFilter.table:type_name -> nsrouter.v1.RouteTable
+	40, // [40:40] is the sub-list for method output_type
+	40, // [40:40] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_nsrouter_v1_change_proto_init() }
@@ -2754,22 +2820,21 @@ func file_nsrouter_v1_change_proto_init() {
 		(*ChangeRequest_NexthopFlush)(nil),
 		(*ChangeRequest_NetnsSet)(nil),
 	}
-	file_nsrouter_v1_change_proto_msgTypes[7].OneofWrappers = []any{}
-	file_nsrouter_v1_change_proto_msgTypes[8].OneofWrappers = []any{
+	file_nsrouter_v1_change_proto_msgTypes[9].OneofWrappers = []any{
 		(*LinkAdd_Xdp)(nil),
 		(*LinkAdd_Veth)(nil),
 		(*LinkAdd_Dummy)(nil),
 	}
-	file_nsrouter_v1_change_proto_msgTypes[12].OneofWrappers = []any{}
-	file_nsrouter_v1_change_proto_msgTypes[16].OneofWrappers = []any{}
-	file_nsrouter_v1_change_proto_msgTypes[25].OneofWrappers = []any{}
+	file_nsrouter_v1_change_proto_msgTypes[13].OneofWrappers = []any{}
+	file_nsrouter_v1_change_proto_msgTypes[17].OneofWrappers = []any{}
+	file_nsrouter_v1_change_proto_msgTypes[26].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsrouter_v1_change_proto_rawDesc), len(file_nsrouter_v1_change_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   26,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

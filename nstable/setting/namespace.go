@@ -1,0 +1,16 @@
+package setting
+
+// Namespace is the settings of a namespace.
+type Namespace struct {
+	// MaxRoutes limits the routes, connected ones included; 0: no limit. Those that are there stay, even if they are
+	// more.
+	MaxRoutes uint32
+}
+
+// Namespaces describes the settings of a namespace.
+//
+//nolint:gochecknoglobals // a constant table
+var Namespaces = Table[Namespace]{
+	number("max-routes", "how many routes there may be, connected ones included; 0: no limit", 0, 1<<32-1, 0,
+		func(n *Namespace) *uint32 { return &n.MaxRoutes }),
+}
