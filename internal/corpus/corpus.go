@@ -11,6 +11,9 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
 )
 
 // The world that the packets are made for: a router with two ports, and a host behind each.
@@ -64,7 +67,8 @@ func Routes() []string {
 	}
 }
 
-// OnLink4 is the address of a host on port 1 that packet n comes from, unless an edit says otherwise.
+// OnLink4 is the address of a host on port 1 that packet n comes from where it comes from the link. Else it has an address
+// of its own in Far4: the kernel limits errors by whom they go to (net/ipv4/route.c, ip_error).
 func OnLink4(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 1, byte(2 + n%Hosts)}) }
 
 // OnLink6 is what OnLink4 is, for IPv6.
@@ -169,4 +173,51 @@ func For(frame []byte, n int) bool {
 		return from == OnLink6(n) || from == far6(n) || to == OnLink6(n) || to == far6(n)
 	}
 	return false
+}
+
+// Hand is the packets of a family that no combination of dimensions makes.
+func Hand(v6 bool) []Probe {
+	if v6 {
+		return hand6()
+	}
+	return hand4()
+}
+
+// Sync are an echo request that port 1 answers, and a packet that leaves by port 2, both with a token in them.
+func Sync(token []byte) [][]byte {
+	var out [][]byte
+	for _, to := range []string{"10.0.1.1", "10.0.2.2"} {
+		d := plain(0, false)
+		d.src, d.dst, d.size = OnLink4(0), netip.MustParseAddr(to), 0
+		d.transport = icmp(8, 0, append([]byte{0, 0, 0, 0}, token...)...)
+		out = append(out, d.frames()...)
+	}
+	return out
+}
+
+// Describe prints the layers of a frame in a line.
+func Describe(frame []byte) string {
+	var b strings.Builder
+	for _, l := range gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.Default).Layers() {
+		if b.Len() > 0 {
+			b.WriteString(" / ")
+		}
+		switch l := l.(type) {
+		case *layers.Ethernet:
+			fmt.Fprintf(&b, "%v > %v %v", l.SrcMAC, l.DstMAC, l.EthernetType)
+		case *layers.IPv4:
+			fmt.Fprintf(&b, "IPv4 %v > %v ttl %d tos %#x len %d id %d flags %v offset %d proto %v options %v", l.SrcIP, l.DstIP, l.TTL, l.TOS,
+				l.Length, l.Id, l.Flags, l.FragOffset, l.Protocol, l.Options)
+		case *layers.IPv6:
+			fmt.Fprintf(&b, "IPv6 %v > %v hops %d class %#x label %#x len %d next %v", l.SrcIP, l.DstIP, l.HopLimit, l.TrafficClass, l.FlowLabel,
+				l.Length, l.NextHeader)
+		case *layers.ICMPv4:
+			fmt.Fprintf(&b, "ICMP %v rest %#x", l.TypeCode, uint32(l.Id)<<16|uint32(l.Seq))
+		case *layers.ICMPv6:
+			fmt.Fprintf(&b, "ICMPv6 %v", l.TypeCode)
+		default:
+			fmt.Fprintf(&b, "%v (%d bytes)", l.LayerType(), len(l.LayerContents()))
+		}
+	}
+	return b.String()
 }

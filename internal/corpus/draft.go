@@ -6,6 +6,9 @@ import (
 	"net/netip"
 )
 
+// maxFrame is how long a frame may be that a host can send: what is longer is cut off.
+const maxFrame = 1514
+
 var be = binary.BigEndian //nolint:gochecknoglobals // a constant: network byte order
 
 // draft is a packet before it is bytes.
@@ -57,10 +60,10 @@ type piece struct {
 func plain(n int, v6 bool) *draft {
 	d := &draft{
 		n: n, v6: v6, to: RouterMAC(1), from: HostMAC(1), etherType: 0x0800, ttl: 64, id: uint16(n), size: 36,
-		src: OnLink4(n), dst: netip.AddrFrom4([4]byte{10, 0, 2, 2}), transport: udp(4000, 4001),
+		src: far4(n), dst: netip.AddrFrom4([4]byte{10, 0, 2, 2}), transport: udp(4000, 4001),
 	}
 	if v6 {
-		d.etherType, d.src, d.dst = 0x86dd, OnLink6(n), netip.MustParseAddr("2001:db8:2::2")
+		d.etherType, d.src, d.dst = 0x86dd, far6(n), netip.MustParseAddr("2001:db8:2::2")
 		d.label = 0x12345
 	}
 	return d
@@ -80,7 +83,7 @@ func (d *draft) frames() [][]byte {
 		for _, edit := range d.raw {
 			b = edit(b)
 		}
-		out = append(out, b)
+		out = append(out, b[:min(len(b), maxFrame)])
 	}
 	if d.arp != nil {
 		add(d.arp)

@@ -19,11 +19,11 @@ func dst(a string) Edit {
 	return Edit{"to " + a, func(d *draft) { d.dst = addr }}
 }
 
-// srcFar is an address of the packet's own, behind the host on port 1.
-func srcFar() Edit {
-	return Edit{"from afar", func(d *draft) {
-		if d.src = far4(d.n); d.v6 {
-			d.src = far6(d.n)
+// onLink has the packet come from one of the hosts on the link of port 1, not from behind them.
+func onLink() Edit {
+	return Edit{"from the link", func(d *draft) {
+		if d.src = OnLink4(d.n); d.v6 {
+			d.src = OnLink6(d.n)
 		}
 	}}
 }
@@ -97,7 +97,9 @@ func tcp(flags byte) transport {
 	return transport{protocol: 6, header: h, sumAt: 16, pseudo: true}
 }
 
-func raw(protocol byte) transport { return transport{protocol: protocol, header: make([]byte, 8), sumAt: -1} }
+func raw(protocol byte) transport {
+	return transport{protocol: protocol, header: make([]byte, 8), sumAt: -1}
+}
 
 func carry(name string, t transport) Edit { return Edit{name, func(d *draft) { d.transport = t }} }
 

@@ -4,7 +4,7 @@ package corpus
 func dimensions6() []dimension {
 	return []dimension{
 		dimensionOf("source",
-			srcFar(), src("2001:db8:2::2"), src("2001:db8:1::1"), src("::"), src("::1"), src("fe80::1:1"), src("fec0::1"), src("ff02::1"),
+			onLink(), src("2001:db8:2::2"), src("2001:db8:1::1"), src("::"), src("::1"), src("fe80::1:1"), src("fec0::1"), src("ff02::1"),
 			src("ff0e::1"), src("::ffff:10.0.1.2"), src("::10.0.1.2"), src("2001:db8:1::"), src("2001:db8:bad::5"), src("100::1")),
 		dimensionOf("destination",
 			dst("2001:db8:100::9"), dst("2001:db8:200::9"), dst("2001:db8:1::1"), dst("2001:db8:2::1"), dst("2001:db8:1::"), dst("2001:db8:2::"),

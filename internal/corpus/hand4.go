@@ -2,8 +2,8 @@ package corpus
 
 import "net/netip"
 
-// Hand4 are the IPv4 and ARP packets that no combination of dimensions makes.
-func Hand4() []Probe {
+// hand4 are the IPv4 and ARP packets that no combination of dimensions makes.
+func hand4() []Probe {
 	var out []Probe
 	for _, a := range []string{"10.0.1.1", "10.0.2.1", "10.0.2.2"} {
 		// Larger than any frame, so that it is reassembled, and the answer is fragmented (RFC 1122 3.3.2).

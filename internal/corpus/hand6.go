@@ -2,8 +2,8 @@ package corpus
 
 import "net/netip"
 
-// Hand6 are the IPv6 packets that no combination of dimensions makes.
-func Hand6() []Probe {
+// hand6 are the IPv6 packets that no combination of dimensions makes.
+func hand6() []Probe {
 	var out []Probe
 	echo := carry("echo request", icmp6(128, 0, 0, 5, 0, 6))
 	for _, a := range []string{"2001:db8:1::1", "2001:db8:2::1", "2001:db8:2::2", LinkLocal(1)} {
@@ -43,6 +43,7 @@ func nd(name string, typ byte, flags byte, target string, options ...byte) Edit 
 	return Edit{name + " for " + target, func(d *draft) {
 		body := append([]byte{flags, 0, 0, 0}, t.AsSlice()...)
 		d.transport, d.size, d.ttl, d.label = icmp6(typ, 0, append(body, options...)...), 0, 255, 0
+		d.src = OnLink6(d.n)
 		if typ == 135 {
 			b := t.As16()
 			d.dst = netip.AddrFrom16([16]byte{0xff, 2, 11: 1, 12: 0xff, 13: b[13], 14: b[14], 15: b[15]})
@@ -67,7 +68,6 @@ func handND() []Probe {
 	for _, t := range targets {
 		add(nd("NS", 135, 0, t, from...))
 		add(nd("NS without an option", 135, 0, t))
-		add(nd("NS", 135, 0, t, from...), srcFar())
 		add(nd("NS", 135, 0, t), src("::"))
 		add(nd("NS", 135, 0, t, from...), src("::"))
 		add(nd("NS", 135, 0, t, from...), src("2001:db8:2::2"))
