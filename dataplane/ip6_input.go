@@ -33,29 +33,38 @@ func (w *Worker) ip6Input(v []uint16) {
 		}
 		p.Len = uint32(header.EthernetLen + total)
 		src, dst := addr6(h.Source()), addr6(h.Destination())
-		switch {
-		case src.Is4(), dst.Is4():
-			// IPv4-mapped addresses are none on the wire (RFC 4291 2.5.5.2), and would meet IPv4's routes and
-			// neighbours.
-			w.toDrop(i, counters.IP6BadSource)
-		case src == fib.Addr{} && !isMulticast6(dst):
-			w.toDrop(i, counters.IP6BadSource) // only duplicate address detection has no source yet
-		case isMulticast6(src), src == loopback6, dst == loopback6, isNodeLocalMulticast(dst):
-			w.toDrop(i, counters.IP6BadSource)
-		case h.NextHeader() == header.ExtHopByHop && !w.ip6HopByHop(i, p, h):
-		case isMulticast6(dst):
-			if w.listens6(dst) {
-				w.to(ip6Local, i)
-			} else {
-				w.toDrop(i, counters.IP6Multicast)
-			}
-		case p.Flags&Group != 0:
-			w.ip6Group(i, dst)
-		case isLinkLocal(dst):
-			w.ip6LinkLocal(i, dst)
-		default:
+		if isGlobal(src) && isGlobal(dst) && h.NextHeader() != header.ExtHopByHop && p.Flags&Group == 0 {
 			w.to(ip6Lookup, i)
+			continue
 		}
+		w.ip6Special(i, p, h, src, dst)
+	}
+}
+
+// ip6Special is about a packet to or from an address with a meaning of its own, with hop-by-hop options, or in a
+// link-layer multicast or broadcast.
+func (w *Worker) ip6Special(i uint16, p *Packet, h header.IPv6, src, dst fib.Addr) {
+	switch {
+	case src.Is4(), dst.Is4():
+		// IPv4-mapped addresses are none on the wire (RFC 4291 2.5.5.2), and would meet IPv4's routes and neighbours.
+		w.toDrop(i, counters.IP6BadSource)
+	case src == fib.Addr{} && !isMulticast6(dst):
+		w.toDrop(i, counters.IP6BadSource) // only duplicate address detection has no source yet
+	case isMulticast6(src), src == loopback6, dst == loopback6, isNodeLocalMulticast(dst):
+		w.toDrop(i, counters.IP6BadSource)
+	case h.NextHeader() == header.ExtHopByHop && !w.ip6HopByHop(i, p, h):
+	case isMulticast6(dst):
+		if w.listens6(dst) {
+			w.to(ip6Local, i)
+		} else {
+			w.toDrop(i, counters.IP6Multicast)
+		}
+	case p.Flags&Group != 0:
+		w.ip6Group(i, dst)
+	case isLinkLocal(dst):
+		w.ip6LinkLocal(i, dst)
+	default:
+		w.to(ip6Lookup, i)
 	}
 }
 
@@ -120,6 +129,9 @@ var (
 const linkLocalPrefix = 0xfe80 << 48
 
 func addr6(hi, lo uint64) fib.Addr { return fib.Addr{Hi: hi, Lo: lo} }
+
+// isGlobal tells an address of 2000::/3, in which none has a meaning of its own (RFC 4291 2.4, 2.5.4).
+func isGlobal(a fib.Addr) bool     { return a.Hi>>61 == 1 }
 func isMulticast6(a fib.Addr) bool { return a.Hi>>56 == 0xff }
 func isLinkLocal(a fib.Addr) bool  { return a.Hi>>54 == 0xfe80>>6 }
 
