@@ -59,6 +59,11 @@ func newReference(t *testing.T) *reference {
 	}
 	both("neigh replace 10.0.2.2 lladdr %v dev p2 nud permanent", corpus.HostMAC(2))
 	both("neigh replace 2001:db8:2::2 lladdr %v dev p2 nud permanent", corpus.HostMAC(2))
+	// These have no host, but a neighbour: how many packets wait for one that does not answer is no matter here.
+	both("neigh replace 10.0.1.0 lladdr %v dev p1 nud permanent", corpus.HostMAC(1))
+	both("neigh replace 10.0.2.0 lladdr %v dev p2 nud permanent", corpus.HostMAC(2))
+	both("neigh replace fe80::77 lladdr %v dev p1 nud permanent", corpus.HostMAC(1))
+	both("neigh replace %s lladdr %v dev p1 nud permanent", corpus.LinkLocal(2), corpus.HostMAC(1))
 	both("neigh replace fe80::1:1 lladdr %v dev p1 nud permanent", corpus.HostMAC(1))
 	for _, route := range corpus.Routes() {
 		both("route add %s", route)
@@ -69,6 +74,13 @@ func newReference(t *testing.T) *reference {
 		t.Fatal(err)
 	}
 	k.Run("ip", "-batch", batch)
+	// A device joins all groups of routers when forwarding is switched on, not when it is made later (addrconf.c,
+	// dev_forward_change); answers for anycast addresses wait for this long (ndisc.c).
+	k.Sysctl("net.ipv6.conf.all.forwarding", "0")
+	k.Sysctl("net.ipv6.conf.all.forwarding", "1")
+	for _, dev := range []string{"p1", "p2"} {
+		k.Sysctl("net.ipv6.neigh."+dev+".proxy_delay", "0")
+	}
 	return r
 }
 
