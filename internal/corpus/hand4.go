@@ -22,6 +22,12 @@ func hand4() []Probe {
 		}
 		out = append(out, probeOf(false, o, total(1500)))
 	}
+	// No errors about errors (RFC 1812 4.3.2.7).
+	for _, a := range []string{"172.31.0.1", "192.0.2.200", "10.0.1.1"} {
+		for _, typ := range []byte{3, 4, 5, 11, 12, 1, 18, 40} {
+			out = append(out, probeOf(false, dst(a), quoting(typ, 0, false)), probeOf(false, dst(a), ttl(1), quoting(typ, 0, false)))
+		}
+	}
 	return append(out, handARP()...)
 }
 

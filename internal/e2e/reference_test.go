@@ -24,11 +24,12 @@ type side struct {
 // reference is both routers, and what was sent to them so far.
 type reference struct {
 	*world
-	sides [2]side // ours, the kernel's
-	next  int     // number of the next probe
-	syncs int
-	late  map[int][2][]response // by probe: what came after its window
-	pace  pace
+	sides  [2]side // ours, the kernel's
+	next   int     // number of the next probe
+	frames uint64  // sent to each
+	syncs  int
+	late   map[int][2][]response // by probe: what came after its window
+	pace   pace
 }
 
 const (
