@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"nsrouter/internal/corpus"
 	"nsrouter/internal/lab"
@@ -81,6 +82,14 @@ func newReference(t *testing.T) *reference {
 	k.Sysctl("net.ipv6.conf.all.forwarding", "1")
 	for _, dev := range []string{"p1", "p2"} {
 		k.Sysctl("net.ipv6.neigh."+dev+".proxy_delay", "0")
+	}
+	// What the interfaces' own stacks have said before they were taken over, and what both say at their beginning.
+	time.Sleep(300 * time.Millisecond)
+	r.sync()
+	for s := range r.sides {
+		for port := 1; port <= 2; port++ {
+			r.sides[s].at[port].Reset()
+		}
 	}
 	return r
 }
