@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"nsrouter/internal/corpus"
 	"nsrouter/internal/lab"
@@ -24,11 +25,12 @@ type side struct {
 // reference is both routers, and what was sent to them so far.
 type reference struct {
 	*world
-	sides [2]side // ours, the kernel's
-	next  int     // number of the next probe
-	syncs int
-	late  map[int][2][]response // by probe: what came after its window
-	pace  pace
+	sides  [2]side // ours, the kernel's
+	next   int     // number of the next probe
+	frames uint64  // sent to each
+	syncs  int
+	late   map[int][2][]response // by probe: what came after its window
+	pace   pace
 }
 
 const (
@@ -80,6 +82,14 @@ func newReference(t *testing.T) *reference {
 	k.Sysctl("net.ipv6.conf.all.forwarding", "1")
 	for _, dev := range []string{"p1", "p2"} {
 		k.Sysctl("net.ipv6.neigh."+dev+".proxy_delay", "0")
+	}
+	// What the interfaces' own stacks have said before they were taken over, and what both say at their beginning.
+	time.Sleep(300 * time.Millisecond)
+	r.sync()
+	for s := range r.sides {
+		for port := 1; port <= 2; port++ {
+			r.sides[s].at[port].Reset()
+		}
 	}
 	return r
 }
