@@ -15,8 +15,9 @@ const (
 	// the error is about, as Linux does.
 	precedence = 0xc0
 	tosMask    = 0x1e
-	// knownICMP is the highest type of ICMP that may be something else than an error (NR_ICMP_TYPES of the kernel).
-	knownICMP = 18
+	// queries4 has a bit for each type of ICMP that is known to be no error: echo, timestamp, information and address mask,
+	// requests and replies (icmp_pointers of the kernel's net/ipv4/icmp.c).
+	queries4 = 1<<0 | 1<<8 | 1<<13 | 1<<14 | 1<<15 | 1<<16 | 1<<17 | 1<<18
 )
 
 // icmp4Error counts a packet as dropped and, where RFC 1812 4.3.2.7 allows it, turns it into the error about itself, in
@@ -92,7 +93,7 @@ func (w *Worker) makeError4(i uint16, typ, code uint8, rest uint32, local bool) 
 
 // mayError4 is RFC 1812 4.3.2.7: no error about an ICMP error, a later fragment, a broadcast or multicast on either
 // layer, or a source that is not one host. ip4-input has refused bad headers, sources and destinations already. An ICMP
-// message of a type that nobody knows may be an error (RFC 1122 3.2.2; __icmp_send of net/ipv4/icmp.c).
+// message that is not known to be none counts as an error (__icmp_send of net/ipv4/icmp.c).
 func mayError4(p *Packet, h header.IPv4) bool {
 	if p.Flags&(Own|Group|Directed) != 0 || h.FragmentOffset() != 0 {
 		return false
@@ -101,7 +102,7 @@ func mayError4(p *Packet, h header.IPv4) bool {
 		return true
 	}
 	m := header.ICMP(h[h.HeaderLen():])
-	return len(m) >= 1 && m.Type() <= knownICMP && !m.IsError()
+	return len(m) >= 1 && queries4>>m.Type()&1 != 0
 }
 
 // isError4 tells an own packet that is an ICMP error.
