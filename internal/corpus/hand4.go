@@ -28,7 +28,19 @@ func hand4() []Probe {
 			out = append(out, probeOf(false, dst(a), quoting(typ, 0, false)), probeOf(false, dst(a), ttl(1), quoting(typ, 0, false)))
 		}
 	}
-	return append(out, handARP()...)
+	for _, e := range []struct {
+		name string
+		typ  uint16
+	}{{"LLDP", 0x88cc}, {"an IEEE 802.3 length", 46}, {"loopback", 0x9000}, {"MPLS", 0x8847}, {"EtherType 0", 0}, {"EtherType 0xffff", 0xffff}} {
+		out = append(out, probeOf(false, Edit{e.name, func(d *draft) { d.etherType = e.typ }}))
+	}
+	arp := handARP()
+	for _, l := range links() {
+		for _, p := range arp[:2] {
+			out = append(out, probeOf(false, p.Edits[0], l))
+		}
+	}
+	return append(out, arp...)
 }
 
 // arpEdit is an ARP packet (RFC 826); zero MACs of from are the marked one, and it goes to everyone unless unicast.
