@@ -296,6 +296,10 @@ func dump(t *Table) string {
 				x = fmt.Sprintf("%+v", *l.XDP)
 				l.XDP = nil
 			}
+			if l.VLAN != nil {
+				x = fmt.Sprintf("%+v", *l.VLAN)
+				l.VLAN = nil
+			}
 			fmt.Fprintf(&b, "  link %+v %s\n", l, x)
 		}
 		addrs, _ := t.Addresses(ns.Name, "")

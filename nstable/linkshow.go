@@ -6,7 +6,12 @@ func (t *Table) linkInfo(d *device) LinkInfo {
 		ID: d.id, Namespace: d.ns.name, Index: d.index, Name: d.name, Kind: d.kind, MAC: d.mac, MTU: d.mtu,
 		Up: d.up, Carrier: t.carrier(d), Settings: d.settings, Counters: d.counters,
 	}
-	if peer := t.deviceByID(d.peer); peer != nil && d.kind == Veth {
+	peer := t.deviceByID(d.peer)
+	if d.kind == VLAN && d.lower != nil {
+		peer = d.lower
+		info.VLAN = &VLANInfo{Tag: d.tag, LowerUp: peer.up}
+	}
+	if peer != nil {
 		info.PeerNamespace, info.PeerName, info.PeerIndex = peer.ns.name, peer.name, peer.index
 	}
 	if h := d.host; h != nil {
