@@ -46,6 +46,8 @@ type Worker struct {
 
 	// Packets that passed a veth pair in this round; they enter the graph in the next.
 	crossings, crossed []Packet
+	// Packets that vlan-input has passed to VLAN devices in this run; they enter the graph in the next.
+	tagged, untagged []Packet
 
 	inbox    []handoffRing // by the worker that writes it
 	outbox   []*handoffRing
@@ -156,6 +158,9 @@ func (w *Worker) receive(p *boundPort) int {
 		w.to(ethernetInput, uint16(i))
 	}
 	w.runGraph()
+	if len(w.tagged) > 0 {
+		w.takeTagged()
+	}
 	return n
 }
 
@@ -178,6 +183,7 @@ func (w *Worker) takeCrossings() int {
 				w.to(ethernetInput, uint16(k))
 			}
 			w.runGraph()
+			w.takeTagged()
 		} else {
 			w.freeAll(list[i : i+n])
 		}
