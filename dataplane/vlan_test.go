@@ -364,3 +364,22 @@ func TestVLANNoAllocation(t *testing.T) {
 	}
 	r.conserved()
 }
+
+// TestVLANFragments: what is cut for a VLAN device's MTU bears the tag and the priority in every piece.
+func TestVLANFragments(t *testing.T) {
+	r := newRig(t)
+	r.vlan(p1, q(5), 0, "10.5.0.1/24")
+	r.vlan(p2, q(7), 0, "10.7.0.1/24").MTU = 600
+	r.inject(p1, tagged(udp4(t, p1, ip4("10.5.0.2", "10.7.0.2", 64), 1400), customer(0xb, 5)))
+	r.step()
+	sent := r.ports[p2].take()
+	if len(sent) != 3 {
+		t.Fatalf("%d fragments", len(sent))
+	}
+	for _, b := range sent {
+		if tags, rest := tagsOf(t, b); len(tags) != 1 || tags[0] != customer(0xb, 7) || len(rest) > 600 {
+			t.Errorf("tags %x, %d bytes", tags, len(rest))
+		}
+	}
+	r.conserved()
+}
