@@ -297,10 +297,6 @@ func dump(t *Table) string {
 				x = fmt.Sprintf("%+v", *l.XDP)
 				l.XDP = nil
 			}
-			if l.VLAN != nil {
-				x = fmt.Sprintf("%+v", *l.VLAN)
-				l.VLAN = nil
-			}
 			settings := setting.Devices.Values(l.Settings, false)
 			l.Settings = nil
 			fmt.Fprintf(&b, "  link %+v %s %v\n", l, x, settings)

@@ -32,10 +32,11 @@ type LinkInfo struct {
 	// PeerNamespace, PeerName and PeerIndex name the other end of a Veth, or the device that a VLAN device is on.
 	PeerNamespace, PeerName string
 	PeerIndex               int
+	PeerUp                  bool // its administrative state
 	// XDP is set for XDP devices only.
 	XDP *XDPInfo
-	// VLAN is set for VLAN devices only.
-	VLAN     *VLANInfo
+	// Tag is that of a VLAN device.
+	Tag      Tag
 	Settings *setting.Device
 	// Counters lead to the device's living counters.
 	Counters *counters.Device
@@ -49,12 +50,7 @@ type XDPInfo struct {
 	Mode        Mode // obtained; ModeAuto while not attached
 	Queues      int  // bound; 0 while not attached
 	Present     bool // the host interface is there and attached
-}
-
-// VLANInfo is what `link show` tells of a VLAN device besides.
-type VLANInfo struct {
-	Tag     Tag
-	LowerUp bool // administratively, the device that it is on
+	Strips      bool // see [PortInfo]
 }
 
 // AddressInfo describes an address of a device.

@@ -46,6 +46,7 @@ type PortInfo struct {
 	MTU     uint32 // bytes of layer 3
 	Mode    Mode   // the one obtained, never ModeAuto
 	Queues  int    // all of them are bound
+	Strips  bool   // it takes VLAN tags off frames, and cannot be told to leave them
 	Carrier bool
 }
 

@@ -21,8 +21,8 @@ func (b *bench) linkLine(ns, name string) string {
 	l, err := b.Links(ns, name)
 	b.ok(err)
 	s := fmt.Sprintf("up=%v carrier=%v mtu=%d mac=%x", l[0].Up, l[0].Carrier, l[0].MTU, l[0].MAC[5])
-	if v := l[0].VLAN; v != nil {
-		s += fmt.Sprintf(" %s on %s/%s lower up=%v", v.Tag, l[0].PeerNamespace, l[0].PeerName, v.LowerUp)
+	if l[0].Kind == VLAN {
+		s += fmt.Sprintf(" %s on %s/%s lower up=%v", l[0].Tag, l[0].PeerNamespace, l[0].PeerName, l[0].PeerUp)
 	}
 	return s
 }

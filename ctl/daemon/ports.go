@@ -107,6 +107,7 @@ func (p *ports) attach(id nstable.DeviceID, spec nstable.XDPSpec) (info nstable.
 	delete(p.missing, id)
 	return nstable.PortInfo{
 		MAC: iface.MAC(), MTU: uint32(iface.MTU()), Mode: gotMode, Queues: len(queues), Carrier: a.carrier,
+		Strips: iface.StripsTags(),
 	}, nil
 }
 
