@@ -60,7 +60,8 @@ $ -n red link show type vlan
 	}
 	d.must("link del p1")
 	for _, words := range []string{
-		`"operstate":"UP"`, `"link_netns":"init"`, `"linkinfo":{"info_kind":"vlan","info_data":{"protocol":"802.1Q","id":7,"flags":["REORDER_HDR"]}}`,
+		`"operstate":"UP"`, `"link_netns":"init"`,
+		`"linkinfo":{"info_kind":"vlan","info_data":{"protocol":"802.1Q","id":7,"flags":["REORDER_HDR"]}}`,
 	} {
 		d.must("link add p1 type dummy")
 		d.must("link set p1 up")
