@@ -97,3 +97,14 @@ func dimensions(v6 bool) []dimension {
 	}
 	return dimensions4()
 }
+
+// Singles are the packets in which one dimension is other than plain.
+func Singles(v6 bool) []Probe {
+	out := []Probe{{V6: v6}}
+	for _, d := range dimensions(v6) {
+		for _, x := range d.values[1:] {
+			out = append(out, probeOf(v6, x))
+		}
+	}
+	return out
+}

@@ -22,6 +22,12 @@ func hand4() []Probe {
 		}
 		out = append(out, probeOf(false, o, total(1500)))
 	}
+	// No errors about errors (RFC 1812 4.3.2.7).
+	for _, a := range []string{"172.31.0.1", "192.0.2.200", "10.0.1.1"} {
+		for _, typ := range []byte{3, 4, 5, 11, 12, 1, 18, 40} {
+			out = append(out, probeOf(false, dst(a), quoting(typ, 0, false)), probeOf(false, dst(a), ttl(1), quoting(typ, 0, false)))
+		}
+	}
 	return append(out, handARP()...)
 }
 
@@ -91,4 +97,23 @@ func handARP() []Probe {
 		add("cut off", host, router, func(a *arpPacket) { a.size = n })
 	}
 	return out
+}
+
+// To is a plain packet to an address.
+func To(v6 bool, addr string) Probe { return probeOf(v6, dst(addr)) }
+
+// Answer is the answer of a host on port 2 to a question for its MAC address: of ARP, or a solicited advertisement.
+func Answer(host netip.Addr) []byte {
+	router := "10.0.2.1"
+	var p Probe
+	if host.Is6() {
+		router = LinkLocal(2)
+		p = probeOf(true, nd("NA", 136, 0x60, host.String(), lladdr(2, HostMAC(2))...), src(host.String()), dst(router))
+	} else {
+		a := arpPacket{op: 2, sender: host.String(), target: router, from: HostMAC(2), targetMAC: RouterMAC(2), unicast: true,
+			hardware: 1, proto: 0x0800, hlen: 6, plen: 4}
+		p = probeOf(false, a.edit())
+	}
+	p.Edits = append(p.Edits, ethernetTo("", RouterMAC(2)), Edit{"", func(d *draft) { d.from = HostMAC(2) }})
+	return p.Frames(0)[0]
 }

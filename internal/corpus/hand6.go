@@ -21,6 +21,12 @@ func hand6() []Probe {
 			probeOf(true, dst(a), extensions("destination options", destination()), echo, cut("in the header", piece{0, 8, false}, piece{8, -1, true})),
 			probeOf(true, dst(a), echo, cut("before the header", piece{0, 0, false}, piece{0, -1, true})))
 	}
+	// No errors about errors (RFC 4443 2.4(e)).
+	for _, a := range []string{"2001:db8:ffff::1", "2001:db8:bad:1::1", "2001:db8:1::1"} {
+		for _, typ := range []byte{1, 2, 3, 4, 100, 127} {
+			out = append(out, probeOf(true, dst(a), quoting(typ, 0, true)), probeOf(true, dst(a), ttl(1), quoting(typ, 0, true)))
+		}
+	}
 	return append(out, handND()...)
 }
 

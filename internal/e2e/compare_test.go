@@ -67,11 +67,14 @@ func (r *reference) window(probes []corpus.Probe) []outcome {
 		out[i] = outcome{probe: p, n: r.next}
 		r.next++
 		for _, f := range p.Frames(out[i].n) {
+			r.frames++
 			for s := range r.sides {
 				r.sides[s].at[1].Send(f)
 			}
 		}
 	}
+	// Twice: in a batch of its own, a packet of one protocol may overtake those of another.
+	r.sync()
 	r.sync()
 	for s := range r.sides {
 		for port := 1; port <= 2; port++ {
@@ -91,6 +94,7 @@ func (r *reference) sync() {
 	r.syncs++
 	token := fmt.Appendf(nil, "sync%08d", r.syncs)
 	frames := corpus.Sync(token)
+	r.frames += uint64(len(frames))
 	for s := range r.sides {
 		for _, f := range frames {
 			r.sides[s].at[1].Send(f)

@@ -65,7 +65,23 @@ func TestReference(t *testing.T) {
 	if forwarded < 1000 || answered < 1000 {
 		t.Error("the reference itself does too little to compare with")
 	}
+	r.lossless()
 	r.conserved()
+}
+
+// lossless fails the test if this router has not met all that was sent to it, or has lost some of it for a lack of
+// room: then a difference means nothing.
+func (r *reference) lossless() {
+	r.t.Helper()
+	l := r.link("init", "p1")
+	if l.Stats.Rx.Packets != r.frames {
+		r.t.Errorf("%d frames were sent, the router has seen %d", r.frames, l.Stats.Rx.Packets)
+	}
+	for _, why := range []string{"tx-full", "no-frame", "handoff-full", "egress-down", "neighbor-table-full", "rate-limited"} {
+		if n := l.Drops[why]; n != 0 {
+			r.t.Errorf("%d drops: %s", n, why)
+		}
+	}
 }
 
 // suspects are the probes with a difference, or with frames in their window that nobody can say the cause of.
