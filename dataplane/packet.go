@@ -39,6 +39,12 @@ const (
 	// WantSource marks an own packet whose IP source address (and checksum) is still to be chosen, by the device it
 	// leaves by.
 	WantSource
+	// Optioned marks an IPv4 packet with options, of which Worker.options knows.
+	Optioned
+	// Local marks an IPv4 packet to one of the router's own addresses: errors about it come from there.
+	Local
+	// Directed marks an IPv4 packet to the broadcast address of a link that it is forwarded to.
+	Directed
 )
 
 // vectorSize is how many packets a worker has in its graph at once: what it receives in a batch. 64 balances the cost

@@ -42,6 +42,9 @@ type Worker struct {
 	hops     [vectorSize]*fib.NextHop // by packet: where it goes, once it was looked up
 	sameLink fib.NextHop              // where link-local packets go: back to the link of dev
 
+	options   [vectorSize]options4 // by packet: what it has of options, if it is marked so
+	redirects [redirectSlots]redirected
+
 	ports   []*boundPort // queues that this worker serves
 	outputs []output     // by DeviceID: how this worker transmits on a device
 
@@ -60,6 +63,7 @@ type Worker struct {
 	sleeping atomic.Bool // set before ppoll; peers read it
 
 	now       int64 // nanoseconds of the monotonic clock, read once a round
+	wall      int64 // what the time of day is ahead of it, nanoseconds
 	lastTick  int64
 	lastWork  int64
 	pollWait  int64         // how long to poll without traffic before sleeping, nanoseconds

@@ -89,7 +89,11 @@ type Namespace struct {
 	Name string
 
 	settings atomic.Pointer[setting.Namespace]
+	own      atomic.Pointer[OwnAddrs]
 }
+
+// PublishSettings makes s what workers see.
+func (n *Namespace) PublishSettings(s *setting.Namespace) { n.settings.Store(s) }
 
 // Settings are what `netns set` sets, as published last. Any goroutine; a worker asks once a batch.
 func (n *Namespace) Settings() *setting.Namespace {

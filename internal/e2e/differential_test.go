@@ -37,22 +37,9 @@ func TestReference(t *testing.T) {
 		}
 		probes = append(probes, family...)
 	}
-	t.Logf("%d probes, seed %d", len(probes), *referenceSeed)
-	start := time.Now()
-	first := r.run(probes, false)
-	r.settle(first)
-	again := suspects(first)
-	t.Logf("%v; %d to be looked at alone", time.Since(start), len(again))
-	second := r.run(again, true)
-	r.settle(second)
+	t.Logf("seed %d", *referenceSeed)
 	p := newPermits()
-	var bad []outcome
-	for i := range second {
-		if o := &second[i]; !o.same() && !p.permit(o) {
-			bad = append(bad, *o)
-		}
-	}
-	t.Logf("%v; %d differ, %d of them as is known", time.Since(start), differing(second), differing(second)-len(bad))
+	first, bad := r.compare(probes, p)
 	if *referenceStrict {
 		r.report(bad)
 		p.check(t)
@@ -67,6 +54,28 @@ func TestReference(t *testing.T) {
 	}
 	r.lossless()
 	r.conserved()
+}
+
+// compare sends probes to both routers, those with differences once more and alone, and returns what both did, and the
+// differences that are not permitted.
+func (r *reference) compare(probes []corpus.Probe, p permits) (first, bad []outcome) {
+	r.t.Helper()
+	start := time.Now()
+	first = r.run(probes, false)
+	r.settle(first)
+	second := r.run(suspects(first), true)
+	r.settle(second)
+	n := 0
+	for i := range second {
+		if o := &second[i]; !o.same() {
+			if n++; !p.permit(o) {
+				bad = append(bad, *o)
+			}
+		}
+	}
+	r.t.Logf("%d probes in %v: %d looked at alone, %d differ, %d of them as is known", len(probes),
+		time.Since(start).Round(time.Millisecond), len(second), n, n-len(bad))
+	return first, bad
 }
 
 // lossless fails the test if this router has not met all that was sent to it, or has lost some of it for a lack of
@@ -93,15 +102,6 @@ func suspects(out []outcome) []corpus.Probe {
 		}
 	}
 	return again
-}
-
-func differing(out []outcome) (n int) {
-	for i := range out {
-		if !out[i].same() {
-			n++
-		}
-	}
-	return n
 }
 
 // kernelSent is what the reference sent by port 2 and by port 1.

@@ -5,6 +5,8 @@ type Namespace struct {
 	// MaxRoutes limits the routes, connected ones included; 0: no limit. Those that are there stay, even if they are
 	// more.
 	MaxRoutes uint32
+	// Martians are the addresses from and to which nothing is forwarded.
+	Martians Martians
 }
 
 // Namespaces describes the settings of a namespace.
@@ -13,4 +15,5 @@ type Namespace struct {
 var Namespaces = Table[Namespace]{
 	number("max-routes", "how many routes there may be, connected ones included; 0: no limit", 0, 1<<32-1, 0,
 		func(n *Namespace) *uint32 { return &n.MaxRoutes }),
+	martians(),
 }
