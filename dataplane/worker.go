@@ -50,6 +50,8 @@ type Worker struct {
 
 	// Packets that passed a veth pair in this round; they enter the graph in the next.
 	crossings, crossed []Packet
+	// Packets that vlan-input has passed to VLAN devices in this run; they enter the graph in the next.
+	tagged, untagged []Packet
 	// Fragments made in this run of the graph, in order; sendPieces ends them.
 	pieces []Packet
 
@@ -68,7 +70,6 @@ type Worker struct {
 	nap       time.Duration // how long to sleep next while the kernel has frames to send
 	neighbors neighborKeeper
 	solicited func(RouterSolicitation) // tells the control plane; must not block
-	budgets   []budget                 // by NamespaceID
 	ipID      uint16                   // identification of the last own IPv4 packet
 	fragments uint32                   // datagrams fragmented by this worker, for identifications of IPv6
 	secret    uint64                   // of all workers, against guessing
@@ -166,6 +167,9 @@ func (w *Worker) receive(p *boundPort) int {
 		w.to(ethernetInput, uint16(i))
 	}
 	w.runGraph()
+	if len(w.tagged) > 0 {
+		w.takeTagged()
+	}
 	return n
 }
 
@@ -188,6 +192,7 @@ func (w *Worker) takeCrossings() int {
 				w.to(ethernetInput, uint16(k))
 			}
 			w.runGraph()
+			w.takeTagged()
 		} else {
 			w.freeAll(list[i : i+n])
 		}

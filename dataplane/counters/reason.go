@@ -7,6 +7,7 @@ type Reason uint8
 const (
 	BadEthernet Reason = iota
 	UnknownEtherType
+	UnknownVLAN
 	NotForUs
 	DeviceDown
 	BadARP
@@ -57,8 +58,9 @@ const (
 )
 
 var reasons = [NumReasons]struct{ name, help string }{
-	BadEthernet:      {"bad-ethernet", "shorter than an Ethernet header, or from a multicast source address"},
+	BadEthernet:      {"bad-ethernet", "shorter than an Ethernet header and its tags, or from a multicast source address"},
 	UnknownEtherType: {"unknown-ethertype", "neither IPv4, IPv6 nor ARP"},
+	UnknownVLAN:      {"unknown-vlan", "tagged for a VLAN that no device here stands for"},
 	NotForUs:         {"not-for-us", "sent to another station's MAC address"},
 	DeviceDown:       {"device-down", "the receiving device is administratively down"},
 	BadARP:           {"bad-arp", "malformed ARP, or one that claims a broadcast or multicast address"},
