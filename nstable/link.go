@@ -275,6 +275,7 @@ func (tx *Tx) changeLink(d *device, c LinkChange) error {
 		if d.up {
 			tx.removeLinkLocal(d)
 			tx.addLinkLocal(d)
+			tx.announceAddresses(d, d.addrs...)
 		}
 	}
 	if edited {

@@ -136,9 +136,22 @@ func (d *daemon) start() (err error) {
 			t.AnnounceNeighbor(dev, e.Addr.Netip(), header.MACBytes(mac), known, e.State(), gone)
 		}
 	}
+	conflict := func(dev nstable.DeviceID, a fib.Addr, mac [6]byte) {
+		t := table.Load()
+		if t == nil {
+			return
+		}
+		go func() { // a worker does not wait for the log, nor for the table
+			if ns, name, ok := t.DeviceName(dev); ok {
+				d.o.Log.Warn("address-conflict: another station claims an address of the router", zap.String("netns", ns),
+					zap.String("dev", name), zap.Stringer("address", a.Netip()), zap.Stringer("lladdr", net.HardwareAddr(mac[:])))
+			}
+		}()
+	}
 	epochs := new(fib.Epochs)
 	d.plane, err = dataplane.New(dataplane.Options{
 		CPUs: d.cpus, Pool: d.pool, View: view, Epochs: epochs, NeighborChanged: changed,
+		AddressConflict: conflict,
 	})
 	if err != nil {
 		return err

@@ -1,9 +1,13 @@
 package setting
 
+import "slices"
+
 // Device is the settings of a device.
-type Device struct{}
+type Device struct {
+	Neighbor
+}
 
 // Devices describes the settings of a device.
 //
 //nolint:gochecknoglobals // a constant table
-var Devices = Table[Device]{}
+var Devices = slices.Concat(Table[Device]{}, neighborRows())
