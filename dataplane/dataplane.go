@@ -3,6 +3,7 @@ package dataplane
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"sync"
 
@@ -31,6 +32,9 @@ type Options struct {
 	// AddressConflict is told of a station that claims an address of the router, once in ten seconds for each; it must
 	// not block. May be nil.
 	AddressConflict func(dev nstable.DeviceID, a fib.Addr, mac [6]byte)
+	// RouterSolicited is told of every valid router solicitation on a device that is to send router advertisements, by
+	// the worker that owns the device: it must not block. May be nil.
+	RouterSolicited func(RouterSolicitation)
 }
 
 // Dataplane is the set of workers. Its methods may be called from any goroutine but a worker's.
@@ -67,8 +71,9 @@ func New(o Options) (*Dataplane, error) {
 		}
 		d.workers = append(d.workers, w)
 	}
+	secret := rand.Uint64()
 	for _, w := range d.workers {
-		w.peers = d.workers
+		w.peers, w.secret = d.workers, secret
 		w.outbox = make([]*handoffRing, len(d.workers))
 		for to, peer := range d.workers {
 			w.outbox[to] = &peer.inbox[w.id]
@@ -96,10 +101,14 @@ func newWorker(id, cpu int, o Options) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("worker %d: eventfd: %w", id, err)
 	}
+	if o.RouterSolicited == nil {
+		o.RouterSolicited = func(RouterSolicitation) {}
+	}
 	return &Worker{
 		id: id, cpu: cpu, mem: o.Pool.Bytes(), cache: o.Pool.NewCache(), views: o.View, reader: o.Epochs.Join(),
 		graph:     newGraph(),
 		crossings: make([]Packet, 0, crossingLimit), crossed: make([]Packet, 0, crossingLimit),
+		pieces: make([]Packet, 0, pieceLimit), ipID: uint16(id * (1 << 16) / len(o.CPUs)),
 		inbox: make([]handoffRing, len(o.CPUs)), notify: make([]bool, len(o.CPUs)),
 		wake: wake, pollWait: defaultPollWait, done: make(chan struct{}),
 		neighbors: neighborKeeper{
@@ -107,7 +116,7 @@ func newWorker(id, cpu int, o Options) (*Worker, error) {
 			changed: o.NeighborChanged, conflict: o.AddressConflict,
 			maxHeld: o.Pool.Frames() / heldShare / len(o.CPUs),
 		},
-		nap: shortNap,
+		nap: shortNap, solicited: o.RouterSolicited,
 	}, nil
 }
 
@@ -252,6 +261,17 @@ func (d *Dataplane) SetNeighbor(dev *nstable.Device, addr netip.Addr, mac [6]byt
 		err = nil
 	})
 	return err
+}
+
+// SendToGroup sends an ICMPv6 message to a multicast group of the link of a device, from a source address there, with hop
+// limit 255; the message begins with its type, and its checksum is filled in. False where the device is not in the
+// namespace that dev says, not usable, or its MTU too small for the message.
+func (d *Dataplane) SendToGroup(dev *nstable.Device, source, group netip.Addr, message []byte) bool {
+	sent := false
+	d.workers[dev.Owner].call(func(w *Worker) {
+		sent = w.sendToGroup(dev, fib.AddrOf(source), fib.AddrOf(group), message)
+	})
+	return sent
 }
 
 // DeleteNeighbor implements [nstable.Datapath].

@@ -21,6 +21,8 @@ const (
 	icmp6Error
 	ip4Output
 	ip6Output
+	ip4Fragment
+	ip6Fragment
 	resolve
 	transmit
 	drop
@@ -54,13 +56,17 @@ type node struct {
 //	    |      |      |     |         |    |
 //	    |  ip4-output | ip6-output    |    |        packets of the router's own
 //	    |      |      |     |         |    |
+//	    |  ip4-fragment   ip6-fragment|    |        larger than the MTU
+//	    |      |      |     |         |    |
 //	    +------+------+--+--+---------+----+
 //	                     |
 //	                (neighbour?)--no-- resolve      owner of the device: holds packets, asks
 //	                     |
 //	                 transmit                       queue, hand-over to another worker, veth crossing
 //
-// and from everywhere: drop, which counts the reason at the device that the packet came in by. transmit and resolve
+// ip4-forward has an edge to ip4-fragment, too. What the fragment nodes make is sent once the batch is through (pieces).
+//
+// And from everywhere: drop, which counts the reason at the device that the packet came in by. transmit and resolve
 // count what they cannot queue themselves, since packets reach them from outside the graph too.
 func newGraph() [numNodes]node {
 	return [numNodes]node{
@@ -73,12 +79,14 @@ func newGraph() [numNodes]node {
 		{ip4Local, "ip4-local", (*Worker).ip4Local, []NodeID{ip4Output, icmp4Error, drop}},
 		{ip6Local, "ip6-local", (*Worker).ip6Local, []NodeID{ndInput, ip6Output, icmp6Error, drop}},
 		{ndInput, "nd-input", (*Worker).ndInput, []NodeID{drop}},
-		{ip4Forward, "ip4-forward", (*Worker).ip4Forward, []NodeID{transmit, resolve, icmp4Error, drop}},
+		{ip4Forward, "ip4-forward", (*Worker).ip4Forward, []NodeID{transmit, resolve, ip4Fragment, icmp4Error, drop}},
 		{ip6Forward, "ip6-forward", (*Worker).ip6Forward, []NodeID{transmit, resolve, icmp6Error, drop}},
 		{icmp4Error, "icmp4-error", (*Worker).icmp4Error, []NodeID{ip4Output, drop}},
 		{icmp6Error, "icmp6-error", (*Worker).icmp6Error, []NodeID{ip6Output, drop}},
-		{ip4Output, "ip4-output", (*Worker).ip4Output, []NodeID{transmit, resolve, drop}},
-		{ip6Output, "ip6-output", (*Worker).ip6Output, []NodeID{transmit, resolve, drop}},
+		{ip4Output, "ip4-output", (*Worker).ip4Output, []NodeID{transmit, resolve, ip4Fragment, drop}},
+		{ip6Output, "ip6-output", (*Worker).ip6Output, []NodeID{transmit, resolve, ip6Fragment, drop}},
+		{ip4Fragment, "ip4-fragment", (*Worker).ip4Fragment, []NodeID{transmit, resolve, drop}},
+		{ip6Fragment, "ip6-fragment", (*Worker).ip6Fragment, []NodeID{transmit, resolve, drop}},
 		{resolve, "resolve", (*Worker).resolve, []NodeID{transmit, drop}},
 		{transmit, "transmit", (*Worker).transmit, nil},
 		{drop, "drop", (*Worker).drop, nil},
@@ -88,6 +96,13 @@ func newGraph() [numNodes]node {
 // runGraph takes the packets of the entry node through the graph. The worker's context (device, namespace, snapshot) is
 // that of the device they came in by, and the vectors of all nodes are empty before and after.
 func (w *Worker) runGraph() {
+	w.runNodes()
+	if len(w.pieces) > 0 {
+		w.sendPieces()
+	}
+}
+
+func (w *Worker) runNodes() {
 	for id := range w.graph {
 		if v := &w.vectors[id]; v.n > 0 {
 			n := v.n

@@ -23,7 +23,7 @@ func TestScan(t *testing.T) {
 	r.view.Devices[p2].Addrs = append(r.view.Devices[p2].Addrs, netip.MustParsePrefix("10.16.0.1/12"))
 	r.route(0, "10.16.0.0/12", fib.NextHop{Kind: fib.Unicast, Device: p2})
 	r.w.neighbors.maxHeld = r.pool.Frames() / heldShare
-	for i := range 3 * maxNeighbors {
+	for i := range 3 * 4096 {
 		r.inject(p1, udp4(t, p1, ip4("10.0.1.2", fmt.Sprintf("10.16.%d.%d", i>>8, i&255), 64), 20))
 		r.step()
 		r.ports[p2].take()

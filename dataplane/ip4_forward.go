@@ -9,7 +9,7 @@ import (
 
 // ip4Forward takes a hop off the TTL, checks the MTU and writes the addresses of the next hop's link.
 //
-// Edges: transmit, resolve, icmp4-error, drop.
+// Edges: transmit, resolve, ip4-fragment, icmp4-error, drop.
 func (w *Worker) ip4Forward(v []uint16) {
 	var adj adjacency
 	for _, i := range v {
@@ -25,26 +25,33 @@ func (w *Worker) ip4Forward(v []uint16) {
 			continue
 		}
 		if uint32(h.TotalLen()) > adj.mtu {
-			w.tooBig4(i, p, h, adj.mtu)
+			w.tooBig4(i, p, h, &adj)
 			continue
 		}
 		h.DecrementTTL()
-		via := hop.Gateway
-		if via == (fib.Addr{}) {
-			via = fib.Addr4(h.Destination())
-		}
-		w.sendVia(i, p, adj.dev, via)
+		w.sendVia(i, p, adj.dev, nextHop4(hop, h))
 	}
 }
 
-// tooBig4 answers with "fragmentation needed" and the next hop's MTU where fragmentation is forbidden (RFC 1191).
-func (w *Worker) tooBig4(i uint16, p *Packet, h header.IPv4, mtu uint32) {
-	p.Detail = uint16(mtu)
+// tooBig4 has a packet cut (RFC 1812 4.2.2.7), or answers with "fragmentation needed" and the next hop's MTU where that is
+// forbidden (RFC 1191).
+func (w *Worker) tooBig4(i uint16, p *Packet, h header.IPv4, adj *adjacency) {
+	p.Detail = uint16(adj.mtu)
 	if h.DontFragment() {
 		w.toError(icmp4Error, i, counters.TooBig, header.ICMPFragNeeded)
 		return
 	}
-	w.toDrop(i, counters.TooBig)
+	h.DecrementTTL()
+	p.Out, p.Via = adj.dev.ID, nextHop4(adj.hop, h)
+	w.to(ip4Fragment, i)
+}
+
+// nextHop4 is the neighbour that a packet goes to: the route's gateway, or its destination itself.
+func nextHop4(hop *fib.NextHop, h header.IPv4) fib.Addr {
+	if hop.Gateway != (fib.Addr{}) {
+		return hop.Gateway
+	}
+	return fib.Addr4(h.Destination())
 }
 
 // adjacency is the egress side of the last next hop that a batch used: packets of a batch often share it.

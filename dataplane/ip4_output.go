@@ -7,46 +7,54 @@ import (
 )
 
 // ip4Output routes the router's own packets: chooses their source address by the device they leave by, and completes
-// the header.
+// the header. What does not fit there is cut.
 //
-// Edges: transmit, resolve, drop.
+// Edges: transmit, resolve, ip4-fragment, drop.
 func (w *Worker) ip4Output(v []uint16) {
 	var adj adjacency
 	for _, i := range v {
 		p := &w.packets[i]
 		h := header.IPv4(w.network(p))
-		hop := w.routeOwn(fib.Addr4(h.Destination()), p)
-		if hop == nil {
-			w.toDrop(i, counters.NoRoute)
-			continue
-		}
-		if !w.egress(&adj, hop) {
-			w.toDrop(i, adj.reason)
+		via, ok := w.prepare4(i, p, h, &adj)
+		if !ok {
 			continue
 		}
 		if uint32(h.TotalLen()) > adj.mtu {
-			w.toDrop(i, counters.TooBig)
+			p.Out, p.Via, p.Detail = adj.dev.ID, via, uint16(adj.mtu)
+			w.to(ip4Fragment, i)
 			continue
 		}
-		via := hop.Gateway
-		if via == (fib.Addr{}) {
-			via = fib.Addr4(h.Destination())
-		}
-		if p.Flags&WantSource != 0 {
-			target := via
-			if !target.Is4() {
-				target = fib.Addr4(h.Destination())
-			}
-			source, ok := w.source4(adj.dev, uint32(target.Lo))
-			if !ok {
-				w.toDrop(i, counters.NoRoute)
-				continue
-			}
-			h.SetSource(source)
-		}
-		h.SetChecksum()
 		w.sendVia(i, p, adj.dev, via)
 	}
+}
+
+// prepare4 routes the own packet i with header h, makes adj its egress, and completes the header. It returns the
+// neighbour that the packet goes to, or false where it had to be dropped.
+func (w *Worker) prepare4(i uint16, p *Packet, h header.IPv4, adj *adjacency) (fib.Addr, bool) {
+	hop := w.routeOwn(fib.Addr4(h.Destination()), p)
+	if hop == nil {
+		w.toDrop(i, counters.NoRoute)
+		return fib.Addr{}, false
+	}
+	if !w.egress(adj, hop) {
+		w.toDrop(i, adj.reason)
+		return fib.Addr{}, false
+	}
+	via := nextHop4(hop, h)
+	if p.Flags&WantSource != 0 {
+		target := via
+		if !target.Is4() {
+			target = fib.Addr4(h.Destination())
+		}
+		source, ok := w.source4(adj.dev, uint32(target.Lo))
+		if !ok {
+			w.toDrop(i, counters.NoRoute)
+			return fib.Addr{}, false
+		}
+		h.SetSource(source)
+	}
+	h.SetChecksum()
+	return via, true
 }
 
 // routeOwn returns the next hop of an own packet, or nil where there is none to send it to.

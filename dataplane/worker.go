@@ -46,6 +46,8 @@ type Worker struct {
 
 	// Packets that passed a veth pair in this round; they enter the graph in the next.
 	crossings, crossed []Packet
+	// Fragments made in this run of the graph, in order; sendPieces ends them.
+	pieces []Packet
 
 	inbox    []handoffRing // by the worker that writes it
 	outbox   []*handoffRing
@@ -60,8 +62,11 @@ type Worker struct {
 	pollWait  int64         // how long to poll without traffic before sleeping, nanoseconds
 	nap       time.Duration // how long to sleep next while the kernel has frames to send
 	neighbors neighborKeeper
-	budgets   []budget // by NamespaceID
-	ipID      uint16   // identification of the next own IPv4 packet
+	solicited func(RouterSolicitation) // tells the control plane; must not block
+	budgets   []budget                 // by NamespaceID
+	ipID      uint16                   // identification of the last own IPv4 packet
+	fragments uint32                   // datagrams fragmented by this worker, for identifications of IPv6
+	secret    uint64                   // of all workers, against guessing
 	stop      bool
 	done      chan struct{}
 

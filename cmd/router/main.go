@@ -43,6 +43,8 @@ type cli struct {
 	in  io.Reader
 	out *bufio.Writer
 	err io.Writer
+	// terminal is what out writes to, if that is a terminal.
+	terminal *os.File
 
 	objects []object
 	client  *client.Client
@@ -58,7 +60,7 @@ func main() {
 
 // run is the whole program but for the process around it.
 func run(ctx context.Context, words []string, in io.Reader, out, errOut io.Writer) int {
-	c := &cli{in: in, out: bufio.NewWriter(out), err: errOut, objects: objects()}
+	c := &cli{in: in, out: bufio.NewWriter(out), err: errOut, terminal: terminal(out), objects: objects()}
 	c.socket = client.SocketFromEnv()
 	rest, err := c.parseOptions(words)
 	if err == nil {

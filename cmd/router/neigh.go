@@ -182,10 +182,10 @@ func (c *cli) neighGet(ctx context.Context, a *args) error {
 
 // neighJSON is a neighbour as "ip -j neigh show" has it.
 type neighJSON struct {
-	Dst     string          `json:"dst"`
-	Dev     string          `json:"dev,omitempty"`
-	LLAddr  string          `json:"lladdr,omitempty"`
-	Router  json.RawMessage `json:"router,omitempty"`
+	Dst    string          `json:"dst"`
+	Dev    string          `json:"dev,omitempty"`
+	LLAddr string          `json:"lladdr,omitempty"`
+	Router json.RawMessage `json:"router,omitempty"`
 	*neighStats
 	State []string `json:"state"`
 }

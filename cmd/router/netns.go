@@ -95,7 +95,8 @@ type netnsStatsJSON struct {
 		Held      uint64 `json:"held"`
 		Dropped   uint64 `json:"dropped"`
 	} `json:"forwarding"`
-	Drops map[string]uint64 `json:"drops"`
+	Drops      map[string]uint64 `json:"drops"`
+	Suppressed map[string]uint64 `json:"suppressed,omitempty"` // answers that rate limits kept back
 }
 
 func (c *cli) netnsRow(n *v1.Netns) (record, bool) {
@@ -114,13 +115,14 @@ func (c *cli) netnsRow(n *v1.Netns) (record, bool) {
 			return text
 		}
 		f := &o.Forwarding
-		return fmt.Sprintf("%s    received %d forwarded %d delivered %d held %d dropped %d\n%s",
-			text, f.Received, f.Forwarded, f.Delivered, f.Held, f.Dropped, dropsText(n.Stats.Drops))
+		return fmt.Sprintf("%s    received %d forwarded %d delivered %d held %d dropped %d\n%s%s",
+			text, f.Received, f.Forwarded, f.Delivered, f.Held, f.Dropped, dropsText(n.Stats.Drops),
+			suppressedLine(n.Stats.Suppressed))
 	}}, true
 }
 
 func netnsStats(s *v1.NetnsStats) *netnsStatsJSON {
-	o := &netnsStatsJSON{Drops: make(map[string]uint64)}
+	o := &netnsStatsJSON{Drops: make(map[string]uint64), Suppressed: suppressedObject(s.Suppressed)}
 	o.Forwarding.Received, o.Forwarding.Forwarded = s.Received, s.Forwarded
 	o.Forwarding.Delivered, o.Forwarding.Held = s.Delivered, s.Held
 	for _, d := range s.Drops {

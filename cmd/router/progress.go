@@ -22,11 +22,7 @@ type progress struct {
 const redraw = 100 * time.Millisecond
 
 func newProgress(out io.Writer) *progress {
-	f, ok := out.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return &progress{}
-	}
-	return &progress{out: f}
+	return &progress{out: terminal(out)}
 }
 
 // show tells how far it is: how many routes are done, and which part of all, below 0 where that is not known.

@@ -20,8 +20,9 @@ type statsJSON struct {
 		Held             uint64 `json:"held"`
 		PartialChecksums uint64 `json:"partial_checksums"`
 	} `json:"forwarding"`
-	Drops map[string]uint64 `json:"drops"`
-	XDP   []queueJSON       `json:"xdp,omitempty"`
+	Drops      map[string]uint64 `json:"drops"`
+	Suppressed map[string]uint64 `json:"suppressed,omitempty"` // answers that rate limits kept back
+	XDP        []queueJSON       `json:"xdp,omitempty"`
 }
 
 type rxJSON struct {
@@ -68,6 +69,7 @@ func statsObject(s *v1.LinkStats) *statsJSON {
 		o.Drops[d.Reason] = d.Packets
 		o.Stats64.Rx.Dropped += d.Packets
 	}
+	o.Suppressed = suppressedObject(s.Suppressed)
 	for _, q := range s.Queues {
 		o.XDP = append(o.XDP, queueJSON{
 			q.Queue, q.Worker, q.RxPackets, q.TxPackets,
@@ -101,6 +103,7 @@ func statsText(s *v1.LinkStats) string {
 	}
 	b.WriteString("\n")
 	b.WriteString(dropsText(s.Drops))
+	b.WriteString(suppressedLine(s.Suppressed))
 	for _, q := range s.Queues {
 		fmt.Fprintf(&b, "    queue %d: worker %d rx %d tx %d rx_dropped %d rx_invalid_descs %d tx_invalid_descs %d",
 			q.Queue, q.Worker, q.RxPackets, q.TxPackets, q.RxDropped, q.RxInvalidDescs, q.TxInvalidDescs)
@@ -120,6 +123,25 @@ func dropsText(drops []*v1.Drop) string {
 		s += fmt.Sprintf(" %s %d", d.Reason, d.Packets)
 	}
 	return s + "\n"
+}
+
+func suppressedObject(all []*v1.SuppressedAnswers) map[string]uint64 {
+	if len(all) == 0 {
+		return nil
+	}
+	o := make(map[string]uint64)
+	for _, a := range all {
+		o[a.Kind] = a.Packets
+	}
+	return o
+}
+
+// suppressedLine is a line with the answers that rate limits kept back, or nothing.
+func suppressedLine(all []*v1.SuppressedAnswers) string {
+	if len(all) == 0 {
+		return ""
+	}
+	return "   " + suppressedText(all) + "\n"
 }
 
 func digits(n uint64) int { return len(strconv.FormatUint(n, 10)) }

@@ -36,6 +36,7 @@ func (s *Server) netnsStats(name string) *v1.NetnsStats {
 	}
 	return &v1.NetnsStats{
 		Received: t.RxPackets, Forwarded: t.Forwarded, Delivered: t.Delivered, Held: t.Held, Drops: apiDrops(&t),
+		Suppressed: apiSuppressed(&t),
 	}
 }
 
@@ -127,6 +128,7 @@ func (s *Server) linkStats(l *nstable.LinkInfo) *v1.LinkStats {
 	out := &v1.LinkStats{
 		RxPackets: t.RxPackets, RxBytes: t.RxBytes, TxPackets: t.TxPackets, TxBytes: t.TxBytes, RxMulticast: t.Multicast,
 		Forwarded: t.Forwarded, Delivered: t.Delivered, Held: t.Held, PartialChecksums: t.PartialSum, Drops: apiDrops(&t),
+		Suppressed: apiSuppressed(&t),
 	}
 	if s.options.Queues != nil && l.Kind == nstable.XDP {
 		out.Queues = s.options.Queues(l.ID)

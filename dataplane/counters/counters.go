@@ -31,7 +31,8 @@ type Slot struct {
 	HeldOut            Counter // left the wait again (then forwarded or dropped)
 	PartialSum         Counter // sampled TCP/UDP packets whose checksum was only the pseudo-header's
 	Drops              [NumReasons]Counter
-	_                  [64]byte // slots of two workers do not share a line
+	Suppressed         [NumAnswers]Counter // answers due to packets received here that a rate limit kept back
+	_                  [64]byte            // slots of two workers do not share a line
 }
 
 // Device is the set of one device: a slot for each worker.
@@ -49,6 +50,7 @@ type Totals struct {
 	Multicast, Forwarded, Delivered, Held  uint64
 	PartialSum                             uint64
 	Drops                                  [NumReasons]uint64
+	Suppressed                             [NumAnswers]uint64
 }
 
 // Sum adds the device's counters to t.
@@ -66,6 +68,9 @@ func (d *Device) Sum(t *Totals) {
 		t.PartialSum += s.PartialSum.Load()
 		for r := range t.Drops {
 			t.Drops[r] += s.Drops[r].Load()
+		}
+		for k := range t.Suppressed {
+			t.Suppressed[k] += s.Suppressed[k].Load()
 		}
 	}
 }
@@ -89,6 +94,9 @@ func (t *Totals) each(o *Totals, f func(*uint64, uint64)) {
 	f(&t.PartialSum, o.PartialSum)
 	for r := range t.Drops {
 		f(&t.Drops[r], o.Drops[r])
+	}
+	for k := range t.Suppressed {
+		f(&t.Suppressed[k], o.Suppressed[k])
 	}
 }
 

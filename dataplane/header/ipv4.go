@@ -51,6 +51,24 @@ func (p IPv4) FragmentOffset() int { return int(be.Uint16(p[6:8]) & 0x1fff) }
 // IsFragment tells a packet that is only a part of one.
 func (p IPv4) IsFragment() bool { return be.Uint16(p[6:8])&0x3fff != 0 }
 
+// MoreFragments tells the MF flag: this is not the last part.
+func (p IPv4) MoreFragments() bool { return p[6]&0x20 != 0 }
+
+// ID is the identification, the same in all fragments of a datagram.
+func (p IPv4) ID() uint16 { return be.Uint16(p[4:6]) }
+
+// SetTotalLen writes the length of header and payload without touching the checksum.
+func (p IPv4) SetTotalLen(n int) { be.PutUint16(p[2:4], uint16(n)) }
+
+// SetFragment writes flags and offset (in units of 8 bytes) without touching the checksum; DF is off.
+func (p IPv4) SetFragment(offset int, more bool) {
+	v := uint16(offset)
+	if more {
+		v |= 0x2000
+	}
+	be.PutUint16(p[6:8], v)
+}
+
 // TTL is the time to live in hops.
 func (p IPv4) TTL() byte { return p[8] }
 
@@ -98,6 +116,31 @@ func (p IPv4) DecrementTTL() {
 		s -= 0xffff
 	}
 	be.PutUint16(p[10:12], uint16(s))
+}
+
+// ClearUncopied overwrites options that are not to be copied into later fragments (RFC 791 3.1: the flag on top of the
+// type) with "no operation", up to the first that is malformed.
+func ClearUncopied(options []byte) {
+	const end, nop, copied = 0, 1, 0x80
+	for o := options; len(o) > 0; {
+		switch o[0] {
+		case end:
+			return
+		case nop:
+			o = o[1:]
+			continue
+		}
+		if len(o) < 2 || o[1] < 2 || int(o[1]) > len(o) {
+			return
+		}
+		n := int(o[1])
+		if o[0]&copied == 0 {
+			for k := range o[:n] {
+				o[k] = nop
+			}
+		}
+		o = o[n:]
+	}
 }
 
 // SetIPv4 writes a header without options and its checksum. p holds at least 20 bytes.

@@ -47,6 +47,12 @@ func (p IPv6) SetSource(hi, lo uint64) { be.PutUint64(p[8:16], hi); be.PutUint64
 // SetDestination writes the destination address.
 func (p IPv6) SetDestination(hi, lo uint64) { be.PutUint64(p[24:32], hi); be.PutUint64(p[32:40], lo) }
 
+// SetPayloadLen writes the length behind the fixed header.
+func (p IPv6) SetPayloadLen(n int) { be.PutUint16(p[4:6], uint16(n)) }
+
+// SetNextHeader writes the type of the header behind this one.
+func (p IPv6) SetNextHeader(t byte) { p[6] = t }
+
 // Payload is what follows the fixed header, as long as the header says.
 func (p IPv6) Payload() []byte { return p[IPv6HeaderLen : IPv6HeaderLen+p.PayloadLen()] }
 

@@ -22,8 +22,19 @@ type world struct {
 }
 
 func newWorld(t *testing.T, args ...string) *world {
+	return newWorldWith(t, lab.RouterOptions{Args: args})
+}
+
+// newWorldWith makes a world whose daemon, if it still runs when the test ends, must account for every frame and packet.
+func newWorldWith(t *testing.T, o lab.RouterOptions) *world {
 	l := lab.New(t)
-	return &world{Lab: l, t: t, r: l.Router(lab.RouterOptions{Args: args})}
+	w := &world{Lab: l, t: t, r: l.Router(o)}
+	t.Cleanup(func() {
+		if w.r.Process().Running() {
+			w.conserved()
+		}
+	})
+	return w
 }
 
 // host joins a host to a new port of the router: hostN has 10.0.N.2/24 and 2001:db8:N::2/64 on eth0, and the router as
@@ -171,26 +182,52 @@ func TestTenants(t *testing.T) {
 	w.conserved()
 }
 
-// conserved fails the test if the daemon has lost track of a frame, or of a packet: what came in by each device was
-// forwarded, delivered, dropped for a reason, or waits.
+// conserved fails the test if the daemon has lost track of a frame, or of a packet: what came in by each device, and by
+// all that a namespace has had, was forwarded, delivered, dropped for a reason, or waits. What is under way has a moment
+// to arrive.
 func (w *world) conserved() {
+	w.t.Helper()
+	faults := w.unaccounted()
+	for deadline := time.Now().Add(3 * time.Second); faults != "" && time.Now().Before(deadline); {
+		time.Sleep(20 * time.Millisecond)
+		faults = w.unaccounted()
+	}
+	if faults != "" {
+		w.t.Error(faults)
+	}
+}
+
+// unaccounted tells what does not add up, a line each.
+func (w *world) unaccounted() string {
 	w.t.Helper()
 	c := client.New(w.r.Socket)
 	defer c.Close()
 	f, err := c.GetFrames(context.Background(), &v1.GetFramesRequest{})
 	if err != nil {
-		w.t.Fatal(err)
+		return "frames: " + err.Error()
 	}
+	faults := ""
 	if f.Lost != 0 || f.Total != f.Free+f.Held+f.Pipeline+f.Queues {
-		w.t.Errorf("frames are lost: %v", f)
+		faults = fmt.Sprintf("frames are lost: %v\n", f)
 	}
-	for _, ns := range query[struct{ Name string }](w, "netns list") {
+	for _, ns := range query[netnsRow](w, "-s netns list") {
+		if s := ns.Forwarding; s.Received != s.Forwarded+s.Delivered+s.Held+s.Dropped {
+			faults += fmt.Sprintf("namespace %s: %+v, drops %v\n", ns.Name, s, ns.Drops)
+		}
 		for _, l := range query[linkRow](w, "-s -n "+ns.Name+" link show") {
 			s := l.Forwarding
 			if l.Stats.Rx.Packets != s.Forwarded+s.Delivered+s.Held+l.Stats.Rx.Dropped {
-				w.t.Errorf("%s %s: received %d, forwarded %d, delivered %d, held %d, dropped %d", ns.Name, l.IfName,
-					l.Stats.Rx.Packets, s.Forwarded, s.Delivered, s.Held, l.Stats.Rx.Dropped)
+				faults += fmt.Sprintf("%s %s: received %d, forwarded %d, delivered %d, held %d, dropped %d: %v\n",
+					ns.Name, l.IfName, l.Stats.Rx.Packets, s.Forwarded, s.Delivered, s.Held, l.Stats.Rx.Dropped, l.Drops)
 			}
 		}
 	}
+	return faults
+}
+
+// netnsRow is what these tests read of `netns list`.
+type netnsRow struct {
+	Name       string
+	Forwarding struct{ Received, Forwarded, Delivered, Held, Dropped uint64 }
+	Drops      map[string]uint64
 }

@@ -85,8 +85,7 @@ func TestKilledSettings(t *testing.T) {
 
 // TestForgottenSettings: a successor that does not know the device any more puts its interface's settings back at once.
 func TestForgottenSettings(t *testing.T) {
-	l := lab.New(t)
-	w := &world{Lab: l, t: t, r: l.Router(lab.RouterOptions{Memory: true})}
+	w := newWorldWith(t, lab.RouterOptions{Memory: true})
 	w.plug(w.Host("host"), "eth0", "p1")
 	before := w.settings("p1")
 	w.r.Must("link add p1 type xdp\nlink set p1 mtu 1600 up")

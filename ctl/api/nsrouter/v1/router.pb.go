@@ -198,6 +198,7 @@ type NetnsStats struct {
 	Delivered     uint64                 `protobuf:"varint,3,opt,name=delivered,proto3" json:"delivered,omitempty"`
 	Held          uint64                 `protobuf:"varint,4,opt,name=held,proto3" json:"held,omitempty"`
 	Drops         []*Drop                `protobuf:"bytes,5,rep,name=drops,proto3" json:"drops,omitempty"`
+	Suppressed    []*SuppressedAnswers   `protobuf:"bytes,6,rep,name=suppressed,proto3" json:"suppressed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -263,6 +264,13 @@ func (x *NetnsStats) GetHeld() uint64 {
 func (x *NetnsStats) GetDrops() []*Drop {
 	if x != nil {
 		return x.Drops
+	}
+	return nil
+}
+
+func (x *NetnsStats) GetSuppressed() []*SuppressedAnswers {
+	if x != nil {
+		return x.Suppressed
 	}
 	return nil
 }
@@ -760,8 +768,10 @@ type LinkStats struct {
 	// partial_checksums counts sampled TCP and UDP packets that came with a pseudo-header sum only.
 	PartialChecksums uint64        `protobuf:"varint,10,opt,name=partial_checksums,json=partialChecksums,proto3" json:"partial_checksums,omitempty"`
 	Queues           []*QueueStats `protobuf:"bytes,11,rep,name=queues,proto3" json:"queues,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// suppressed are the answers that a rate limit kept from being sent.
+	Suppressed    []*SuppressedAnswers `protobuf:"bytes,12,rep,name=suppressed,proto3" json:"suppressed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LinkStats) Reset() {
@@ -867,6 +877,13 @@ func (x *LinkStats) GetPartialChecksums() uint64 {
 func (x *LinkStats) GetQueues() []*QueueStats {
 	if x != nil {
 		return x.Queues
+	}
+	return nil
+}
+
+func (x *LinkStats) GetSuppressed() []*SuppressedAnswers {
+	if x != nil {
+		return x.Suppressed
 	}
 	return nil
 }
@@ -2834,7 +2851,7 @@ var File_nsrouter_v1_router_proto protoreflect.FileDescriptor
 
 const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\n" +
-	"\x18nsrouter/v1/router.proto\x12\vnsrouter.v1\x1a\x18nsrouter/v1/change.proto\"(\n" +
+	"\x18nsrouter/v1/router.proto\x12\vnsrouter.v1\x1a\x18nsrouter/v1/change.proto\x1a\x17nsrouter/v1/drops.proto\"(\n" +
 	"\x10ListNetnsRequest\x12\x14\n" +
 	"\x05stats\x18\x01 \x01(\bR\x05stats\"=\n" +
 	"\x11ListNetnsResponse\x12(\n" +
@@ -2844,14 +2861,17 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
 	"\x06routes\x18\x04 \x01(\x04R\x06routes\x120\n" +
 	"\bsettings\x18\x05 \x03(\v2\x14.nsrouter.v1.SettingR\bsettings\x12-\n" +
-	"\x05stats\x18\x03 \x01(\v2\x17.nsrouter.v1.NetnsStatsR\x05stats\"\xa1\x01\n" +
+	"\x05stats\x18\x03 \x01(\v2\x17.nsrouter.v1.NetnsStatsR\x05stats\"\xe1\x01\n" +
 	"\n" +
 	"NetnsStats\x12\x1a\n" +
 	"\breceived\x18\x01 \x01(\x04R\breceived\x12\x1c\n" +
 	"\tforwarded\x18\x02 \x01(\x04R\tforwarded\x12\x1c\n" +
 	"\tdelivered\x18\x03 \x01(\x04R\tdelivered\x12\x12\n" +
 	"\x04held\x18\x04 \x01(\x04R\x04held\x12'\n" +
-	"\x05drops\x18\x05 \x03(\v2\x11.nsrouter.v1.DropR\x05drops\"d\n" +
+	"\x05drops\x18\x05 \x03(\v2\x11.nsrouter.v1.DropR\x05drops\x12>\n" +
+	"\n" +
+	"suppressed\x18\x06 \x03(\v2\x1e.nsrouter.v1.SuppressedAnswersR\n" +
+	"suppressed\"d\n" +
 	"\x10ListLinksRequest\x12\x14\n" +
 	"\x05netns\x18\x01 \x01(\tR\x05netns\x12\x10\n" +
 	"\x03dev\x18\x02 \x01(\tR\x03dev\x12\x12\n" +
@@ -2890,7 +2910,7 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x04cidr\x18\x01 \x01(\tR\x04cidr\x12\x1c\n" +
 	"\tbroadcast\x18\x02 \x01(\tR\tbroadcast\x12\x14\n" +
 	"\x05scope\x18\x03 \x01(\rR\x05scope\x12\x1c\n" +
-	"\tsecondary\x18\x04 \x01(\bR\tsecondary\"\xf9\x02\n" +
+	"\tsecondary\x18\x04 \x01(\bR\tsecondary\"\xb9\x03\n" +
 	"\tLinkStats\x12\x1d\n" +
 	"\n" +
 	"rx_packets\x18\x01 \x01(\x04R\trxPackets\x12\x19\n" +
@@ -2905,7 +2925,10 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x05drops\x18\t \x03(\v2\x11.nsrouter.v1.DropR\x05drops\x12+\n" +
 	"\x11partial_checksums\x18\n" +
 	" \x01(\x04R\x10partialChecksums\x12/\n" +
-	"\x06queues\x18\v \x03(\v2\x17.nsrouter.v1.QueueStatsR\x06queues\"8\n" +
+	"\x06queues\x18\v \x03(\v2\x17.nsrouter.v1.QueueStatsR\x06queues\x12>\n" +
+	"\n" +
+	"suppressed\x18\f \x03(\v2\x1e.nsrouter.v1.SuppressedAnswersR\n" +
+	"suppressed\"8\n" +
 	"\x04Drop\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
 	"\apackets\x18\x02 \x01(\x04R\apackets\"\xf4\x02\n" +
@@ -3053,7 +3076,7 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x04held\x18\x03 \x01(\rR\x04held\x12\x1a\n" +
 	"\bpipeline\x18\x04 \x01(\rR\bpipeline\x12\x16\n" +
 	"\x06queues\x18\x05 \x01(\rR\x06queues\x12\x12\n" +
-	"\x04lost\x18\x06 \x01(\x05R\x04lost2\xf2\b\n" +
+	"\x04lost\x18\x06 \x01(\x05R\x04lost2\xc2\t\n" +
 	"\rRouterService\x12C\n" +
 	"\x06Change\x12\x1a.nsrouter.v1.ChangeRequest\x1a\x1b.nsrouter.v1.ChangeResponse\"\x00\x12B\n" +
 	"\x05Batch\x12\x19.nsrouter.v1.BatchRequest\x1a\x1a.nsrouter.v1.BatchResponse\"\x00(\x01\x12Q\n" +
@@ -3064,7 +3087,8 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\n" +
 	"ListRoutes\x12\x1e.nsrouter.v1.ListRoutesRequest\x1a\x1f.nsrouter.v1.ListRoutesResponse\"\x000\x01\x12W\n" +
 	"\fListNexthops\x12 .nsrouter.v1.ListNexthopsRequest\x1a!.nsrouter.v1.ListNexthopsResponse\"\x000\x01\x12Z\n" +
-	"\rListNeighbors\x12!.nsrouter.v1.ListNeighborsRequest\x1a\".nsrouter.v1.ListNeighborsResponse\"\x000\x01\x12I\n" +
+	"\rListNeighbors\x12!.nsrouter.v1.ListNeighborsRequest\x1a\".nsrouter.v1.ListNeighborsResponse\"\x000\x01\x12N\n" +
+	"\tListDrops\x12\x1d.nsrouter.v1.ListDropsRequest\x1a\x1e.nsrouter.v1.ListDropsResponse\"\x000\x01\x12I\n" +
 	"\bGetRoute\x12\x1c.nsrouter.v1.GetRouteRequest\x1a\x1d.nsrouter.v1.GetRouteResponse\"\x00\x12H\n" +
 	"\aMonitor\x12\x1b.nsrouter.v1.MonitorRequest\x1a\x1c.nsrouter.v1.MonitorResponse\"\x000\x01\x12X\n" +
 	"\rIdentifyNetns\x12!.nsrouter.v1.IdentifyNetnsRequest\x1a\".nsrouter.v1.IdentifyNetnsResponse\"\x00\x12U\n" +
@@ -3125,98 +3149,105 @@ var file_nsrouter_v1_router_proto_goTypes = []any{
 	(*GetFramesRequest)(nil),      // 36: nsrouter.v1.GetFramesRequest
 	(*GetFramesResponse)(nil),     // 37: nsrouter.v1.GetFramesResponse
 	(*Setting)(nil),               // 38: nsrouter.v1.Setting
-	(XdpMode)(0),                  // 39: nsrouter.v1.XdpMode
-	(*RouteFilter)(nil),           // 40: nsrouter.v1.RouteFilter
-	(RouteType)(0),                // 41: nsrouter.v1.RouteType
-	(*RouteHop)(nil),              // 42: nsrouter.v1.RouteHop
-	(Verb)(0),                     // 43: nsrouter.v1.Verb
-	(*RouteChange)(nil),           // 44: nsrouter.v1.RouteChange
-	(*BatchFailure)(nil),          // 45: nsrouter.v1.BatchFailure
-	(*NexthopFilter)(nil),         // 46: nsrouter.v1.NexthopFilter
-	(*NexthopMember)(nil),         // 47: nsrouter.v1.NexthopMember
-	(Family)(0),                   // 48: nsrouter.v1.Family
-	(NeighborState)(0),            // 49: nsrouter.v1.NeighborState
-	(*ChangeRequest)(nil),         // 50: nsrouter.v1.ChangeRequest
-	(*BatchRequest)(nil),          // 51: nsrouter.v1.BatchRequest
-	(*ChangeResponse)(nil),        // 52: nsrouter.v1.ChangeResponse
-	(*BatchResponse)(nil),         // 53: nsrouter.v1.BatchResponse
+	(*SuppressedAnswers)(nil),     // 39: nsrouter.v1.SuppressedAnswers
+	(XdpMode)(0),                  // 40: nsrouter.v1.XdpMode
+	(*RouteFilter)(nil),           // 41: nsrouter.v1.RouteFilter
+	(RouteType)(0),                // 42: nsrouter.v1.RouteType
+	(*RouteHop)(nil),              // 43: nsrouter.v1.RouteHop
+	(Verb)(0),                     // 44: nsrouter.v1.Verb
+	(*RouteChange)(nil),           // 45: nsrouter.v1.RouteChange
+	(*BatchFailure)(nil),          // 46: nsrouter.v1.BatchFailure
+	(*NexthopFilter)(nil),         // 47: nsrouter.v1.NexthopFilter
+	(*NexthopMember)(nil),         // 48: nsrouter.v1.NexthopMember
+	(Family)(0),                   // 49: nsrouter.v1.Family
+	(NeighborState)(0),            // 50: nsrouter.v1.NeighborState
+	(*ChangeRequest)(nil),         // 51: nsrouter.v1.ChangeRequest
+	(*BatchRequest)(nil),          // 52: nsrouter.v1.BatchRequest
+	(*ListDropsRequest)(nil),      // 53: nsrouter.v1.ListDropsRequest
+	(*ChangeResponse)(nil),        // 54: nsrouter.v1.ChangeResponse
+	(*BatchResponse)(nil),         // 55: nsrouter.v1.BatchResponse
+	(*ListDropsResponse)(nil),     // 56: nsrouter.v1.ListDropsResponse
 }
 var file_nsrouter_v1_router_proto_depIdxs = []int32{
 	2,  // 0: nsrouter.v1.ListNetnsResponse.netns:type_name -> nsrouter.v1.Netns
 	38, // 1: nsrouter.v1.Netns.settings:type_name -> nsrouter.v1.Setting
 	3,  // 2: nsrouter.v1.Netns.stats:type_name -> nsrouter.v1.NetnsStats
 	11, // 3: nsrouter.v1.NetnsStats.drops:type_name -> nsrouter.v1.Drop
-	6,  // 4: nsrouter.v1.ListLinksResponse.links:type_name -> nsrouter.v1.Link
-	7,  // 5: nsrouter.v1.Link.peer:type_name -> nsrouter.v1.LinkPeer
-	8,  // 6: nsrouter.v1.Link.xdp:type_name -> nsrouter.v1.XdpState
-	9,  // 7: nsrouter.v1.Link.addresses:type_name -> nsrouter.v1.Address
-	10, // 8: nsrouter.v1.Link.stats:type_name -> nsrouter.v1.LinkStats
-	38, // 9: nsrouter.v1.Link.settings:type_name -> nsrouter.v1.Setting
-	39, // 10: nsrouter.v1.XdpState.mode_asked:type_name -> nsrouter.v1.XdpMode
-	39, // 11: nsrouter.v1.XdpState.mode_obtained:type_name -> nsrouter.v1.XdpMode
-	11, // 12: nsrouter.v1.LinkStats.drops:type_name -> nsrouter.v1.Drop
-	12, // 13: nsrouter.v1.LinkStats.queues:type_name -> nsrouter.v1.QueueStats
-	40, // 14: nsrouter.v1.ListRoutesRequest.filter:type_name -> nsrouter.v1.RouteFilter
-	15, // 15: nsrouter.v1.ListRoutesResponse.routes:type_name -> nsrouter.v1.Route
-	41, // 16: nsrouter.v1.Route.type:type_name -> nsrouter.v1.RouteType
-	42, // 17: nsrouter.v1.Route.nexthops:type_name -> nsrouter.v1.RouteHop
-	43, // 18: nsrouter.v1.LoadRoutesRequest.verb:type_name -> nsrouter.v1.Verb
-	44, // 19: nsrouter.v1.LoadRoutesRequest.routes:type_name -> nsrouter.v1.RouteChange
-	45, // 20: nsrouter.v1.LoadRoutesResponse.failures:type_name -> nsrouter.v1.BatchFailure
-	46, // 21: nsrouter.v1.ListNexthopsRequest.filter:type_name -> nsrouter.v1.NexthopFilter
-	20, // 22: nsrouter.v1.ListNexthopsResponse.nexthops:type_name -> nsrouter.v1.Nexthop
-	42, // 23: nsrouter.v1.Nexthop.hop:type_name -> nsrouter.v1.RouteHop
-	47, // 24: nsrouter.v1.Nexthop.group:type_name -> nsrouter.v1.NexthopMember
-	48, // 25: nsrouter.v1.Nexthop.family:type_name -> nsrouter.v1.Family
-	15, // 26: nsrouter.v1.GetRouteResponse.route:type_name -> nsrouter.v1.Route
-	42, // 27: nsrouter.v1.GetRouteResponse.nexthops:type_name -> nsrouter.v1.RouteHop
-	25, // 28: nsrouter.v1.GetRouteResponse.neighbor:type_name -> nsrouter.v1.Neighbor
-	15, // 29: nsrouter.v1.GetRouteResponse.matched:type_name -> nsrouter.v1.Route
-	48, // 30: nsrouter.v1.ListNeighborsRequest.family:type_name -> nsrouter.v1.Family
-	49, // 31: nsrouter.v1.ListNeighborsRequest.state:type_name -> nsrouter.v1.NeighborState
-	25, // 32: nsrouter.v1.ListNeighborsResponse.neighbors:type_name -> nsrouter.v1.Neighbor
-	49, // 33: nsrouter.v1.Neighbor.state:type_name -> nsrouter.v1.NeighborState
-	28, // 34: nsrouter.v1.MonitorResponse.events:type_name -> nsrouter.v1.Event
-	2,  // 35: nsrouter.v1.Event.netns:type_name -> nsrouter.v1.Netns
-	6,  // 36: nsrouter.v1.Event.link:type_name -> nsrouter.v1.Link
-	29, // 37: nsrouter.v1.Event.address:type_name -> nsrouter.v1.AddressEvent
-	15, // 38: nsrouter.v1.Event.route:type_name -> nsrouter.v1.Route
-	25, // 39: nsrouter.v1.Event.neighbor:type_name -> nsrouter.v1.Neighbor
-	20, // 40: nsrouter.v1.Event.nexthop:type_name -> nsrouter.v1.Nexthop
-	9,  // 41: nsrouter.v1.AddressEvent.address:type_name -> nsrouter.v1.Address
-	50, // 42: nsrouter.v1.RouterService.Change:input_type -> nsrouter.v1.ChangeRequest
-	51, // 43: nsrouter.v1.RouterService.Batch:input_type -> nsrouter.v1.BatchRequest
-	16, // 44: nsrouter.v1.RouterService.LoadRoutes:input_type -> nsrouter.v1.LoadRoutesRequest
-	0,  // 45: nsrouter.v1.RouterService.ListNetns:input_type -> nsrouter.v1.ListNetnsRequest
-	4,  // 46: nsrouter.v1.RouterService.ListLinks:input_type -> nsrouter.v1.ListLinksRequest
-	13, // 47: nsrouter.v1.RouterService.ListRoutes:input_type -> nsrouter.v1.ListRoutesRequest
-	18, // 48: nsrouter.v1.RouterService.ListNexthops:input_type -> nsrouter.v1.ListNexthopsRequest
-	23, // 49: nsrouter.v1.RouterService.ListNeighbors:input_type -> nsrouter.v1.ListNeighborsRequest
-	21, // 50: nsrouter.v1.RouterService.GetRoute:input_type -> nsrouter.v1.GetRouteRequest
-	26, // 51: nsrouter.v1.RouterService.Monitor:input_type -> nsrouter.v1.MonitorRequest
-	30, // 52: nsrouter.v1.RouterService.IdentifyNetns:input_type -> nsrouter.v1.IdentifyNetnsRequest
-	32, // 53: nsrouter.v1.RouterService.GetNetnsPath:input_type -> nsrouter.v1.GetNetnsPathRequest
-	34, // 54: nsrouter.v1.RouterService.ListPids:input_type -> nsrouter.v1.ListPidsRequest
-	36, // 55: nsrouter.v1.RouterService.GetFrames:input_type -> nsrouter.v1.GetFramesRequest
-	52, // 56: nsrouter.v1.RouterService.Change:output_type -> nsrouter.v1.ChangeResponse
-	53, // 57: nsrouter.v1.RouterService.Batch:output_type -> nsrouter.v1.BatchResponse
-	17, // 58: nsrouter.v1.RouterService.LoadRoutes:output_type -> nsrouter.v1.LoadRoutesResponse
-	1,  // 59: nsrouter.v1.RouterService.ListNetns:output_type -> nsrouter.v1.ListNetnsResponse
-	5,  // 60: nsrouter.v1.RouterService.ListLinks:output_type -> nsrouter.v1.ListLinksResponse
-	14, // 61: nsrouter.v1.RouterService.ListRoutes:output_type -> nsrouter.v1.ListRoutesResponse
-	19, // 62: nsrouter.v1.RouterService.ListNexthops:output_type -> nsrouter.v1.ListNexthopsResponse
-	24, // 63: nsrouter.v1.RouterService.ListNeighbors:output_type -> nsrouter.v1.ListNeighborsResponse
-	22, // 64: nsrouter.v1.RouterService.GetRoute:output_type -> nsrouter.v1.GetRouteResponse
-	27, // 65: nsrouter.v1.RouterService.Monitor:output_type -> nsrouter.v1.MonitorResponse
-	31, // 66: nsrouter.v1.RouterService.IdentifyNetns:output_type -> nsrouter.v1.IdentifyNetnsResponse
-	33, // 67: nsrouter.v1.RouterService.GetNetnsPath:output_type -> nsrouter.v1.GetNetnsPathResponse
-	35, // 68: nsrouter.v1.RouterService.ListPids:output_type -> nsrouter.v1.ListPidsResponse
-	37, // 69: nsrouter.v1.RouterService.GetFrames:output_type -> nsrouter.v1.GetFramesResponse
-	56, // [56:70] is the sub-list for method output_type
-	42, // [42:56] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	39, // 4: nsrouter.v1.NetnsStats.suppressed:type_name -> nsrouter.v1.SuppressedAnswers
+	6,  // 5: nsrouter.v1.ListLinksResponse.links:type_name -> nsrouter.v1.Link
+	7,  // 6: nsrouter.v1.Link.peer:type_name -> nsrouter.v1.LinkPeer
+	8,  // 7: nsrouter.v1.Link.xdp:type_name -> nsrouter.v1.XdpState
+	9,  // 8: nsrouter.v1.Link.addresses:type_name -> nsrouter.v1.Address
+	10, // 9: nsrouter.v1.Link.stats:type_name -> nsrouter.v1.LinkStats
+	38, // 10: nsrouter.v1.Link.settings:type_name -> nsrouter.v1.Setting
+	40, // 11: nsrouter.v1.XdpState.mode_asked:type_name -> nsrouter.v1.XdpMode
+	40, // 12: nsrouter.v1.XdpState.mode_obtained:type_name -> nsrouter.v1.XdpMode
+	11, // 13: nsrouter.v1.LinkStats.drops:type_name -> nsrouter.v1.Drop
+	12, // 14: nsrouter.v1.LinkStats.queues:type_name -> nsrouter.v1.QueueStats
+	39, // 15: nsrouter.v1.LinkStats.suppressed:type_name -> nsrouter.v1.SuppressedAnswers
+	41, // 16: nsrouter.v1.ListRoutesRequest.filter:type_name -> nsrouter.v1.RouteFilter
+	15, // 17: nsrouter.v1.ListRoutesResponse.routes:type_name -> nsrouter.v1.Route
+	42, // 18: nsrouter.v1.Route.type:type_name -> nsrouter.v1.RouteType
+	43, // 19: nsrouter.v1.Route.nexthops:type_name -> nsrouter.v1.RouteHop
+	44, // 20: nsrouter.v1.LoadRoutesRequest.verb:type_name -> nsrouter.v1.Verb
+	45, // 21: nsrouter.v1.LoadRoutesRequest.routes:type_name -> nsrouter.v1.RouteChange
+	46, // 22: nsrouter.v1.LoadRoutesResponse.failures:type_name -> nsrouter.v1.BatchFailure
+	47, // 23: nsrouter.v1.ListNexthopsRequest.filter:type_name -> nsrouter.v1.NexthopFilter
+	20, // 24: nsrouter.v1.ListNexthopsResponse.nexthops:type_name -> nsrouter.v1.Nexthop
+	43, // 25: nsrouter.v1.Nexthop.hop:type_name -> nsrouter.v1.RouteHop
+	48, // 26: nsrouter.v1.Nexthop.group:type_name -> nsrouter.v1.NexthopMember
+	49, // 27: nsrouter.v1.Nexthop.family:type_name -> nsrouter.v1.Family
+	15, // 28: nsrouter.v1.GetRouteResponse.route:type_name -> nsrouter.v1.Route
+	43, // 29: nsrouter.v1.GetRouteResponse.nexthops:type_name -> nsrouter.v1.RouteHop
+	25, // 30: nsrouter.v1.GetRouteResponse.neighbor:type_name -> nsrouter.v1.Neighbor
+	15, // 31: nsrouter.v1.GetRouteResponse.matched:type_name -> nsrouter.v1.Route
+	49, // 32: nsrouter.v1.ListNeighborsRequest.family:type_name -> nsrouter.v1.Family
+	50, // 33: nsrouter.v1.ListNeighborsRequest.state:type_name -> nsrouter.v1.NeighborState
+	25, // 34: nsrouter.v1.ListNeighborsResponse.neighbors:type_name -> nsrouter.v1.Neighbor
+	50, // 35: nsrouter.v1.Neighbor.state:type_name -> nsrouter.v1.NeighborState
+	28, // 36: nsrouter.v1.MonitorResponse.events:type_name -> nsrouter.v1.Event
+	2,  // 37: nsrouter.v1.Event.netns:type_name -> nsrouter.v1.Netns
+	6,  // 38: nsrouter.v1.Event.link:type_name -> nsrouter.v1.Link
+	29, // 39: nsrouter.v1.Event.address:type_name -> nsrouter.v1.AddressEvent
+	15, // 40: nsrouter.v1.Event.route:type_name -> nsrouter.v1.Route
+	25, // 41: nsrouter.v1.Event.neighbor:type_name -> nsrouter.v1.Neighbor
+	20, // 42: nsrouter.v1.Event.nexthop:type_name -> nsrouter.v1.Nexthop
+	9,  // 43: nsrouter.v1.AddressEvent.address:type_name -> nsrouter.v1.Address
+	51, // 44: nsrouter.v1.RouterService.Change:input_type -> nsrouter.v1.ChangeRequest
+	52, // 45: nsrouter.v1.RouterService.Batch:input_type -> nsrouter.v1.BatchRequest
+	16, // 46: nsrouter.v1.RouterService.LoadRoutes:input_type -> nsrouter.v1.LoadRoutesRequest
+	0,  // 47: nsrouter.v1.RouterService.ListNetns:input_type -> nsrouter.v1.ListNetnsRequest
+	4,  // 48: nsrouter.v1.RouterService.ListLinks:input_type -> nsrouter.v1.ListLinksRequest
+	13, // 49: nsrouter.v1.RouterService.ListRoutes:input_type -> nsrouter.v1.ListRoutesRequest
+	18, // 50: nsrouter.v1.RouterService.ListNexthops:input_type -> nsrouter.v1.ListNexthopsRequest
+	23, // 51: nsrouter.v1.RouterService.ListNeighbors:input_type -> nsrouter.v1.ListNeighborsRequest
+	53, // 52: nsrouter.v1.RouterService.ListDrops:input_type -> nsrouter.v1.ListDropsRequest
+	21, // 53: nsrouter.v1.RouterService.GetRoute:input_type -> nsrouter.v1.GetRouteRequest
+	26, // 54: nsrouter.v1.RouterService.Monitor:input_type -> nsrouter.v1.MonitorRequest
+	30, // 55: nsrouter.v1.RouterService.IdentifyNetns:input_type -> nsrouter.v1.IdentifyNetnsRequest
+	32, // 56: nsrouter.v1.RouterService.GetNetnsPath:input_type -> nsrouter.v1.GetNetnsPathRequest
+	34, // 57: nsrouter.v1.RouterService.ListPids:input_type -> nsrouter.v1.ListPidsRequest
+	36, // 58: nsrouter.v1.RouterService.GetFrames:input_type -> nsrouter.v1.GetFramesRequest
+	54, // 59: nsrouter.v1.RouterService.Change:output_type -> nsrouter.v1.ChangeResponse
+	55, // 60: nsrouter.v1.RouterService.Batch:output_type -> nsrouter.v1.BatchResponse
+	17, // 61: nsrouter.v1.RouterService.LoadRoutes:output_type -> nsrouter.v1.LoadRoutesResponse
+	1,  // 62: nsrouter.v1.RouterService.ListNetns:output_type -> nsrouter.v1.ListNetnsResponse
+	5,  // 63: nsrouter.v1.RouterService.ListLinks:output_type -> nsrouter.v1.ListLinksResponse
+	14, // 64: nsrouter.v1.RouterService.ListRoutes:output_type -> nsrouter.v1.ListRoutesResponse
+	19, // 65: nsrouter.v1.RouterService.ListNexthops:output_type -> nsrouter.v1.ListNexthopsResponse
+	24, // 66: nsrouter.v1.RouterService.ListNeighbors:output_type -> nsrouter.v1.ListNeighborsResponse
+	56, // 67: nsrouter.v1.RouterService.ListDrops:output_type -> nsrouter.v1.ListDropsResponse
+	22, // 68: nsrouter.v1.RouterService.GetRoute:output_type -> nsrouter.v1.GetRouteResponse
+	27, // 69: nsrouter.v1.RouterService.Monitor:output_type -> nsrouter.v1.MonitorResponse
+	31, // 70: nsrouter.v1.RouterService.IdentifyNetns:output_type -> nsrouter.v1.IdentifyNetnsResponse
+	33, // 71: nsrouter.v1.RouterService.GetNetnsPath:output_type -> nsrouter.v1.GetNetnsPathResponse
+	35, // 72: nsrouter.v1.RouterService.ListPids:output_type -> nsrouter.v1.ListPidsResponse
+	37, // 73: nsrouter.v1.RouterService.GetFrames:output_type -> nsrouter.v1.GetFramesResponse
+	59, // [59:74] is the sub-list for method output_type
+	44, // [44:59] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_nsrouter_v1_router_proto_init() }
@@ -3225,6 +3256,7 @@ func file_nsrouter_v1_router_proto_init() {
 		return
 	}
 	file_nsrouter_v1_change_proto_init()
+	file_nsrouter_v1_drops_proto_init()
 	file_nsrouter_v1_router_proto_msgTypes[28].OneofWrappers = []any{
 		(*Event_Netns)(nil),
 		(*Event_Link)(nil),

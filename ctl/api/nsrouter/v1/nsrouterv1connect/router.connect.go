@@ -53,6 +53,8 @@ const (
 	// RouterServiceListNeighborsProcedure is the fully-qualified name of the RouterService's
 	// ListNeighbors RPC.
 	RouterServiceListNeighborsProcedure = "/nsrouter.v1.RouterService/ListNeighbors"
+	// RouterServiceListDropsProcedure is the fully-qualified name of the RouterService's ListDrops RPC.
+	RouterServiceListDropsProcedure = "/nsrouter.v1.RouterService/ListDrops"
 	// RouterServiceGetRouteProcedure is the fully-qualified name of the RouterService's GetRoute RPC.
 	RouterServiceGetRouteProcedure = "/nsrouter.v1.RouterService/GetRoute"
 	// RouterServiceMonitorProcedure is the fully-qualified name of the RouterService's Monitor RPC.
@@ -85,6 +87,8 @@ type RouterServiceClient interface {
 	ListRoutes(context.Context, *v1.ListRoutesRequest) (*connect.ServerStreamForClient[v1.ListRoutesResponse], error)
 	ListNexthops(context.Context, *v1.ListNexthopsRequest) (*connect.ServerStreamForClient[v1.ListNexthopsResponse], error)
 	ListNeighbors(context.Context, *v1.ListNeighborsRequest) (*connect.ServerStreamForClient[v1.ListNeighborsResponse], error)
+	// ListDrops tells what devices have dropped, by reason.
+	ListDrops(context.Context, *v1.ListDropsRequest) (*connect.ServerStreamForClient[v1.ListDropsResponse], error)
 	// GetRoute tells the way that a packet would take.
 	GetRoute(context.Context, *v1.GetRouteRequest) (*v1.GetRouteResponse, error)
 	// Monitor tells of changes from now on; its first message is empty and says that it listens.
@@ -158,6 +162,12 @@ func NewRouterServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(routerServiceMethods.ByName("ListNeighbors")),
 			connect.WithClientOptions(opts...),
 		),
+		listDrops: connect.NewClient[v1.ListDropsRequest, v1.ListDropsResponse](
+			httpClient,
+			baseURL+RouterServiceListDropsProcedure,
+			connect.WithSchema(routerServiceMethods.ByName("ListDrops")),
+			connect.WithClientOptions(opts...),
+		),
 		getRoute: connect.NewClient[v1.GetRouteRequest, v1.GetRouteResponse](
 			httpClient,
 			baseURL+RouterServiceGetRouteProcedure,
@@ -207,6 +217,7 @@ type routerServiceClient struct {
 	listRoutes    *connect.Client[v1.ListRoutesRequest, v1.ListRoutesResponse]
 	listNexthops  *connect.Client[v1.ListNexthopsRequest, v1.ListNexthopsResponse]
 	listNeighbors *connect.Client[v1.ListNeighborsRequest, v1.ListNeighborsResponse]
+	listDrops     *connect.Client[v1.ListDropsRequest, v1.ListDropsResponse]
 	getRoute      *connect.Client[v1.GetRouteRequest, v1.GetRouteResponse]
 	monitor       *connect.Client[v1.MonitorRequest, v1.MonitorResponse]
 	identifyNetns *connect.Client[v1.IdentifyNetnsRequest, v1.IdentifyNetnsResponse]
@@ -257,6 +268,11 @@ func (c *routerServiceClient) ListNexthops(ctx context.Context, req *v1.ListNext
 // ListNeighbors calls nsrouter.v1.RouterService.ListNeighbors.
 func (c *routerServiceClient) ListNeighbors(ctx context.Context, req *v1.ListNeighborsRequest) (*connect.ServerStreamForClient[v1.ListNeighborsResponse], error) {
 	return c.listNeighbors.CallServerStream(ctx, connect.NewRequest(req))
+}
+
+// ListDrops calls nsrouter.v1.RouterService.ListDrops.
+func (c *routerServiceClient) ListDrops(ctx context.Context, req *v1.ListDropsRequest) (*connect.ServerStreamForClient[v1.ListDropsResponse], error) {
+	return c.listDrops.CallServerStream(ctx, connect.NewRequest(req))
 }
 
 // GetRoute calls nsrouter.v1.RouterService.GetRoute.
@@ -325,6 +341,8 @@ type RouterServiceHandler interface {
 	ListRoutes(context.Context, *v1.ListRoutesRequest, *connect.ServerStream[v1.ListRoutesResponse]) error
 	ListNexthops(context.Context, *v1.ListNexthopsRequest, *connect.ServerStream[v1.ListNexthopsResponse]) error
 	ListNeighbors(context.Context, *v1.ListNeighborsRequest, *connect.ServerStream[v1.ListNeighborsResponse]) error
+	// ListDrops tells what devices have dropped, by reason.
+	ListDrops(context.Context, *v1.ListDropsRequest, *connect.ServerStream[v1.ListDropsResponse]) error
 	// GetRoute tells the way that a packet would take.
 	GetRoute(context.Context, *v1.GetRouteRequest) (*v1.GetRouteResponse, error)
 	// Monitor tells of changes from now on; its first message is empty and says that it listens.
@@ -394,6 +412,12 @@ func NewRouterServiceHandler(svc RouterServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(routerServiceMethods.ByName("ListNeighbors")),
 		connect.WithHandlerOptions(opts...),
 	)
+	routerServiceListDropsHandler := connect.NewServerStreamHandlerSimple(
+		RouterServiceListDropsProcedure,
+		svc.ListDrops,
+		connect.WithSchema(routerServiceMethods.ByName("ListDrops")),
+		connect.WithHandlerOptions(opts...),
+	)
 	routerServiceGetRouteHandler := connect.NewUnaryHandlerSimple(
 		RouterServiceGetRouteProcedure,
 		svc.GetRoute,
@@ -448,6 +472,8 @@ func NewRouterServiceHandler(svc RouterServiceHandler, opts ...connect.HandlerOp
 			routerServiceListNexthopsHandler.ServeHTTP(w, r)
 		case RouterServiceListNeighborsProcedure:
 			routerServiceListNeighborsHandler.ServeHTTP(w, r)
+		case RouterServiceListDropsProcedure:
+			routerServiceListDropsHandler.ServeHTTP(w, r)
 		case RouterServiceGetRouteProcedure:
 			routerServiceGetRouteHandler.ServeHTTP(w, r)
 		case RouterServiceMonitorProcedure:
@@ -499,6 +525,10 @@ func (UnimplementedRouterServiceHandler) ListNexthops(context.Context, *v1.ListN
 
 func (UnimplementedRouterServiceHandler) ListNeighbors(context.Context, *v1.ListNeighborsRequest, *connect.ServerStream[v1.ListNeighborsResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("nsrouter.v1.RouterService.ListNeighbors is not implemented"))
+}
+
+func (UnimplementedRouterServiceHandler) ListDrops(context.Context, *v1.ListDropsRequest, *connect.ServerStream[v1.ListDropsResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("nsrouter.v1.RouterService.ListDrops is not implemented"))
 }
 
 func (UnimplementedRouterServiceHandler) GetRoute(context.Context, *v1.GetRouteRequest) (*v1.GetRouteResponse, error) {

@@ -1,0 +1,55 @@
+package dataplane
+
+import (
+	"nsrouter/dataplane/counters"
+	"nsrouter/dataplane/header"
+)
+
+// ip4Fragment cuts packets that are larger than the MTU of the device they leave by (Detail), and may be cut, into
+// fragments (RFC 791 3.2, RFC 1812 4.2.2.7). Out and Via say where they go.
+//
+// Edges: transmit and resolve (of the fragments: pieces), drop.
+func (w *Worker) ip4Fragment(v []uint16) {
+	for _, i := range v {
+		p := &w.packets[i]
+		if why, ok := w.cut4(header.IPv4(w.network(p)), p, int(p.Detail)); !ok {
+			w.toDrop(i, why)
+			continue
+		}
+		w.cache.Put(p.Addr)
+	}
+}
+
+// cut4 makes the fragments of packet p, whose bytes are d: as many as fit the MTU, all with the header's length, in
+// order, as Linux does (net/ipv4/ip_output.c, ip_frag_next). Options that belong to the first fragment only are
+// overwritten with "no operation" in the others (ip_options_fragment). All fragments are made, or none; d stays as it is.
+func (w *Worker) cut4(d header.IPv4, p *Packet, mtu int) (reason, bool) {
+	hl, total := d.HeaderLen(), d.TotalLen()
+	space := mtu - hl
+	const unit = 8 // of a fragment's offset, bytes
+	if space < unit {
+		return counters.TooBig, false
+	}
+	first, offset, more := len(w.pieces), d.FragmentOffset(), d.MoreFragments()
+	for at := hl; at < total; {
+		n := total - at
+		if n > space {
+			n = space &^ (unit - 1)
+		}
+		f := header.IPv4(w.piece(p, first, hl+n, header.TypeIPv4))
+		if f == nil {
+			w.takeBack(first)
+			return counters.NoFrame, false
+		}
+		copy(f, d[:hl])
+		copy(f[hl:], d[at:at+n])
+		if at > hl && offset == 0 && hl > header.IPv4MinLen {
+			header.ClearUncopied(f[header.IPv4MinLen:hl])
+		}
+		f.SetTotalLen(hl + n)
+		f.SetFragment(offset+(at-hl)/unit, more || at+n < total)
+		f.SetChecksum()
+		at += n
+	}
+	return 0, true
+}
