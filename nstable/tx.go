@@ -331,7 +331,7 @@ func (t *Table) publishView(changed map[*device]struct{}) {
 	for id, ns := range t.namespaces {
 		if ns != nil && !ns.gone {
 			v.Namespaces[id] = ns.public
-			ns.public.settings.Store(ns.settings)
+			ns.public.PublishSettings(ns.settings)
 		}
 	}
 	if t.options.Publishing != nil {

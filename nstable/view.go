@@ -86,6 +86,9 @@ type Namespace struct {
 	settings atomic.Pointer[setting.Namespace]
 }
 
+// PublishSettings makes s what workers see.
+func (n *Namespace) PublishSettings(s *setting.Namespace) { n.settings.Store(s) }
+
 // Settings are what `netns set` sets, as published last. Any goroutine; a worker asks once a batch.
 func (n *Namespace) Settings() *setting.Namespace {
 	if s := n.settings.Load(); s != nil {

@@ -111,12 +111,14 @@ func neighFlush(c *cli, a *args) *v1.ChangeRequest {
 
 func (c *cli) neighShow(ctx context.Context, a *args) error {
 	req := &v1.ListNeighborsRequest{Netns: c.netns, Family: c.family}
+	noARP := false // shown only when states are asked for, as in ip(8)
 	for a.more() {
 		switch w := a.next(); w {
 		case "dev":
 			req.Dev = a.device("dev")
 		case "nud":
 			req.State = a.neighState()
+			noARP = true
 		default:
 			if w == "to" {
 				w = a.value("to")
@@ -137,7 +139,7 @@ func (c *cli) neighShow(ctx context.Context, a *args) error {
 		if req.Dev != "" {
 			n.Dev = "" // as in ip(8): what was chosen is not repeated
 		}
-		return c.neighRecord(n), true
+		return c.neighRecord(n), noARP || n.State != v1.NeighborState_NEIGHBOR_STATE_NOARP
 	})
 }
 
