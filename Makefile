@@ -82,9 +82,16 @@ bench-pipeline: ## million packets per second of the pipeline in memory, on one 
 fuzz: ## every fuzz test for FUZZTIME (10s)
 	@for pkg in $$($(GO) list ./...); do \
 	  for test in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-	    echo "$$pkg $$test"; $(GO) test -run '^$$' -fuzz "^$$test\$$" -fuzztime $(FUZZTIME) $$pkg; \
+	    echo "$$pkg $$test"; $(GO) test -run '^$$' -fuzz "^$$test\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$pkg; \
 	  done; \
 	done
+
+.PHONY: reference
+reference: SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
+reference: COUNT := $(or $(COUNT),100000)
+reference: root ## COUNT (100000) random packets of each family, and mutations, through the router and the kernel; SEED=
+	@echo "make reference SEED=$(SEED) COUNT=$(COUNT)"
+	$(GO) test -timeout 60m -run '^TestReference$$' -v ./internal/e2e -reference.strict -reference.seed $(SEED) -reference.count $(COUNT)
 
 .PHONY: lint
 lint: $(LINT) ## golangci-lint with .golangci.yml

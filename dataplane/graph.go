@@ -12,6 +12,8 @@ const (
 	ip6Input
 	ip4Lookup
 	ip6Lookup
+	ip4RPF
+	ip6RPF
 	ip4Local
 	ip6Local
 	ndInput
@@ -46,7 +48,7 @@ type node struct {
 //	        |         |                    |
 //	    ip4-input  ip6-input               |
 //	        |         |    \               |
-//	   ip4-lookup ip6-lookup \             |        FIB of the namespace
+//	   ip4-lookup ip6-lookup \             |        FIB of the namespace; next, where rp-filter is set, ip4-rpf or ip6-rpf
 //	    |   |  |   |  |   |   \            |
 //	    | ip4-local|  | ip6-local--nd-input|
 //	    |     |    |  |     |         |    |
@@ -73,9 +75,11 @@ func newGraph() [numNodes]node {
 		{ethernetInput, "ethernet-input", (*Worker).ethernetInput, []NodeID{arpInput, ip4Input, ip6Input, drop}},
 		{arpInput, "arp-input", (*Worker).arpInput, []NodeID{drop}},
 		{ip4Input, "ip4-input", (*Worker).ip4Input, []NodeID{ip4Lookup, drop}},
-		{ip6Input, "ip6-input", (*Worker).ip6Input, []NodeID{ip6Lookup, ip6Local, icmp6Error, drop}},
-		{ip4Lookup, "ip4-lookup", (*Worker).ip4Lookup, []NodeID{ip4Local, ip4Forward, icmp4Error, drop}},
-		{ip6Lookup, "ip6-lookup", (*Worker).ip6Lookup, []NodeID{ip6Local, ip6Forward, icmp6Error, drop}},
+		{ip6Input, "ip6-input", (*Worker).ip6Input, []NodeID{ip6Lookup, ip6Local, ip6Forward, icmp6Error, drop}},
+		{ip4Lookup, "ip4-lookup", (*Worker).ip4Lookup, []NodeID{ip4RPF, ip4Local, ip4Forward, icmp4Error, drop}},
+		{ip6Lookup, "ip6-lookup", (*Worker).ip6Lookup, []NodeID{ip6RPF, ip6Local, ip6Forward, icmp6Error, drop}},
+		{ip4RPF, "ip4-rpf", (*Worker).ip4RPF, []NodeID{ip4Local, ip4Forward, drop}},
+		{ip6RPF, "ip6-rpf", (*Worker).ip6RPF, []NodeID{ip6Local, ip6Forward, drop}},
 		{ip4Local, "ip4-local", (*Worker).ip4Local, []NodeID{ip4Output, icmp4Error, drop}},
 		{ip6Local, "ip6-local", (*Worker).ip6Local, []NodeID{ndInput, ip6Output, icmp6Error, drop}},
 		{ndInput, "nd-input", (*Worker).ndInput, []NodeID{drop}},

@@ -16,20 +16,6 @@ import (
 
 const macA, macB = 0x02000000aa01, 0x02000000bb02
 
-// set changes the settings of a device.
-func (r *rig) set(dev nstable.DeviceID, change func(*setting.Device)) {
-	r.Helper()
-	s := *r.view.Devices[dev].Settings
-	change(&s)
-	d := *r.view.Devices[dev]
-	d.Settings = &s
-	view := *r.view
-	view.Devices = append([]*nstable.Device(nil), view.Devices...)
-	view.Devices[dev] = &d
-	r.view = &view
-	r.step()
-}
-
 // entry puts a neighbour of p2 into a state, as if it had got there a minute ago.
 func (r *rig) entry(a string, state neigh.State) *neigh.Entry {
 	r.Helper()
@@ -303,7 +289,9 @@ func TestTimers(t *testing.T) {
 // TestInUseWhenOld: an entry that is in use when its time is over is asked after the delay, without being stale between.
 func TestInUseWhenOld(t *testing.T) {
 	r := newRig(t)
-	r.set(p2, func(d *setting.Device) { d.BaseReachableTime, d.DelayFirstProbeTime, d.UcastSolicit, d.RetransTime = 2, 3, 10, 500 })
+	r.set(p2, func(d *setting.Device) {
+		d.BaseReachableTime, d.DelayFirstProbeTime, d.UcastSolicit, d.RetransTime = 2, 3, 10, 500
+	})
 	e := r.entry("10.0.2.2", rea)
 	mac, _ := e.MAC()
 	for range 32 {

@@ -22,11 +22,17 @@ const (
 	IP6BadSource
 	IP6Multicast
 	IP6Scope
+	IP6BadOptions
+	IP6Option
+	IP6Jumbo
+	IP6RoutingHeader
+	IP6Extensions
 	TTLExpired
 	NoRoute
 	RouteBlackhole
 	RouteUnreachable
 	RouteProhibit
+	RPFilter
 	LinkLayerBroadcast
 	NoListener
 	UnknownProtocol
@@ -70,11 +76,20 @@ var reasons = [NumReasons]struct{ name, help string }{
 	IP6BadSource:     {"ip6-bad-source", "multicast, unspecified or loopback IPv6 source address (RFC 4291)"},
 	IP6Multicast:     {"ip6-multicast", "IPv6 multicast, which is not forwarded and nobody here listens to"},
 	IP6Scope:         {"ip6-scope", "a link-local address would leave its link (RFC 4291 2.5.6)"},
+	IP6BadOptions:    {"ip6-bad-options", "malformed IPv6 options, too many of them, or padding that is none"},
+	IP6Option:        {"ip6-option", "an unknown IPv6 option that forbids to pass over it (RFC 8200 4.2)"},
+	IP6Jumbo:         {"ip6-jumbo", "a jumbogram, or a jumbo payload option in a packet that is none (RFC 2675)"},
+	IP6RoutingHeader: {"ip6-routing-header", "for the router itself, with a routing header that it does not follow (RFC 5095)"},
+	IP6Extensions:    {"ip6-extensions", "for the router itself, with more extension headers than it walks over"},
 	TTLExpired:       {"ttl-expired", "TTL or hop limit ran out"},
 	NoRoute:          {"no-route", "no route covers the destination"},
 	RouteBlackhole:   {"route-blackhole", "the route is a blackhole"},
 	RouteUnreachable: {"route-unreachable", "the route says unreachable"},
 	RouteProhibit:    {"route-prohibit", "the route says prohibit"},
+	RPFilter: {
+		"rp-filter",
+		"no route leads back to the source, or not by the receiving device (rp-filter, RFC 3704)",
+	},
 	LinkLayerBroadcast: {
 		"link-layer-broadcast",
 		"unicast packet in a link-layer broadcast or multicast (RFC 1812 5.3.4)",

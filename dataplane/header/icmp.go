@@ -40,7 +40,12 @@ const (
 	ICMPv6AddressUnreachable = 3
 	ICMPv6PortUnreachable    = 4
 
+	ICMPv6IngressPolicy = 5
+	ICMPv6RejectRoute   = 6
+
+	ICMPv6ErroneousField         = 0
 	ICMPv6UnrecognizedNextHeader = 1
+	ICMPv6UnrecognizedOption     = 2
 )
 
 // ICMP is a message of ICMP or ICMPv6 with its payload.
