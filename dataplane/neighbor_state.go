@@ -130,6 +130,7 @@ func (w *Worker) solicit(e *neigh.Entry, q *question, out *nstable.Device) {
 
 // tick asks again, gives up, and ages; ten times a second, once a second where nothing else is to be done.
 func (w *Worker) tick() {
+	w.readWall()
 	for e, q := range w.neighbors.asked {
 		if w.now < q.next {
 			continue
@@ -173,8 +174,9 @@ func (w *Worker) giveUp(e *neigh.Entry, q *question, dev *nstable.Device) {
 			continue
 		}
 		w.packets[0] = held[k]
-		if header.IPv4(w.network(&held[k])).Version() == 4 {
-			w.toError(icmp4Error, 0, counters.NeighborFailed, header.ICMPHostUnreachable)
+		// By the packet, not by the neighbour: IPv4 may go by an IPv6 next hop (RFC 8950).
+		if w.ethernet(&held[k]).Type() == header.TypeIPv4 {
+			w.neighborFailed4(0)
 		} else {
 			w.toError(icmp6Error, 0, counters.NeighborFailed, header.ICMPv6AddressUnreachable)
 		}

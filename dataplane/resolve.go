@@ -3,7 +3,6 @@ package dataplane
 import (
 	"nsrouter/dataplane/counters"
 	"nsrouter/dataplane/header"
-	"nsrouter/fib"
 	"nsrouter/nstable"
 )
 
@@ -56,37 +55,4 @@ func (w *Worker) await(i uint16, p *Packet, out *nstable.Device) {
 		q = w.begin(e, out)
 	}
 	w.hold(q, p)
-}
-
-// source4 chooses the source of a request or an own packet on a device: an address that shares the target's prefix,
-// else the first, else any of the namespace (RFC 1812 4.3.2.4; Linux inet_select_addr).
-func (w *Worker) source4(d *nstable.Device, target uint32) (uint32, bool) {
-	want := fib.Addr4(target).Netip()
-	var first fib.Addr
-	found := false
-	for _, a := range d.Addrs {
-		if !a.Addr().Is4() {
-			continue
-		}
-		if a.Contains(want) {
-			return uint32(fib.AddrOf(a.Addr()).Lo), true
-		}
-		if !found {
-			first, found = fib.AddrOf(a.Addr()), true
-		}
-	}
-	if found {
-		return uint32(first.Lo), true
-	}
-	for _, other := range w.view.Devices {
-		if other == nil || other.Namespace != d.Namespace || other.Kind == nstable.Loopback || !other.Up {
-			continue
-		}
-		for _, a := range other.Addrs {
-			if a.Addr().Is4() {
-				return uint32(fib.AddrOf(a.Addr()).Lo), true
-			}
-		}
-	}
-	return 0, false
 }

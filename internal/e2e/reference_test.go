@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"nsrouter/internal/corpus"
 	"nsrouter/internal/lab"
@@ -24,11 +25,15 @@ type side struct {
 // reference is both routers, and what was sent to them so far.
 type reference struct {
 	*world
-	sides [2]side // ours, the kernel's
-	next  int     // number of the next probe
-	syncs int
-	late  map[int][2][]response // by probe: what came after its window
-	pace  pace
+	sides  [2]side   // ours, the kernel's
+	linux  *lab.Host // whose kernel the other router is
+	next   int       // number of the next probe
+	frames uint64    // sent to each
+	syncs  int
+	late   map[int][2][]response // by probe: what came after its window
+	pace   pace
+	// patience is how long to wait for what comes late: until a neighbour is given up.
+	patience time.Duration
 }
 
 const (
@@ -37,8 +42,10 @@ const (
 )
 
 func newReference(t *testing.T) *reference {
-	r := &reference{world: newWorld(t, "--workers", "1"), next: 1, late: make(map[int][2][]response)}
+	r := &reference{world: newWorld(t, "--workers", "1"), next: 1, late: make(map[int][2][]response),
+		patience: 3500 * time.Millisecond}
 	k := r.kernel()
+	r.linux = k
 	r.sides = [2]side{r.side("ours", r.r.Host), r.side("kernel", k)}
 	var mine, theirs strings.Builder
 	for n := 1; n <= 2; n++ {
@@ -80,6 +87,14 @@ func newReference(t *testing.T) *reference {
 	k.Sysctl("net.ipv6.conf.all.forwarding", "1")
 	for _, dev := range []string{"p1", "p2"} {
 		k.Sysctl("net.ipv6.neigh."+dev+".proxy_delay", "0")
+	}
+	// What the interfaces' own stacks have said before they were taken over, and what both say at their beginning.
+	time.Sleep(300 * time.Millisecond)
+	r.sync()
+	for s := range r.sides {
+		for port := 1; port <= 2; port++ {
+			r.sides[s].at[port].Reset()
+		}
 	}
 	return r
 }

@@ -6,6 +6,7 @@ import "slices"
 type Device struct {
 	Neighbor
 	RA RA
+	IP4
 	// RPFilter is how the source addresses of what the device receives are checked against the routes.
 	RPFilter RPFilter
 }
@@ -32,4 +33,5 @@ var Devices = slices.Concat(
 	},
 	neighborRows(),
 	advertising(),
+	ip4Rows(),
 )

@@ -7,6 +7,8 @@ type Namespace struct {
 	MaxRoutes uint32
 	// NeighMax limits the neighbours of all devices; permanent ones are not limited.
 	NeighMax uint32
+	// Martians are the addresses from and to which nothing is forwarded.
+	Martians Martians
 }
 
 // Namespaces describes the settings of a namespace.
@@ -17,4 +19,5 @@ var Namespaces = Table[Namespace]{
 		func(n *Namespace) *uint32 { return &n.MaxRoutes }),
 	number("neigh-max", "how many neighbours there may be behind all devices, permanent ones not limited", 16,
 		highestNeighMax, defaultNamespaceNeighMax, func(n *Namespace) *uint32 { return &n.NeighMax }),
+	martians(),
 }
