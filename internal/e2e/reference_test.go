@@ -74,6 +74,7 @@ func (w *world) kernel() *lab.Host {
 func reference(t *testing.T) (w *world, ours, kernels side) {
 	w = newWorld(t)
 	k := w.kernel()
+	w.k = k
 	ours, kernels = w.side("ours", w.r.Host), w.side("kernel", k)
 	for n := 1; n <= 2; n++ {
 		dev := fmt.Sprintf("p%d", n)
