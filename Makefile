@@ -21,6 +21,7 @@ CLANG_VERSION := 14
 DEMO_NEEDS := ip:iproute2 ping:iputils-ping
 TEST_NEEDS := $(DEMO_NEEDS) ethtool:ethtool iperf3:iperf3 tcpdump:tcpdump gcc:gcc
 GENERATE_NEEDS := clang:clang
+ARM64_NEEDS := qemu-aarch64:qemu-user
 # packages of the control side, which many goroutines enter: tested with the race detector too
 RACE := ./ctl/... ./nstable/... ./fib ./cmd/... ./internal/netns ./internal/lab
 
@@ -53,6 +54,10 @@ vet:
 .PHONY: race
 race: root deps ## the race detector's part of `make test`
 	$(GO) test -race -timeout 10m $(RACE)
+
+.PHONY: test-arm64
+test-arm64: arm64-deps ## the FIB's tests on arm64, by emulation
+	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -exec qemu-aarch64 -short -timeout 10m ./fib/...
 
 .PHONY: bench
 bench: root ## packets per second of this router and of the Linux kernel, interleaved on one lab
@@ -109,6 +114,10 @@ deps: install-needs
 .PHONY: demo-deps
 demo-deps: NEEDS := $(DEMO_NEEDS)
 demo-deps: install-needs
+
+.PHONY: arm64-deps
+arm64-deps: NEEDS := $(ARM64_NEEDS)
+arm64-deps: install-needs
 
 # Installs what of NEEDS is missing, and only that. gcc without the C library's headers is of no use to the race detector.
 .PHONY: install-needs

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -27,6 +28,7 @@ type contender struct {
 	heavy  bool // takes tens of MiB even for ten routes
 	rival  bool // ours are compared with it apart
 	ours   bool
+	bound  bool // gives no answers: a bound for what does
 }
 
 func (c *contender) runs(f poptrie.Family, n int) bool {
@@ -67,7 +69,7 @@ func contenders(only string) []*contender {
 		&contender{name: "bart.Table", make: func(_ poptrie.Family, routes []route, _ bool) (table, error) {
 			return newBart(routes, lookTable), nil
 		}})
-	all = append(all, dpdkContenders()...)
+	all = append(append(all, dpdkContenders()...), roots()...)
 	var out []*contender
 	for _, c := range all {
 		if c.name == measure || matches(c.name, only) {
@@ -108,6 +110,26 @@ func poptries() []*contender {
 			c.ours, c.steady, first = true, !first, false
 			out = append(out, c)
 		}
+	}
+	return out
+}
+
+// roots are bounds for the forms of package poptrie: tables without the prefixes that are longer than the root, so that each
+// look-up ends in the root. They show what the root costs, which no way to go on from it can mend.
+func roots() []*contender {
+	var out []*contender
+	for _, o := range []struct {
+		family poptrie.Family
+		bits   uint8
+	}{{poptrie.IPv4, 18}, {poptrie.IPv4, 24}, {poptrie.IPv6, 18}} {
+		c := newPoptrie(fmt.Sprintf("root/%d alone", o.bits), poptrie.Options{RootBits: o.bits})
+		build := c.make
+		c.make = func(f poptrie.Family, routes []route, single bool) (table, error) {
+			long := func(r route) bool { return r.prefix.Bits() > int(o.bits) }
+			return build(f, slices.DeleteFunc(slices.Clone(routes), long), single)
+		}
+		c.only, c.min, c.steady, c.heavy, c.bound = o.family, 100_000, true, true, true
+		out = append(out, c)
 	}
 	return out
 }
