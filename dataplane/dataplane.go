@@ -103,7 +103,8 @@ func newWorker(id, cpu int, o Options) (*Worker, error) {
 			asked: make(map[*neigh.Entry]*question), changed: o.NeighborChanged,
 			maxHeld: o.Pool.Frames() / heldShare / len(o.CPUs),
 		},
-		nap: shortNap,
+		reassembly: newReassembler(o.Pool.Frames(), len(o.CPUs)),
+		nap:        shortNap,
 	}, nil
 }
 
@@ -207,6 +208,9 @@ func (w *Worker) release() {
 	for e := range w.neighbors.asked {
 		w.forget(e, counters.EgressDown)
 	}
+	for _, d := range w.reassembly.open {
+		w.abandon(d, counters.EgressDown)
+	}
 	for i := range w.inbox {
 		for p := w.inbox[i].peek(); p != nil; p = w.inbox[i].peek() {
 			w.cache.Put(p.Addr)
@@ -264,7 +268,7 @@ func (d *Dataplane) DeleteNeighbor(dev *nstable.Device, addr netip.Addr) bool {
 func (d *Dataplane) FlushNeighbors(dev *nstable.Device, keepPermanent bool) {
 	if !keepPermanent {
 		for _, w := range d.workers {
-			w.call(func(w *Worker) { w.forgetFrom(dev) })
+			w.call(func(w *Worker) { w.forgetFrom(dev); w.forgetFragments(dev) })
 		}
 	}
 	d.workers[dev.Owner].call(func(w *Worker) {

@@ -35,14 +35,14 @@ func (w *Worker) icmp4Error(v []uint16) {
 		w.slot.Drops[p.Reason].Add(1)
 		typ, rest := uint8(header.ICMPUnreachable), uint32(0)
 		switch p.Reason {
-		case counters.TTLExpired:
+		case counters.TTLExpired, counters.ReassemblyTimeout:
 			typ = header.ICMPTimeExceeded
 		case counters.TooBig:
 			rest = uint32(p.Detail)
 		default:
 		}
 		to, source, flags := h.Source(), uint32(0), Own|WantSource
-		if p.Reason == counters.NoListener || p.Reason == counters.UnknownProtocol {
+		if wasForUs(p.Reason) {
 			source, flags = h.Destination(), Own
 		}
 		tos := h.TOS()&0x1e | precedence
@@ -58,6 +58,15 @@ func (w *Worker) icmp4Error(v []uint16) {
 		w.ethernet(p).SetType(header.TypeIPv4)
 		w.to(ip4Output, i)
 	}
+}
+
+// wasForUs tells the errors about what was for the router itself: they come from the address that it was sent to.
+func wasForUs(why reason) bool {
+	switch why {
+	case counters.NoListener, counters.UnknownProtocol, counters.BadFragment, counters.ReassemblyTimeout:
+		return true
+	}
+	return false
 }
 
 // mayError4 is RFC 1812 4.3.2.7: no error about an ICMP error, a later fragment, a broadcast or multicast on either

@@ -22,16 +22,16 @@ func (w *Worker) icmp6Error(v []uint16) {
 		w.slot.Drops[p.Reason].Add(1)
 		typ, rest := uint8(header.ICMPv6Unreachable), uint32(0)
 		switch p.Reason {
-		case counters.TTLExpired:
+		case counters.TTLExpired, counters.ReassemblyTimeout:
 			typ = header.ICMPv6TimeExceeded
 		case counters.TooBig:
 			typ, rest = header.ICMPv6TooBig, uint32(p.Detail)
-		case counters.UnknownProtocol:
+		case counters.UnknownProtocol, counters.BadFragment:
 			typ, rest = header.ICMPv6Parameter, uint32(p.Detail)
 		default:
 		}
 		to, from, flags := addr6(h.Source()), addr6(h.Destination()), Own|WantSource
-		if p.Reason == counters.NoListener || p.Reason == counters.UnknownProtocol {
+		if wasForUs(p.Reason) {
 			flags = Own
 		}
 		code := p.Code

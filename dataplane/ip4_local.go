@@ -10,31 +10,36 @@ const ownTTL = 64
 
 // ip4Local takes what is for the router itself: it answers echo requests, and says that nothing else listens.
 //
-// Edges: ip4-output, icmp4-error, drop.
+// Edges: ip4-reassemble, ip4-output, icmp4-error, drop.
 func (w *Worker) ip4Local(v []uint16) {
 	for _, i := range v {
 		p := &w.packets[i]
 		h := header.IPv4(w.network(p))
 		if h.IsFragment() {
-			w.toDrop(i, counters.LocalFragment)
+			w.to(ip4Reassemble, i)
 			continue
 		}
-		switch h.Protocol() {
-		case header.ProtoICMP:
-			w.icmp4Local(i, p, h)
-		case header.ProtoUDP:
-			w.udpLocal(
-				i,
-				icmp4Error,
-				header.ICMPPortUnreachable,
-				h[h.HeaderLen():],
-				header.PseudoSum4(h, h.TotalLen()-h.HeaderLen()),
-			)
-		case header.ProtoTCP:
-			w.toDrop(i, counters.NoListener)
-		default:
-			w.toError(icmp4Error, i, counters.UnknownProtocol, header.ICMPProtUnreachable)
-		}
+		w.local4(i, p, h)
+	}
+}
+
+// local4 sorts by protocol. h is the whole datagram: packet i has only the beginning of one that is larger than a frame.
+func (w *Worker) local4(i uint16, p *Packet, h header.IPv4) {
+	switch h.Protocol() {
+	case header.ProtoICMP:
+		w.icmp4Local(i, p, h)
+	case header.ProtoUDP:
+		w.udpLocal(
+			i,
+			icmp4Error,
+			header.ICMPPortUnreachable,
+			h[h.HeaderLen():],
+			header.PseudoSum4(h, h.TotalLen()-h.HeaderLen()),
+		)
+	case header.ProtoTCP:
+		w.toDrop(i, counters.NoListener)
+	default:
+		w.toError(icmp4Error, i, counters.UnknownProtocol, header.ICMPProtUnreachable)
 	}
 }
 
@@ -75,6 +80,10 @@ func (w *Worker) icmp4Local(i uint16, p *Packet, h header.IPv4) {
 	reply := h[hl-header.IPv4MinLen:]
 	w.ipID++
 	header.SetIPv4(reply, tos, header.IPv4MinLen+len(m), w.ipID, ownTTL, header.ProtoICMP, dst, src)
+	if len(h) > len(w.network(p)) {
+		w.sendLarge4(i, p, reply)
+		return
+	}
 	moved := uint64(hl - header.IPv4MinLen)
 	*p = Packet{Addr: p.Addr + moved, Len: p.Len - uint32(moved), Flags: Own}
 	w.ethernet(p).SetType(header.TypeIPv4)

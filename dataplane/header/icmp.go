@@ -18,6 +18,7 @@ const (
 	ICMPPortUnreachable = 3
 	ICMPFragNeeded      = 4
 	ICMPAdminProhibited = 13
+	ICMPReassemblyTime  = 1 // of ICMPTimeExceeded and ICMPv6TimeExceeded
 )
 
 // ICMPv6 types and codes (RFC 4443, RFC 4861).
@@ -40,7 +41,9 @@ const (
 	ICMPv6AddressUnreachable = 3
 	ICMPv6PortUnreachable    = 4
 
+	ICMPv6ErroneousField         = 0
 	ICMPv6UnrecognizedNextHeader = 1
+	ICMPv6IncompleteChain        = 3 // RFC 7112
 )
 
 // ICMP is a message of ICMP or ICMPv6 with its payload.
