@@ -19,7 +19,8 @@ CLANG_VERSION := 14
 
 # command:package (of Debian) of what the targets use besides Go, git and make
 DEMO_NEEDS := ip:iproute2 ping:iputils-ping
-TEST_NEEDS := $(DEMO_NEEDS) ethtool:ethtool iperf3:iperf3 tcpdump:tcpdump gcc:gcc
+TEST_NEEDS := $(DEMO_NEEDS) ethtool:ethtool iperf3:iperf3 tcpdump:tcpdump gcc:gcc \
+  rdisc6:ndisc6
 GENERATE_NEEDS := clang:clang
 ARM64_NEEDS := qemu-aarch64:qemu-user
 # packages of the control side, which many goroutines enter: tested with the race detector too
@@ -84,6 +85,13 @@ fuzz: ## every fuzz test for FUZZTIME (10s)
 	    echo "$$pkg $$test"; $(GO) test -run '^$$' -fuzz "^$$test\$$" -fuzztime $(FUZZTIME) $$pkg; \
 	  done; \
 	done
+
+.PHONY: reference
+reference: SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
+reference: COUNT := $(or $(COUNT),100000)
+reference: root ## COUNT (100000) random packets of each family, and mutations, through the router and the kernel; SEED=
+	@echo "make reference SEED=$(SEED) COUNT=$(COUNT)"
+	$(GO) test -timeout 60m -run '^TestReference$$' -v ./internal/e2e -reference.strict -reference.seed $(SEED) -reference.count $(COUNT)
 
 .PHONY: lint
 lint: $(LINT) ## golangci-lint with .golangci.yml

@@ -183,6 +183,9 @@ func FuzzGraph(f *testing.F) {
 	f.Add(arp(f, p1, header.ARPRequest, hostMAC(p1), "10.0.1.2", "10.0.1.1"))
 	f.Add(arp(f, p1, header.ARPReply, hostMAC(p1), "10.0.1.2", "10.0.1.1"))
 	f.Add(solicitation(f, p1, "2001:db8:1::7", "ff02::1:ff00:1", "2001:db8:1::1", 255, true))
+	r := newRig(f)
+	f.Add(r.cutFor4(echo4(f, p1, ip4("10.0.1.2", "10.0.2.1", 64), 600), 500)[0])
+	f.Add(r.cutFor6(echo6(f, p1, ip6("2001:db8:1::2", "2001:db8:2::1", 64), 600), 500)[1])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > frame.MaxPacket {
 			b = b[:frame.MaxPacket]

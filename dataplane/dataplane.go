@@ -29,6 +29,9 @@ type Options struct {
 	// NeighborChanged is told of every dynamic change of a neighbour, by the worker that made it: it must not block.
 	// gone says that the entry was removed. May be nil.
 	NeighborChanged func(dev nstable.DeviceID, e *neigh.Entry, gone bool)
+	// RouterSolicited is told of every valid router solicitation on a device that is to send router advertisements, by
+	// the worker that owns the device: it must not block. May be nil.
+	RouterSolicited func(RouterSolicitation)
 }
 
 // Dataplane is the set of workers. Its methods may be called from any goroutine but a worker's.
@@ -92,6 +95,9 @@ func newWorker(id, cpu int, o Options) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("worker %d: eventfd: %w", id, err)
 	}
+	if o.RouterSolicited == nil {
+		o.RouterSolicited = func(RouterSolicitation) {}
+	}
 	return &Worker{
 		id: id, cpu: cpu, mem: o.Pool.Bytes(), cache: o.Pool.NewCache(), views: o.View, reader: o.Epochs.Join(),
 		graph:     newGraph(),
@@ -104,7 +110,7 @@ func newWorker(id, cpu int, o Options) (*Worker, error) {
 			maxHeld: o.Pool.Frames() / heldShare / len(o.CPUs),
 		},
 		reassembly: newReassembler(o.Pool.Frames(), len(o.CPUs)),
-		nap:        shortNap,
+		nap:        shortNap, solicited: o.RouterSolicited,
 	}, nil
 }
 
@@ -249,6 +255,17 @@ func (d *Dataplane) SetNeighbor(dev *nstable.Device, addr netip.Addr, mac [6]byt
 		err = nil
 	})
 	return err
+}
+
+// SendToGroup sends an ICMPv6 message to a multicast group of the link of a device, from a source address there, with hop
+// limit 255; the message begins with its type, and its checksum is filled in. False where the device is not in the
+// namespace that dev says, not usable, or its MTU too small for the message.
+func (d *Dataplane) SendToGroup(dev *nstable.Device, source, group netip.Addr, message []byte) bool {
+	sent := false
+	d.workers[dev.Owner].call(func(w *Worker) {
+		sent = w.sendToGroup(dev, fib.AddrOf(source), fib.AddrOf(group), message)
+	})
+	return sent
 }
 
 // DeleteNeighbor implements [nstable.Datapath].

@@ -4,6 +4,7 @@ import (
 	"nsrouter/dataplane/counters"
 	"nsrouter/dataplane/header"
 	"nsrouter/fib"
+	"nsrouter/nstable/setting"
 )
 
 // ip4Input makes the tests of RFC 1812 5.2.2 in their order, and refuses what is never forwarded.
@@ -107,13 +108,17 @@ func (w *Worker) samplePartialSum4(i uint16) {
 
 // ip4Lookup asks the FIB for the whole batch and sorts by what the routes say.
 //
-// Edges: ip4-local, ip4-forward, icmp4-error, drop.
+// Edges: ip4-local, ip4-forward or ip4-rpf, icmp4-error, drop.
 func (w *Worker) ip4Lookup(v []uint16) {
 	for k, i := range v {
 		w.dst4[k] = header.IPv4(w.network(&w.packets[i])).Destination()
 	}
 	w.fib.Lookup4(w.dst4[:len(v)], w.ids[:len(v)])
 	groups := w.fib.Groups()
+	local, forward := ip4Local, ip4Forward
+	if w.dev.Settings.RPFilter != setting.RPFilterOff {
+		local, forward = ip4RPF, ip4RPF
+	}
 	for k, i := range v {
 		id := w.ids[k]
 		if id == fib.None {
@@ -124,9 +129,9 @@ func (w *Worker) ip4Lookup(v []uint16) {
 		w.hops[i] = hop
 		switch hop.Kind {
 		case fib.Unicast:
-			w.to(ip4Forward, i)
+			w.to(forward, i)
 		case fib.Local:
-			w.to(ip4Local, i)
+			w.to(local, i)
 		case fib.Broadcast, fib.Anycast:
 			w.toDrop(i, counters.IP4Multicast)
 		case fib.Blackhole:

@@ -7,6 +7,7 @@ import (
 	"nsrouter/dataplane/header"
 	"nsrouter/fib"
 	"nsrouter/nstable"
+	"nsrouter/nstable/setting"
 )
 
 // ip6Input checks the fixed header (RFC 8200 3), addresses that are never forwarded, and the scopes of RFC 4291: what
@@ -125,13 +126,17 @@ func hasAddr(d *nstable.Device, a fib.Addr) bool {
 
 // ip6Lookup asks the FIB for the whole batch and sorts by what the routes say.
 //
-// Edges: ip6-local, ip6-forward, icmp6-error, drop.
+// Edges: ip6-local, ip6-forward or ip6-rpf, icmp6-error, drop.
 func (w *Worker) ip6Lookup(v []uint16) {
 	for k, i := range v {
 		w.dst6[k] = addr6(header.IPv6(w.network(&w.packets[i])).Destination())
 	}
 	w.fib.Lookup6(w.dst6[:len(v)], w.ids[:len(v)])
 	groups := w.fib.Groups()
+	local, forward := ip6Local, ip6Forward
+	if w.dev.Settings.RPFilter != setting.RPFilterOff {
+		local, forward = ip6RPF, ip6RPF
+	}
 	for k, i := range v {
 		id := w.ids[k]
 		if id == fib.None {
@@ -142,9 +147,9 @@ func (w *Worker) ip6Lookup(v []uint16) {
 		w.hops[i] = hop
 		switch hop.Kind {
 		case fib.Unicast:
-			w.to(ip6Forward, i)
+			w.to(forward, i)
 		case fib.Local, fib.Anycast:
-			w.to(ip6Local, i)
+			w.to(local, i)
 		case fib.Blackhole:
 			w.toDrop(i, counters.RouteBlackhole)
 		case fib.Prohibit:

@@ -54,7 +54,7 @@ func (w *Worker) icmp6Local(i uint16, p *Packet, h header.IPv6, offset int) {
 		return
 	}
 	switch m.Type() {
-	case header.ICMPv6NeighborSolicit, header.ICMPv6NeighborAdvert:
+	case header.ICMPv6NeighborSolicit, header.ICMPv6NeighborAdvert, header.ICMPv6RouterSolicit:
 		w.to(ndInput, i)
 		return
 	case header.ICMPv6EchoRequest:

@@ -8,7 +8,8 @@ import (
 	"nsrouter/nstable"
 )
 
-// ndInput answers neighbour solicitations and learns from solicitations and advertisements (RFC 4861 7.1, 7.2).
+// ndInput answers neighbour solicitations, learns from solicitations and advertisements (RFC 4861 7.1, 7.2), and tells
+// the control plane of router solicitations.
 // ip6-local has verified the checksum. The owner of the device does that, since it writes the device's neighbours.
 //
 // Edges: drop.
@@ -25,10 +26,18 @@ func (w *Worker) ndInput(v []uint16) {
 		}
 		h := header.IPv6(w.network(p))
 		n := header.ND(h.Payload())
-		// RFC 4861 7.1: from this link (hop limit 255), code 0, whole, and for a unicast target.
-		if h.NextHeader() != header.ProtoICMPv6 || h.HopLimit() != 255 || header.ICMP(n).Code() != 0 ||
-			len(n) < header.NDLen ||
-			isMulticast6(addr6(n.Target())) || addr6(n.Target()).Is4() {
+		// RFC 4861 6.1.1, 7.1: from this link (hop limit 255), code 0, whole, and for a unicast target.
+		if h.NextHeader() != header.ProtoICMPv6 || h.HopLimit() != 255 || header.ICMP(n).Code() != 0 {
+			w.toDrop(i, counters.BadICMP)
+			continue
+		}
+		if header.ICMP(n).Type() == header.ICMPv6RouterSolicit {
+			if !w.routerSolicitation(p, h, header.ICMP(n)) {
+				w.toDrop(i, counters.BadICMP)
+			}
+			continue
+		}
+		if len(n) < header.NDLen || isMulticast6(addr6(n.Target())) || addr6(n.Target()).Is4() {
 			w.toDrop(i, counters.BadICMP)
 			continue
 		}

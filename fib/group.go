@@ -211,6 +211,19 @@ func (g *Group) Hops() []NextHop {
 	return g.hops
 }
 
+// LeavesBy tells whether some next hop leaves by a device.
+func (g *Group) LeavesBy(d DeviceID) bool {
+	if len(g.hops) == 0 {
+		return g.first.Device == d
+	}
+	for i := range g.hops {
+		if g.hops[i].Device == d {
+			return true
+		}
+	}
+	return false
+}
+
 // Buckets is the number of buckets.
 func (g *Group) Buckets() int { return max(1, len(g.buckets)) }
 

@@ -13,6 +13,7 @@ import (
 
 	"nsrouter/dataplane/neigh"
 	"nsrouter/fib"
+	"nsrouter/nstable/setting"
 )
 
 // memStore is a Store in memory that can be told to fail.
@@ -296,7 +297,9 @@ func dump(t *Table) string {
 				x = fmt.Sprintf("%+v", *l.XDP)
 				l.XDP = nil
 			}
-			fmt.Fprintf(&b, "  link %+v %s\n", l, x)
+			settings := setting.Devices.Values(l.Settings, false)
+			l.Settings = nil
+			fmt.Fprintf(&b, "  link %+v %s %v\n", l, x, settings)
 		}
 		addrs, _ := t.Addresses(ns.Name, "")
 		for _, a := range addrs {

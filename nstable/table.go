@@ -28,6 +28,10 @@ type Options struct {
 	Tables   fib.TableOptions
 	// TableMemory limits the forwarding table of each namespace, in bytes; 0: no limit.
 	TableMemory int
+	// Publishing is told of a view that is about to be published, while workers still have the old one: the last moment
+	// to send by a device that goes. It is called with the table's lock held, may wait for workers, and must not call
+	// the table. May be nil.
+	Publishing func(old, next *View)
 	// Log hears what nobody waits for, such as an interface that cannot be attached at start. nil: nobody listens.
 	Log func(msg string, err error)
 }

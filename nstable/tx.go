@@ -334,5 +334,12 @@ func (t *Table) publishView(changed map[*device]struct{}) {
 			ns.public.settings.Store(ns.settings)
 		}
 	}
+	if t.options.Publishing != nil {
+		old := t.view.Load()
+		if old == nil {
+			old = new(View)
+		}
+		t.options.Publishing(old, v)
+	}
 	t.view.Store(v)
 }

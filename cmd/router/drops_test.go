@@ -192,3 +192,21 @@ func TestRedrawn(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestRPFilterSetting(t *testing.T) {
+	d := newDropsDaemon(t)
+	for _, c := range []struct{ value, shown string }{
+		{"strict", "strict"}, {"2", "loose"}, {"loose", "loose"}, {"1", "strict"}, {"0", ""},
+	} {
+		d.must("link set p1 rp-filter " + c.value)
+		want := `"settings":{"rp_filter":"` + c.shown + `"}`
+		if got := d.must("-j link show p1"); strings.Contains(got, want) != (c.shown != "") {
+			t.Errorf("rp-filter %s: %s", c.value, got)
+		}
+	}
+	script(t, d, `
+$ link set p1 rp-filter 3
+! Error: argument "3" is wrong: "rp-filter" takes off or strict or loose
+? 1
+`)
+}

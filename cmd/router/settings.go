@@ -43,8 +43,10 @@ func settingsJSON(list []setting.Value, all bool) map[string]any {
 		}
 		var v any = s.Value
 		switch s.Kind {
-		case setting.Number:
-			v = json.Number(s.Value)
+		case setting.Number: // or a word that stands for one
+			if s.Value != "" && s.Value[0] >= '0' && s.Value[0] <= '9' {
+				v = json.Number(s.Value)
+			}
 		case setting.Switch:
 			v = s.Value == "on"
 		case setting.Word:

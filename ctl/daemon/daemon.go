@@ -15,9 +15,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +27,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
+	"nsrouter/ctl/radv"
 	"nsrouter/ctl/server"
 	"nsrouter/ctl/store"
 	"nsrouter/dataplane"
@@ -100,6 +103,7 @@ type daemon struct {
 	store *store.Store
 	pool  *frame.Pool
 	plane *dataplane.Dataplane
+	radv  *radv.Server
 	ports *ports
 	table *nstable.Table
 	hosts *hosts
@@ -136,9 +140,15 @@ func (d *daemon) start() (err error) {
 			t.AnnounceNeighbor(dev, e.Addr.Netip(), header.MACBytes(mac), known, e.State(), gone)
 		}
 	}
+	d.radv = radv.New(radv.Options{
+		Send: func(dev *nstable.Device, source, group netip.Addr, message []byte) bool {
+			return d.plane.SendToGroup(dev, source, group, message)
+		},
+		Log: func(msg string, err error) { d.o.Log.Warn(msg, zap.Error(err)) },
+	})
 	epochs := new(fib.Epochs)
 	d.plane, err = dataplane.New(dataplane.Options{
-		CPUs: d.cpus, Pool: d.pool, View: view, Epochs: epochs, NeighborChanged: changed,
+		CPUs: d.cpus, Pool: d.pool, View: view, Epochs: epochs, NeighborChanged: changed, RouterSolicited: d.radv.Solicited,
 	})
 	if err != nil {
 		return err
@@ -151,7 +161,8 @@ func (d *daemon) start() (err error) {
 	d.table, err = nstable.Open(nstable.Options{
 		Store: stored, Workers: len(d.cpus), Datapath: d.plane, Ports: d.ports,
 		Tables: fib.TableOptions{Epochs: epochs, Fast: fib.NewBudget(d.o.FastTables)}, TableMemory: d.o.TableMemory,
-		Log: func(msg string, err error) { d.o.Log.Warn(msg, zap.Error(err)) },
+		Publishing: d.radv.Publishing,
+		Log:        func(msg string, err error) { d.o.Log.Warn(msg, zap.Error(err)) },
 	})
 	if err != nil {
 		return err
@@ -171,11 +182,9 @@ func (d *daemon) start() (err error) {
 func (d *daemon) serve(ctx context.Context, l net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	background := make(chan struct{})
-	go func() {
-		defer close(background)
-		d.ports.watch(ctx)
-	}()
+	var background sync.WaitGroup
+	background.Go(func() { d.ports.watch(ctx) })
+	background.Go(func() { d.radv.Run(ctx) })
 	s := server.New(server.Options{
 		Table: d.table, Hosts: d.hosts, Queues: d.ports.queueStats, Frames: d.frames,
 		Log: func(msg string) { d.o.Log.Warn(msg) },
@@ -186,7 +195,7 @@ func (d *daemon) serve(ctx context.Context, l net.Listener) error {
 	err := s.Serve(ctx, l)
 	notifySystemd("STOPPING=1")
 	cancel()
-	<-background
+	background.Wait()
 	return err
 }
 
@@ -205,6 +214,7 @@ func (d *daemon) frames() *v1.GetFramesResponse {
 func (d *daemon) close() error {
 	var errs []error
 	if d.table != nil {
+		d.radv.Close() // while there are workers and ports
 		d.table.Close()
 	}
 	if d.ports != nil {

@@ -26,6 +26,7 @@ const (
 	RouteBlackhole
 	RouteUnreachable
 	RouteProhibit
+	RPFilter
 	LinkLayerBroadcast
 	NoListener
 	UnknownProtocol
@@ -76,6 +77,10 @@ var reasons = [NumReasons]struct{ name, help string }{
 	RouteBlackhole:   {"route-blackhole", "the route is a blackhole"},
 	RouteUnreachable: {"route-unreachable", "the route says unreachable"},
 	RouteProhibit:    {"route-prohibit", "the route says prohibit"},
+	RPFilter: {
+		"rp-filter",
+		"no route leads back to the source, or not by the receiving device (rp-filter, RFC 3704)",
+	},
 	LinkLayerBroadcast: {
 		"link-layer-broadcast",
 		"unicast packet in a link-layer broadcast or multicast (RFC 1812 5.3.4)",

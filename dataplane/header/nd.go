@@ -40,10 +40,14 @@ func (n ND) Target() (hi, lo uint64) { return be.Uint64(n[8:16]), be.Uint64(n[16
 // SetTarget writes the target address.
 func (n ND) SetTarget(hi, lo uint64) { be.PutUint64(n[8:16], hi); be.PutUint64(n[16:24], lo) }
 
-// LinkLayer finds the link-layer address option of a kind. ok is false where an option has length zero or overruns the
-// message: the message is invalid then (RFC 4861 7.1); found is false where there is none.
-func (n ND) LinkLayer(kind byte) (mac uint64, found, ok bool) {
-	for b := n[NDLen:]; len(b) > 0; {
+// LinkLayer is NDOption for the options behind a solicitation or advertisement of a neighbour.
+func (n ND) LinkLayer(kind byte) (mac uint64, found, ok bool) { return NDOption(n[NDLen:], kind) }
+
+// NDOption finds the link-layer address option of a kind among the options of a message. ok is false where an option has
+// length zero or overruns the message: the message is invalid then (RFC 4861 6.1, 7.1); found is false where there is
+// none.
+func NDOption(options []byte, kind byte) (mac uint64, found, ok bool) {
+	for b := options; len(b) > 0; {
 		if len(b) < 2 || b[1] == 0 || len(b) < int(b[1])*8 {
 			return 0, false, false
 		}

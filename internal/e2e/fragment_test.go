@@ -7,6 +7,9 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"nsrouter/dataplane/header"
+	"nsrouter/internal/corpus"
 )
 
 // fragmentProbes are IPv4 packets larger than the MTU on their way, each with an identification of its own: whole ones and
@@ -25,8 +28,9 @@ func fragmentProbes() [][]byte {
 		o := options[rnd.IntN(len(options))]
 		size := 20 + len(o) + 900 + rnd.IntN(1500-20-40-900+1)
 		b := make([]byte, 14+size)
-		copy(b, mac(routerMAC[1]))
-		copy(b[6:], mac(hostMAC[1]))
+		to, from := corpus.RouterMAC(1), corpus.HostMAC(1)
+		copy(b, to[:])
+		copy(b[6:], from[:])
 		b[12], b[13] = 8, 0
 		ip := b[14:]
 		ip[0], ip[1] = 0x40|byte(5+len(o)/4), byte(rnd.IntN(256))
@@ -46,13 +50,13 @@ func fragmentProbes() [][]byte {
 		binary.BigEndian.PutUint16(ip[6:], flags)
 		ip[8], ip[9] = byte(2+rnd.IntN(60)), 253
 		copy(ip[12:], []byte{10, 0, 1, 2})
-		to := destinations[rnd.IntN(len(destinations))]
-		copy(ip[16:], to[:])
+		dst := destinations[rnd.IntN(len(destinations))]
+		copy(ip[16:], dst[:])
 		copy(ip[20:], o)
 		for k := 20 + len(o); k < size; k++ {
 			ip[k] = byte(rnd.Uint32())
 		}
-		binary.BigEndian.PutUint16(ip[10:], checksum(ip[:20+len(o)]))
+		header.IPv4(ip).SetChecksum()
 		out = append(out, b)
 	}
 	return out
@@ -72,7 +76,7 @@ func (s side) byID() map[uint16][]string {
 
 // TestFragmentation: the router cuts packets into the very frames that the kernel cuts them into.
 func TestFragmentation(t *testing.T) {
-	w, ours, kernels := reference(t)
+	w := newReference(t)
 	for _, route := range []string{
 		"198.51.100.64/26 via 10.0.2.2 mtu 1280", "198.51.100.128/26 via 10.0.2.2 mtu 576",
 		"198.51.100.192/27 via 10.0.2.2 mtu 301", "198.51.100.224/27 via 10.0.2.2 mtu 120",
@@ -82,19 +86,19 @@ func TestFragmentation(t *testing.T) {
 	}
 	probes := fragmentProbes()
 	for n, p := range probes {
-		ours.at[1].Send(p)
-		kernels.at[1].Send(p)
+		w.sides[ours].at[1].Send(p)
+		w.sides[kernels].at[1].Send(p)
 		if n%5 == 0 {
 			time.Sleep(2 * time.Millisecond)
 		}
 	}
-	count := func() int { return len(ours.at[2].Frames()) + len(kernels.at[2].Frames()) }
+	count := func() int { return len(w.sides[ours].at[2].Frames()) + len(w.sides[kernels].at[2].Frames()) }
 	w.Eventually(5*time.Second, "silence", func() bool {
 		before := count()
 		time.Sleep(300 * time.Millisecond)
 		return before == count()
 	})
-	a, b := ours.byID(), kernels.byID()
+	a, b := w.sides[ours].byID(), w.sides[kernels].byID()
 	cut := 0
 	for n := range probes {
 		x, y := a[uint16(n+1)], b[uint16(n+1)]

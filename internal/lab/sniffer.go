@@ -107,6 +107,15 @@ func (s *Sniffer) Frames() []Frame {
 	return slices.Clone(s.frames)
 }
 
+// Take returns what has been collected since the last call, oldest first, and forgets it.
+func (s *Sniffer) Take() []Frame {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	frames := s.frames
+	s.frames = nil
+	return frames
+}
+
 // Reset forgets what has been collected.
 func (s *Sniffer) Reset() {
 	s.mu.Lock()

@@ -1,0 +1,83 @@
+package dataplane
+
+import (
+	"nsrouter/dataplane/counters"
+	"nsrouter/dataplane/header"
+	"nsrouter/fib"
+	"nsrouter/nstable"
+	"nsrouter/nstable/setting"
+)
+
+// ip4RPF is unicast reverse path forwarding (RFC 3704), for devices that have rp-filter set: a packet passes if the
+// routes lead back to its source. As in Linux (net/ipv4/fib_frontend.c, fib_validate_source), it meets what would be
+// forwarded or delivered; what has no route is answered first. No error is sent: the source is not believed.
+//
+// Edges: ip4-local, ip4-forward, drop.
+func (w *Worker) ip4RPF(v []uint16) {
+	for k, i := range v {
+		w.dst4[k] = header.IPv4(w.network(&w.packets[i])).Source()
+	}
+	w.fib.Lookup4(w.dst4[:len(v)], w.ids[:len(v)])
+	groups := w.fib.Groups()
+	// The loose check is strict on a device without an address, as in Linux.
+	strict := w.dev.Settings.RPFilter == setting.RPFilterStrict || !hasAddr4(w.dev)
+	for k, i := range v {
+		g := (*fib.Group)(nil)
+		if id := w.ids[k]; id != fib.None {
+			g = groups.Of(id)
+		}
+		switch {
+		case g != nil && (g.First().Kind == fib.Local || g.First().Kind == fib.Broadcast):
+			// Nobody else sends from an address of ours: a martian, to Linux as well.
+			w.toDrop(i, counters.IP4BadSource)
+		case !w.leadsBack(g, strict):
+			w.toDrop(i, counters.RPFilter)
+		case w.hops[i].Kind == fib.Unicast:
+			w.to(ip4Forward, i)
+		default:
+			w.to(ip4Local, i)
+		}
+	}
+}
+
+// ip6RPF is ip4RPF for IPv6, where Linux has it as a match of netfilter (net/ipv6/netfilter/ip6t_rpfilter.c). A
+// link-local source is on the link that it came in by.
+//
+// Edges: ip6-local, ip6-forward, drop.
+func (w *Worker) ip6RPF(v []uint16) {
+	for k, i := range v {
+		w.dst6[k] = addr6(header.IPv6(w.network(&w.packets[i])).Source())
+	}
+	w.fib.Lookup6(w.dst6[:len(v)], w.ids[:len(v)])
+	groups := w.fib.Groups()
+	strict := w.dev.Settings.RPFilter == setting.RPFilterStrict
+	for k, i := range v {
+		g := (*fib.Group)(nil)
+		if id := w.ids[k]; id != fib.None {
+			g = groups.Of(id)
+		}
+		switch {
+		case !isLinkLocal(w.dst6[k]) && !w.leadsBack(g, strict):
+			w.toDrop(i, counters.RPFilter)
+		case w.hops[i].Kind == fib.Unicast:
+			w.to(ip6Forward, i)
+		default:
+			w.to(ip6Local, i)
+		}
+	}
+}
+
+// leadsBack tells whether g, the next hops to the source of a packet or nil, is a way back.
+func (w *Worker) leadsBack(g *fib.Group, strict bool) bool {
+	return g != nil && g.First().Kind == fib.Unicast && (!strict || g.LeavesBy(w.dev.ID))
+}
+
+// hasAddr4 tells whether a device has an IPv4 address.
+func hasAddr4(d *nstable.Device) bool {
+	for _, a := range d.Addrs {
+		if a.Addr().Is4() {
+			return true
+		}
+	}
+	return false
+}
