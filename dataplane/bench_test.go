@@ -147,13 +147,16 @@ func TestNoAllocation(t *testing.T) {
 	}
 	r := newRig(t)
 	rare := [][]byte{
-		udp4(t, p1, ip4("10.0.1.2", "10.0.2.2", 1), 22),                               // time exceeded
-		udp4(t, p1, ip4("10.0.1.2", "203.0.113.1", 64), 22),                           // no route
-		udp4(t, p1, ip4("10.0.1.2", "10.0.1.1", 64), 22),                              // port unreachable
-		udp6(t, p1, ip6("2001:db8:1::2", "2001:db8:2::2", 1), 2),                      // time exceeded
-		arp(t, p1, header.ARPRequest, hostMAC(p1), "10.0.1.2", "10.0.1.1"),            // answered
-		solicitation(t, p1, "fe80::7", "ff02::1:ff00:1", "2001:db8:1::1", 255, false), // answered
-		udp4(t, p1, ip4("127.0.0.1", "10.0.1.1", 64), 22),                             // dropped
+		udp4(t, p1, ip4("10.0.1.2", "10.0.2.2", 1), 22),                                  // time exceeded
+		udp4(t, p1, ip4("10.0.1.2", "203.0.113.1", 64), 22),                              // no route
+		udp4(t, p1, ip4("10.0.1.2", "10.0.1.1", 64), 22),                                 // port unreachable
+		udp6(t, p1, ip6("2001:db8:1::2", "2001:db8:2::2", 1), 2),                         // time exceeded
+		arp(t, p1, header.ARPRequest, hostMAC(p1), "10.0.1.2", "10.0.1.1"),               // answered
+		solicitation(t, p1, "fe80::7", "ff02::1:ff00:1", "2001:db8:1::1", 255, false),    // answered
+		udp4(t, p1, ip4("127.0.0.1", "10.0.1.1", 64), 22),                                // dropped
+		raw6(t, "2001:db8:1::2", "2001:db8:2::2", 0, extension(17, 0x9e, 0), datagram()), // unknown option
+		raw6(t, "2001:db8:1::2", "2001:db8:2::1", 60, extension(253), datagram()),        // unknown next header
+		raw6(t, "2001:db8:1::2", "2001:db8:2::1", 43, extension(17, 0, 1), datagram()),   // RH0
 	}
 	port := r.ports[p1]
 	round := func() {
@@ -186,6 +189,7 @@ func FuzzGraph(f *testing.F) {
 	r := newRig(f)
 	f.Add(r.cutFor4(echo4(f, p1, ip4("10.0.1.2", "10.0.2.1", 64), 600), 500)[0])
 	f.Add(r.cutFor6(echo6(f, p1, ip6("2001:db8:1::2", "2001:db8:2::1", 64), 600), 500)[1])
+	f.Add(raw6(f, "2001:db8:1::2", "2001:db8:2::1", 0, extension(43, 5, 2, 0, 0), extension(60, 0, 1), extension(17, 0x9e, 0)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > frame.MaxPacket {
 			b = b[:frame.MaxPacket]

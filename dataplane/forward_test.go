@@ -121,7 +121,10 @@ func TestDrops(t *testing.T) {
 		{"IPv6 loopback source", "ip6-bad-source", from6("::1", "2001:db8:2::2")},
 		{"IPv6 unspecified source", "ip6-bad-source", from6("::", "2001:db8:2::2")},
 		{"IPv6 multicast", "ip6-multicast", from6("2001:db8:1::2", "ff0e::7")},
-		{"another's link-local", "ip6-scope", from6("2001:db8:1::2", "fe80::77")},
+		{"IPv6 loopback", "ip6-bad-source", from6("2001:db8:1::2", "::1")},
+		{"IPv6 interface-local group", "ip6-bad-source", from6("2001:db8:1::2", "ff01::1")},
+		{"IPv6 group of scope 0", "ip6-bad-source", from6("2001:db8:1::2", "ff00::1")},
+		{"IPv6 transit in a broadcast frame", "link-layer-broadcast", set(good6, 0, 0x03)},
 		{"ARP of a wrong kind", "bad-arp", set(set(good, 12, 8), 13, 6)},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -78,7 +78,7 @@ func newGraph() [numNodes]node {
 		{ethernetInput, "ethernet-input", (*Worker).ethernetInput, []NodeID{arpInput, ip4Input, ip6Input, drop}},
 		{arpInput, "arp-input", (*Worker).arpInput, []NodeID{drop}},
 		{ip4Input, "ip4-input", (*Worker).ip4Input, []NodeID{ip4Lookup, drop}},
-		{ip6Input, "ip6-input", (*Worker).ip6Input, []NodeID{ip6Lookup, ip6Local, icmp6Error, drop}},
+		{ip6Input, "ip6-input", (*Worker).ip6Input, []NodeID{ip6Lookup, ip6Local, ip6Forward, icmp6Error, drop}},
 		{ip4Lookup, "ip4-lookup", (*Worker).ip4Lookup, []NodeID{ip4RPF, ip4Local, ip4Forward, icmp4Error, drop}},
 		{ip6Lookup, "ip6-lookup", (*Worker).ip6Lookup, []NodeID{ip6RPF, ip6Local, ip6Forward, icmp6Error, drop}},
 		{ip4RPF, "ip4-rpf", (*Worker).ip4RPF, []NodeID{ip4Local, ip4Forward, drop}},

@@ -26,13 +26,13 @@ func (w *Worker) icmp6Error(v []uint16) {
 			typ = header.ICMPv6TimeExceeded
 		case counters.TooBig:
 			typ, rest = header.ICMPv6TooBig, uint32(p.Detail)
-		case counters.UnknownProtocol, counters.BadFragment:
+		case counters.UnknownProtocol, counters.IP6Option, counters.IP6Jumbo, counters.IP6RoutingHeader, counters.BadFragment:
 			typ, rest = header.ICMPv6Parameter, uint32(p.Detail)
 		default:
 		}
 		to, from, flags := addr6(h.Source()), addr6(h.Destination()), Own|WantSource
-		if wasForUs(p.Reason) {
-			flags = Own
+		if !isMulticast6(from) && w.isOwn6(from) {
+			flags = Own // the address that the cause was sent to (RFC 4443 2.2)
 		}
 		code := p.Code
 		quoted := min(len(h), header.IPv6MinMTU-grow)
@@ -48,21 +48,22 @@ func (w *Worker) icmp6Error(v []uint16) {
 }
 
 // mayError6 is RFC 4443 2.4(e): no error about an ICMPv6 error or redirect, a multicast on either layer (but for "too
-// big"), or a source that is not one host.
+// big", and an unknown option that demands it), or a source that is not one host. That an anycast source is none either
+// is found by ip6-output, which has no route to send to one.
 func mayError6(p *Packet, h header.IPv6) bool {
 	src := addr6(h.Source())
 	if p.Flags&Own != 0 || src == (fib.Addr{}) || isMulticast6(src) {
 		return false
 	}
-	if p.Reason != counters.TooBig && (p.Flags&Group != 0 || isMulticast6(addr6(h.Destination()))) {
-		return false
+	if p.Flags&Group != 0 || isMulticast6(addr6(h.Destination())) {
+		option := p.Reason == counters.IP6Option && h[p.Detail]&header.OptActionMask == header.OptReport
+		if p.Reason != counters.TooBig && !option {
+			return false
+		}
 	}
 	protocol, offset, fragment, ok := h.Transport()
-	if !ok || fragment {
-		return ok
-	}
-	if protocol != header.ProtoICMPv6 {
-		return true
+	if !ok || fragment || protocol != header.ProtoICMPv6 {
+		return true // as far as can be seen it is no ICMPv6
 	}
 	end := header.IPv6HeaderLen + h.PayloadLen()
 	return offset < end && h[offset] >= 128 && h[offset] != header.ICMPv6Redirect

@@ -44,7 +44,7 @@ func (w *Worker) ip4Reassemble(v []uint16) {
 }
 
 // whole4 goes on with a complete datagram, whose last fragment was packet i.
-func (w *Worker) whole4(i uint16, d *datagram) {
+func (w *Worker) whole4(i uint16, d *assembly) {
 	first := header.IPv4(w.network(&w.reassembly.parts[d.first].Packet))
 	ecn, ok := congestion(d.ecn)
 	if hl := first.HeaderLen(); ok && hl+d.length <= maxDatagram {
@@ -62,7 +62,7 @@ func (w *Worker) whole4(i uint16, d *datagram) {
 }
 
 // refuse drops a complete datagram that makes none, the last fragment, packet i, included.
-func (w *Worker) refuse(i uint16, d *datagram) {
+func (w *Worker) refuse(i uint16, d *assembly) {
 	last := w.reassembly.take(d)
 	w.slot.HeldOut.Add(1)
 	w.packets[i] = last.Packet

@@ -6,7 +6,7 @@ import (
 	"nsrouter/fib"
 )
 
-// ip6Forward takes a hop off the hop limit, checks MTU and scope, and writes the addresses of the next hop's link.
+// ip6Forward takes a hop off the hop limit, checks scope and MTU, and writes the addresses of the next hop's link.
 //
 // Edges: transmit, resolve, icmp6-error, drop.
 func (w *Worker) ip6Forward(v []uint16) {
@@ -19,18 +19,15 @@ func (w *Worker) ip6Forward(v []uint16) {
 			w.toDrop(i, adj.reason)
 			continue
 		}
-		src := addr6(h.Source())
 		switch {
-		case isLinkLocal(src):
-			// A link-local source has no meaning on another link (RFC 4291 2.5.6).
-			w.toError(icmp6Error, i, counters.IP6Scope, header.ICMPv6BeyondScope)
-			continue
 		case h.HopLimit() <= 1:
 			w.toError(icmp6Error, i, counters.TTLExpired, 0)
 			continue
-		case p.Len-header.EthernetLen > adj.mtu:
-			p.Detail = uint16(adj.mtu)
-			w.toError(icmp6Error, i, counters.TooBig, 0)
+		case isLinkLocal(addr6(h.Source())) && adj.dev.ID != p.In:
+			// A link-local source has no meaning on another link (RFC 4291 2.5.6).
+			w.toError(icmp6Error, i, counters.IP6Scope, header.ICMPv6BeyondScope)
+			continue
+		case p.Len-header.EthernetLen > adj.mtu && !w.fits6(i, p, &adj):
 			continue
 		}
 		h.SetHopLimit(h.HopLimit() - 1)
@@ -40,4 +37,17 @@ func (w *Worker) ip6Forward(v []uint16) {
 		}
 		w.sendVia(i, p, adj.dev, via)
 	}
+}
+
+// fits6 is about a packet longer than the MTU that route and device say. It is not fragmented on the way (RFC 8200 4.5)
+// but answered with that MTU, unless it fits the least MTU of a link (RFC 8200 5) that the device has: less than that may
+// not be said, and is not held against a packet. True where the packet goes on.
+func (w *Worker) fits6(i uint16, p *Packet, adj *adjacency) bool {
+	mtu := max(adj.mtu, header.IPv6MinMTU)
+	if length := p.Len - header.EthernetLen; length <= mtu && length <= adj.dev.MTU {
+		return true
+	}
+	p.Detail = uint16(mtu)
+	w.toError(icmp6Error, i, counters.TooBig, 0)
+	return false
 }

@@ -13,7 +13,7 @@ import (
 // ip6Input checks the fixed header (RFC 8200 3), addresses that are never forwarded, and the scopes of RFC 4291: what
 // is for this link alone is for the router itself or for nobody.
 //
-// Edges: ip6-lookup, ip6-local, icmp6-error, drop.
+// Edges: ip6-lookup, ip6-local, ip6-forward, icmp6-error, drop.
 func (w *Worker) ip6Input(v []uint16) {
 	for _, i := range v {
 		p := &w.packets[i]
@@ -34,59 +34,121 @@ func (w *Worker) ip6Input(v []uint16) {
 		}
 		p.Len = uint32(header.EthernetLen + total)
 		src, dst := addr6(h.Source()), addr6(h.Destination())
-		switch {
-		case src.Is4(), dst.Is4():
-			// IPv4-mapped addresses are none on the wire (RFC 4291 2.5.5.2), and would meet IPv4's routes and
-			// neighbours.
-			w.toDrop(i, counters.IP6BadSource)
-		case src == fib.Addr{} && !isMulticast6(dst):
-			w.toDrop(i, counters.IP6BadSource) // only duplicate address detection has no source yet
-		case isMulticast6(src), src == loopback6, dst == loopback6, isInterfaceLocalMulticast(dst):
-			w.toDrop(i, counters.IP6BadSource)
-		case isMulticast6(dst):
-			if w.listens6(dst) {
-				w.to(ip6Local, i)
-			} else {
-				w.toDrop(i, counters.IP6Multicast)
-			}
-		case p.Flags&Group != 0:
-			w.toDrop(i, counters.LinkLayerBroadcast)
-		case dst.Hi == linkLocalPrefix:
-			if hasAddr(w.dev, dst) {
-				w.to(ip6Local, i)
-			} else {
-				w.toDrop(i, counters.IP6Scope)
-			}
-		default:
+		if isGlobal(src) && isGlobal(dst) && h.NextHeader() != header.ExtHopByHop && p.Flags&Group == 0 {
 			w.to(ip6Lookup, i)
+			continue
 		}
+		w.ip6Special(i, p, h, src, dst)
 	}
 }
 
+// ip6Special is about a packet to or from an address with a meaning of its own, with hop-by-hop options, or in a
+// link-layer multicast or broadcast.
+func (w *Worker) ip6Special(i uint16, p *Packet, h header.IPv6, src, dst fib.Addr) {
+	switch {
+	case src.Is4(), dst.Is4():
+		// IPv4-mapped addresses are none on the wire (RFC 4291 2.5.5.2), and would meet IPv4's routes and neighbours.
+		w.toDrop(i, counters.IP6BadSource)
+	case src == fib.Addr{} && !isMulticast6(dst):
+		w.toDrop(i, counters.IP6BadSource) // only duplicate address detection has no source yet
+	case isMulticast6(src), src == loopback6, dst == loopback6, isNodeLocalMulticast(dst):
+		w.toDrop(i, counters.IP6BadSource)
+	case h.NextHeader() == header.ExtHopByHop && !w.ip6HopByHop(i, p, h):
+	case isMulticast6(dst):
+		if w.listens6(dst) {
+			w.to(ip6Local, i)
+		} else {
+			w.toDrop(i, counters.IP6Multicast)
+		}
+	case p.Flags&Group != 0:
+		w.ip6Group(i, dst)
+	case isLinkLocal(dst):
+		w.ip6LinkLocal(i, dst)
+	default:
+		w.to(ip6Lookup, i)
+	}
+}
+
+// ip6Group is about a unicast packet in a link-layer multicast or broadcast: taken if it is for the router itself, as
+// Linux does (drop_unicast_in_l2_multicast), and never forwarded.
+func (w *Worker) ip6Group(i uint16, dst fib.Addr) {
+	if w.isOwn6(dst) {
+		w.to(ip6Local, i)
+	} else {
+		w.toDrop(i, counters.LinkLayerBroadcast)
+	}
+}
+
+// ip6LinkLocal is about a packet to a link-local address: for the device itself, or for a neighbour on the same link,
+// which it never leaves (RFC 4291 2.5.6).
+func (w *Worker) ip6LinkLocal(i uint16, dst fib.Addr) {
+	switch {
+	case w.isOwn6(dst):
+		w.to(ip6Local, i)
+	case dst.Hi != linkLocalPrefix: // the rest of fe80::/10 is on no link
+		w.toError(icmp6Error, i, counters.NoRoute, header.ICMPv6NoRoute)
+	default:
+		w.sameLink = fib.NextHop{Kind: fib.Unicast, Device: w.dev.ID}
+		w.hops[i] = &w.sameLink
+		w.to(ip6Forward, i)
+	}
+}
+
+// isOwn6 tells whether a unicast address is the router's, also by anycast.
+func (w *Worker) isOwn6(a fib.Addr) bool {
+	kind := w.ownKind6(a)
+	return kind == fib.Local || kind == fib.Anycast
+}
+
+// ownKind6 is Local or Anycast for an address of the router: one of the device's if it is link-local, else one that the
+// routes say so of.
+func (w *Worker) ownKind6(a fib.Addr) fib.Kind {
+	if isLinkLocal(a) {
+		switch {
+		case hasAddr(w.dev, a):
+			return fib.Local
+		case isAnycast(w.dev, a):
+			return fib.Anycast
+		}
+		return fib.Unicast
+	}
+	if g := w.fib.Lookup(a.Netip()); g != nil {
+		return g.First().Kind
+	}
+	return fib.Unreachable
+}
+
 var (
-	loopback6 = fib.Addr{Lo: 1}                                  //nolint:gochecknoglobals // a constant: ::1
-	allNodes  = fib.Addr{Hi: 0xff02 << 48, Lo: 1}                //nolint:gochecknoglobals // a constant: ff02::1
-	allRouter = fib.Addr{Hi: 0xff02 << 48, Lo: 2}                //nolint:gochecknoglobals // a constant: ff02::2
-	solicited = fib.Addr{Hi: 0xff02 << 48, Lo: 1<<32 | 0xff<<24} //nolint:gochecknoglobals // a constant: ff02::1:ff00:0
+	loopback6  = fib.Addr{Lo: 1}                                  //nolint:gochecknoglobals // a constant: ::1
+	allNodes   = fib.Addr{Hi: 0xff02 << 48, Lo: 1}                //nolint:gochecknoglobals // a constant: ff02::1
+	allRouter  = fib.Addr{Hi: 0xff02 << 48, Lo: 2}                //nolint:gochecknoglobals // a constant: ff02::2
+	siteRouter = fib.Addr{Hi: 0xff05 << 48, Lo: 2}                //nolint:gochecknoglobals // a constant: ff05::2
+	solicited  = fib.Addr{Hi: 0xff02 << 48, Lo: 1<<32 | 0xff<<24} //nolint:gochecknoglobals // a constant: ff02::1:ff00:0
 )
 
 // linkLocalPrefix is fe80::/64, the upper half of every link-local address in use (RFC 4291 2.5.6).
 const linkLocalPrefix = 0xfe80 << 48
 
-func addr6(hi, lo uint64) fib.Addr              { return fib.Addr{Hi: hi, Lo: lo} }
-func isMulticast6(a fib.Addr) bool              { return a.Hi>>56 == 0xff }
-func isInterfaceLocalMulticast(a fib.Addr) bool { return a.Hi>>48&0xff0f == 0xff01 }
-func isLinkLocal(a fib.Addr) bool               { return a.Hi>>54 == 0xfe80>>6 }
+func addr6(hi, lo uint64) fib.Addr { return fib.Addr{Hi: hi, Lo: lo} }
+
+// isGlobal tells an address of 2000::/3, in which none has a meaning of its own (RFC 4291 2.4, 2.5.4).
+func isGlobal(a fib.Addr) bool     { return a.Hi>>61 == 1 }
+func isMulticast6(a fib.Addr) bool { return a.Hi>>56 == 0xff }
+func isLinkLocal(a fib.Addr) bool  { return a.Hi>>54 == 0xfe80>>6 }
+
+// isNodeLocalMulticast tells a group of scope interface-local, or of the reserved scope 0 (RFC 4291 2.7, erratum 3480):
+// neither is ever on a link.
+func isNodeLocalMulticast(a fib.Addr) bool { return a.Hi>>48&0xff0e == 0xff00 }
 
 // solicitedNode is the multicast group in which the owner of an address hears solicitations for it (RFC 4291 2.7.1).
 func solicitedNode(a fib.Addr) fib.Addr {
 	return fib.Addr{Hi: solicited.Hi, Lo: solicited.Lo | a.Lo&0xffffff}
 }
 
-// listens6 tells whether the router is in a multicast group on the receiving device: all nodes, all routers, and the
-// solicited-node groups of the device's addresses.
+// listens6 tells whether the router is in a multicast group on the receiving device: all nodes, all routers of link and
+// site, and the solicited-node groups of the device's addresses (RFC 4291 2.8), of those too that are being tried.
 func (w *Worker) listens6(group fib.Addr) bool {
-	if group == allNodes || group == allRouter {
+	if group == allNodes || group == allRouter || group == siteRouter {
 		return true
 	}
 	for _, a := range w.dev.Addrs {
@@ -101,7 +163,7 @@ func (w *Worker) listens6(group fib.Addr) bool {
 // hasAnycast tells whether the prefix of a device's address brings a subnet-router anycast address (RFC 4291 2.6.1);
 // one of two or fewer addresses does not (RFC 6164).
 func hasAnycast(a netip.Prefix) bool {
-	return a.Addr().Is6() && a.Bits() < 127 && !a.Addr().IsLinkLocalUnicast()
+	return a.Addr().Is6() && a.Bits() < 127
 }
 
 // isAnycast tells whether an address is the device's by anycast only.

@@ -3,45 +3,47 @@ package dataplane
 import (
 	"nsrouter/dataplane/counters"
 	"nsrouter/dataplane/header"
+	"nsrouter/fib"
 )
 
-// ip6Local is ip4Local for IPv6; neighbour discovery goes its own way.
+// ip6Local is ip4Local for IPv6; neighbour discovery goes its own way. Extension headers are gone through in their order
+// (RFC 8200 4.1), in ip6_extensions.go.
 //
 // Edges: ip6-reassemble, nd-input, ip6-output, icmp6-error, drop.
 func (w *Worker) ip6Local(v []uint16) {
 	for _, i := range v {
 		p := &w.packets[i]
 		h := header.IPv6(w.network(p))
-		// A fragment that is the whole packet is none (RFC 6946).
-		if at, _ := h.FragmentHeader(); at != 0 && !header.Fragment(h[at:]).Atomic() {
-			w.to(ip6Reassemble, i)
-			continue
+		switch next := h.NextHeader(); next {
+		case header.ExtHopByHop, header.ExtRouting, header.ExtFragment, header.ExtDestination:
+			w.ip6Extensions(i, p, h, next, header.IPv6HeaderLen, nextHeaderField, false)
+		default:
+			w.ip6Upper(i, p, h, next, header.IPv6HeaderLen, nextHeaderField)
 		}
-		w.local6(i, p, h)
 	}
 }
 
-// local6 is local4 for IPv6.
-func (w *Worker) local6(i uint16, p *Packet, h header.IPv6) {
-	protocol, offset, fragment, ok := h.Transport()
-	switch {
-	case !ok, fragment: // a fragment of a fragment
-		w.toDrop(i, counters.IP6BadHeader)
-	case protocol == header.ProtoICMPv6:
+// nextHeaderField is where the fixed header names the header behind it.
+const nextHeaderField = 6
+
+// ip6Upper takes a packet for the router itself whose upper-layer header is at offset; the byte at named says of what
+// protocol. h is the whole datagram: packet i has only the beginning of one that is larger than a frame.
+func (w *Worker) ip6Upper(i uint16, p *Packet, h header.IPv6, protocol byte, offset, named int) {
+	switch protocol {
+	case header.ProtoICMPv6:
 		w.icmp6Local(i, p, h, offset)
-	case protocol == header.ProtoUDP && !isMulticast6(addr6(h.Destination())):
+	case header.ProtoUDP:
 		datagram := h[offset:]
-		w.udpLocal(
-			i,
-			icmp6Error,
-			header.ICMPv6PortUnreachable,
-			datagram,
-			header.PseudoSum6(h, protocol, len(datagram)),
-		)
-	case protocol == header.ProtoTCP || protocol == header.ProtoUDP || protocol == header.ProtoNone:
+		// IPv6 demands a checksum (RFC 8200 8.1), and nobody is told about a multicast.
+		if len(datagram) < header.UDPLen || header.UDPChecksum(datagram) == 0 || isMulticast6(addr6(h.Destination())) {
+			w.toDrop(i, counters.NoListener)
+			return
+		}
+		w.udpLocal(i, icmp6Error, header.ICMPv6PortUnreachable, datagram, header.PseudoSum6(h, protocol, len(datagram)))
+	case header.ProtoTCP, header.ProtoNone:
 		w.toDrop(i, counters.NoListener)
 	default:
-		p.Detail = uint16(h.NextHeaderOffset(offset))
+		p.Detail = uint16(named)
 		w.toError(icmp6Error, i, counters.UnknownProtocol, header.ICMPv6UnrecognizedNextHeader)
 	}
 }
@@ -67,15 +69,15 @@ func (w *Worker) icmp6Local(i uint16, p *Packet, h header.IPv6, offset int) {
 		return
 	}
 	w.slot.Delivered.Add(1)
-	src, dst := addr6(h.Source()), addr6(h.Destination())
+	src, dst, class := addr6(h.Source()), addr6(h.Destination()), h.TrafficClass()
 	// Extension headers are not sent back: the fixed header moves up to the message.
 	moved := uint64(offset - header.IPv6HeaderLen)
 	flags := Own
-	if isMulticast6(dst) {
+	if isMulticast6(dst) || w.ownKind6(dst) == fib.Anycast { // nobody answers as a group (RFC 4443 4.2), nor does Linux as an anycast
 		flags |= WantSource
 	}
 	reply := h[moved:]
-	header.SetIPv6(reply, 0, len(m), header.ProtoICMPv6, ownTTL)
+	header.SetIPv6(reply, class, len(m), header.ProtoICMPv6, ownTTL)
 	reply.SetSource(dst.Hi, dst.Lo)
 	reply.SetDestination(src.Hi, src.Lo)
 	m[0] = header.ICMPv6EchoReply

@@ -78,7 +78,7 @@ func leastUpper(protocol uint8) int {
 }
 
 // whole6 goes on with a complete datagram, whose last fragment was packet i.
-func (w *Worker) whole6(i uint16, d *datagram) {
+func (w *Worker) whole6(i uint16, d *assembly) {
 	first := header.IPv6(w.network(&w.reassembly.parts[d.first].Packet))
 	at, before := first.FragmentHeader()
 	ecn, ok := congestion(d.ecn)
@@ -94,13 +94,13 @@ func (w *Worker) whole6(i uint16, d *datagram) {
 	p := &w.packets[i]
 	copy(w.network(p), h[:at])
 	protocol, upper, _, ok := h.Transport()
-	switch {
-	case ok && len(h) > len(w.network(p)) && upper+header.ICMPLen > len(w.network(p)):
+	switch large := len(h) > len(w.network(p)); {
+	case large && (!ok || upper+header.ICMPLen > len(w.network(p))):
 		w.toDrop(i, counters.BadFragment) // an error could not quote the header it is about
 	case ok && protocol == header.ProtoICMPv6 && isDiscovery(header.ICMP(h[upper:])):
 		w.toDrop(i, counters.BadICMP) // RFC 6980
 	default:
-		w.local6(i, p, h)
+		w.ip6Extensions(i, p, h, next, at, before, true)
 	}
 }
 

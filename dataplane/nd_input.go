@@ -164,7 +164,7 @@ func (w *Worker) sendAdvertisement(addr uint64, to fib.Addr, mac uint64, target 
 
 // sendSolicitation asks for target on a device: its solicited-node group, or the given MAC if it is not zero.
 func (w *Worker) sendSolicitation(out *nstable.Device, target fib.Addr, to uint64) {
-	source, ok := firstAddr6(out, true)
+	source, ok := linkLocal6(out)
 	if !ok {
 		if source, ok = w.source6(out, target); !ok {
 			return // no address to ask from; tried again after probeInterval

@@ -32,8 +32,8 @@ const (
 
 // reassembler is the datagrams of a worker that are not yet complete.
 type reassembler struct {
-	open  map[fragmentKey]*datagram
-	spare []*datagram
+	open  map[fragmentKey]*assembly
+	spare []*assembly
 	parts []part // all there are; maxParts in length
 	free  int32  // list of unused parts
 	held  int    // parts in use
@@ -59,8 +59,8 @@ func (k *fragmentKey) family() int {
 	return 1
 }
 
-// datagram is what has come of one.
-type datagram struct {
+// assembly is what has come of a datagram.
+type assembly struct {
 	key    fragmentKey
 	born   int64 // when the first of its fragments came, nanoseconds
 	list   int32 // its parts, newest first
@@ -92,7 +92,7 @@ const none = -1
 
 func newReassembler(frames, workers int) reassembler {
 	r := reassembler{
-		open:  make(map[fragmentKey]*datagram),
+		open:  make(map[fragmentKey]*assembly),
 		parts: make([]part, max(frames/partShare/workers, min(leastParts, frames/4/workers))),
 		whole: make([]byte, header.IPv6HeaderLen+maxDatagram),
 	}
@@ -115,7 +115,7 @@ const (
 
 // admit takes note of a fragment. The rules are those of Linux (net/ipv4/ip_fragment.c, ip_frag_queue, and
 // inet_frag_queue_insert), for both families.
-func (d *datagram) admit(f *fragment) verdict {
+func (d *assembly) admit(f *fragment) verdict {
 	end := f.offset + f.size
 	switch {
 	case !f.more && (end < d.length || d.ended && end != d.length), f.more && end > d.length && d.ended:
@@ -140,7 +140,7 @@ func (d *datagram) admit(f *fragment) verdict {
 }
 
 // occupy marks the units [from, to) as here where none of them was; it tells whether some or all were.
-func (d *datagram) occupy(from, to int) (some, all bool) {
+func (d *assembly) occupy(from, to int) (some, all bool) {
 	there := 0
 	for k := from; k < to; {
 		mask, next := unitMask(k, to)
@@ -165,7 +165,7 @@ func unitMask(k, to int) (mask uint64, next int) {
 }
 
 // complete tells whether all of it is here.
-func (d *datagram) complete() bool { return d.ended && d.meat == d.length }
+func (d *assembly) complete() bool { return d.ended && d.meat == d.length }
 
 // congestion is the ECN codepoint of a datagram put together from fragments with the codepoints of a set: "congestion
 // experienced" where one of them has it and the others are ECN-capable; false where capable ones and others are mixed
@@ -203,26 +203,26 @@ func (r *reassembler) room(ns *nstable.Namespace, family int) bool {
 }
 
 // begin makes the datagram of a key.
-func (r *reassembler) begin(key *fragmentKey, now int64) *datagram {
-	var d *datagram
+func (r *reassembler) begin(key *fragmentKey, now int64) *assembly {
+	var d *assembly
 	if n := len(r.spare); n > 0 {
 		d, r.spare = r.spare[n-1], r.spare[:n-1]
 	} else {
-		d = new(datagram)
+		d = new(assembly)
 	}
-	*d = datagram{key: *key, born: now, list: none, first: none}
+	*d = assembly{key: *key, born: now, list: none, first: none}
 	r.open[*key] = d
 	return d
 }
 
 // end forgets a datagram, whose parts are gone.
-func (r *reassembler) end(d *datagram) {
+func (r *reassembler) end(d *assembly) {
 	delete(r.open, d.key)
 	r.spare = append(r.spare, d)
 }
 
 // keep puts packet p into the datagram.
-func (r *reassembler) keep(d *datagram, p *Packet, f *fragment) {
+func (r *reassembler) keep(d *assembly, p *Packet, f *fragment) {
 	k := r.free
 	q := &r.parts[k]
 	r.free = q.next
@@ -236,7 +236,7 @@ func (r *reassembler) keep(d *datagram, p *Packet, f *fragment) {
 }
 
 // take removes the newest part of a datagram, which stays valid until the next keep; nil if it has none.
-func (r *reassembler) take(d *datagram) *part {
+func (r *reassembler) take(d *assembly) *part {
 	k := d.list
 	if k == none {
 		return nil
@@ -266,7 +266,7 @@ func (w *Worker) fragmentOwner(k *fragmentKey) int {
 }
 
 // gather keeps packet i, a fragment with this key, and returns its datagram if that is complete now.
-func (w *Worker) gather(i uint16, key *fragmentKey, f *fragment) *datagram {
+func (w *Worker) gather(i uint16, key *fragmentKey, f *fragment) *assembly {
 	r, p := &w.reassembly, &w.packets[i]
 	if !r.room(w.ns, key.family()) {
 		w.toDrop(i, counters.ReassemblyFull)
@@ -298,7 +298,7 @@ func (w *Worker) gather(i uint16, key *fragmentKey, f *fragment) *datagram {
 // join ends a complete datagram, whose last fragment was packet i. It puts the payload behind a header of n bytes, the
 // first fragment's, into that one's frame or, where it does not fit, elsewhere, and returns all of it. Packet i is the
 // first fragment's frame now, with as much of the datagram as goes in; the other fragments have been delivered.
-func (w *Worker) join(i uint16, d *datagram, n int) []byte {
+func (w *Worker) join(i uint16, d *assembly, n int) []byte {
 	r, p := &w.reassembly, &w.packets[i]
 	first := &r.parts[d.first]
 	room := frame.Size - int(first.Addr%frame.Size) - header.EthernetLen
@@ -338,7 +338,7 @@ func (w *Worker) join(i uint16, d *datagram, n int) []byte {
 }
 
 // abandon drops what has come of a datagram.
-func (w *Worker) abandon(d *datagram, why reason) {
+func (w *Worker) abandon(d *assembly, why reason) {
 	for q := w.reassembly.take(d); q != nil; q = w.reassembly.take(d) {
 		w.letPart(q, why)
 	}
@@ -369,7 +369,7 @@ func (w *Worker) expireFragments() {
 	}
 }
 
-func (w *Worker) expire(d *datagram) {
+func (w *Worker) expire(d *assembly) {
 	key, next := d.key, icmp4Error
 	if key.family() == 1 {
 		next = icmp6Error

@@ -535,7 +535,7 @@ func FuzzReassembly(f *testing.F) {
 	f.Add([]byte{0, 10, 5, 0, 0, 0, 10, 1, 0, 5, 5, 1})
 	f.Add([]byte{31, 255, 255, 1, 0, 0, 1, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		d, n := &datagram{list: none, first: none}, &naive{}
+		d, n := &assembly{list: none, first: none}, &naive{}
 		for ; len(b) >= 4; b = b[4:] {
 			g := fragment{offset: (int(b[0])<<8 | int(b[1])) & 0x1fff * unit, more: b[3]&1 != 0}
 			if g.size = int(b[2]) * unit; !g.more {

@@ -369,32 +369,3 @@ func (w *Worker) source4(d *nstable.Device, target uint32) (uint32, bool) {
 	}
 	return 0, false
 }
-
-// source6 chooses the source of an own IPv6 packet on a device: link-local to link-local, else a global address of the
-// device, else any of the namespace, else link-local (RFC 6724 5, rules 2 and 5, in short).
-func (w *Worker) source6(d *nstable.Device, target fib.Addr) (fib.Addr, bool) {
-	if a, ok := firstAddr6(d, isLinkLocal(target) || isMulticast6(target)); ok {
-		return a, true
-	}
-	if !isLinkLocal(target) {
-		for _, other := range w.view.Devices {
-			if other == nil || other.Namespace != d.Namespace || other.Kind == nstable.Loopback || !other.Up {
-				continue
-			}
-			if a, ok := firstAddr6(other, false); ok {
-				return a, true
-			}
-		}
-	}
-	return firstAddr6(d, !isLinkLocal(target))
-}
-
-// firstAddr6 is the device's first IPv6 address of link-local scope, or of a larger one.
-func firstAddr6(d *nstable.Device, linkLocal bool) (fib.Addr, bool) {
-	for _, p := range d.Addrs {
-		if a := fib.AddrOf(p.Addr()); p.Addr().Is6() && isLinkLocal(a) == linkLocal {
-			return a, true
-		}
-	}
-	return fib.Addr{}, false
-}

@@ -30,16 +30,17 @@ type Worker struct {
 	rx      [vectorSize]frame.Desc
 
 	// Context of the run: set by enter, the same for all packets in the graph.
-	view *nstable.View
-	dev  *nstable.Device // that the packets came in by
-	ns   *nstable.Namespace
-	set  *setting.Namespace
-	fib  *fib.Table
-	slot *counters.Slot // of dev
-	dst4 [vectorSize]uint32
-	dst6 [vectorSize]fib.Addr
-	ids  [vectorSize]fib.GroupID  // what the FIB answered for dst4 or dst6
-	hops [vectorSize]*fib.NextHop // by packet: where it goes, once it was looked up
+	view     *nstable.View
+	dev      *nstable.Device // that the packets came in by
+	ns       *nstable.Namespace
+	set      *setting.Namespace
+	fib      *fib.Table
+	slot     *counters.Slot // of dev
+	dst4     [vectorSize]uint32
+	dst6     [vectorSize]fib.Addr
+	ids      [vectorSize]fib.GroupID  // what the FIB answered for dst4 or dst6
+	hops     [vectorSize]*fib.NextHop // by packet: where it goes, once it was looked up
+	sameLink fib.NextHop              // where link-local packets go: back to the link of dev
 
 	ports   []*boundPort // queues that this worker serves
 	outputs []output     // by DeviceID: how this worker transmits on a device

@@ -226,9 +226,9 @@ $ -n red route add 10.2.0.0/16 dev d0
 ? 2
 $ -d netns
 init routes 4 
-    max-routes 0 
+    max-routes 0 ...
 red routes 8 
-    max-routes 8 
+    max-routes 8 ...
 $ netns
 init
 red

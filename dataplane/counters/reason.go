@@ -21,6 +21,11 @@ const (
 	IP6BadSource
 	IP6Multicast
 	IP6Scope
+	IP6BadOptions
+	IP6Option
+	IP6Jumbo
+	IP6RoutingHeader
+	IP6Extensions
 	TTLExpired
 	NoRoute
 	RouteBlackhole
@@ -72,6 +77,11 @@ var reasons = [NumReasons]struct{ name, help string }{
 	IP6BadSource:     {"ip6-bad-source", "multicast, unspecified or loopback IPv6 source address (RFC 4291)"},
 	IP6Multicast:     {"ip6-multicast", "IPv6 multicast, which is not forwarded and nobody here listens to"},
 	IP6Scope:         {"ip6-scope", "a link-local address would leave its link (RFC 4291 2.5.6)"},
+	IP6BadOptions:    {"ip6-bad-options", "malformed IPv6 options, too many of them, or padding that is none"},
+	IP6Option:        {"ip6-option", "an unknown IPv6 option that forbids to pass over it (RFC 8200 4.2)"},
+	IP6Jumbo:         {"ip6-jumbo", "a jumbogram, or a jumbo payload option in a packet that is none (RFC 2675)"},
+	IP6RoutingHeader: {"ip6-routing-header", "for the router itself, with a routing header that it does not follow (RFC 5095)"},
+	IP6Extensions:    {"ip6-extensions", "for the router itself, with more extension headers than it walks over"},
 	TTLExpired:       {"ttl-expired", "TTL or hop limit ran out"},
 	NoRoute:          {"no-route", "no route covers the destination"},
 	RouteBlackhole:   {"route-blackhole", "the route is a blackhole"},

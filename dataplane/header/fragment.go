@@ -45,19 +45,20 @@ func (f Fragment) Set(next byte, offset int, more bool, id uint32) {
 func (p IPv6) FragmentHeader() (at, before int) {
 	const nextHeader = 6
 	next, at, before := p.NextHeader(), IPv6HeaderLen, nextHeader
-	end := IPv6HeaderLen + p.PayloadLen()
-	for range maxExtensions {
-		if at+FragmentLen > end {
-			return 0, 0
-		}
+	for range MaxExtensions {
 		switch next {
-		case ExtFragment:
-			return at, before
-		case ExtHopByHop, ExtRouting, ExtDestination:
-			next, before, at = p[at], at, at+8+int(p[at+1])*8
+		case ExtHopByHop, ExtRouting, ExtDestination, ExtFragment:
 		default:
 			return 0, 0
 		}
+		behind, end, ok := p.Extension(next, at)
+		if !ok {
+			return 0, 0
+		}
+		if next == ExtFragment {
+			return at, before
+		}
+		next, before, at = behind, at, end
 	}
 	return 0, 0
 }

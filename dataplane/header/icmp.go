@@ -41,8 +41,12 @@ const (
 	ICMPv6AddressUnreachable = 3
 	ICMPv6PortUnreachable    = 4
 
+	ICMPv6IngressPolicy = 5
+	ICMPv6RejectRoute   = 6
+
 	ICMPv6ErroneousField         = 0
 	ICMPv6UnrecognizedNextHeader = 1
+	ICMPv6UnrecognizedOption     = 2
 	ICMPv6IncompleteChain        = 3 // RFC 7112
 )
 

@@ -23,7 +23,7 @@ type IPv6 []byte
 // Version is 6 in a good header.
 func (p IPv6) Version() int { return int(p[0] >> 4) }
 
-// TrafficClass is the traffic class (DSCP and ECN).
+// TrafficClass is the differentiated services field and the two bits of ECN (RFC 2474, RFC 3168).
 func (p IPv6) TrafficClass() byte { return byte(be.Uint16(p[0:2]) >> 4) }
 
 // SetTrafficClass writes the traffic class.
@@ -69,56 +69,75 @@ func SetIPv6(p IPv6, trafficClass byte, payloadLen int, nextHeader, hopLimit byt
 	p[6], p[7] = nextHeader, hopLimit
 }
 
-// NextHeaderOffset is where the type of the header at offset stands: in the fixed header, or in the extension before it.
-// offset is one that Transport returned.
-func (p IPv6) NextHeaderOffset(offset int) int {
-	at := 6 // of the fixed header
-	for next, o := p.NextHeader(), IPv6HeaderLen; o < offset; {
-		at = o
-		length := 8
-		if next != ExtFragment {
-			length += int(p[o+1]) * 8
-		}
-		next, o = p[o], o+length
-	}
-	return at
-}
-
-// Extension headers that a walk steps over (RFC 8200 4).
+// Extension headers (RFC 8200 4, RFC 4302).
 const (
 	ExtHopByHop    = 0
 	ExtRouting     = 43
 	ExtFragment    = 44
+	ExtAuth        = 51
 	ExtDestination = 60
 )
 
-// maxExtensions bounds the walk over extension headers.
-const maxExtensions = 8
+// ExtUnit is the unit of an extension header's length, and its least length, in bytes.
+const ExtUnit = 8
+
+// MaxExtensions bounds a walk over extension headers.
+const MaxExtensions = 16
+
+// Extension takes the extension header of the given type at offset for what it is: the type of the header behind it, and
+// where that begins. ok is false where the packet, of the length that its header says, ends before that.
+func (p IPv6) Extension(typ byte, offset int) (next byte, behind int, ok bool) {
+	end := IPv6HeaderLen + p.PayloadLen()
+	if offset+ExtUnit > end {
+		return 0, 0, false
+	}
+	switch typ {
+	case ExtFragment:
+		behind = offset + ExtUnit
+	case ExtAuth:
+		behind = offset + 4*(2+int(p[offset+1])) // RFC 4302 2.2
+	default:
+		behind = offset + ExtUnit*(1+int(p[offset+1]))
+	}
+	return p[offset], behind, behind <= end
+}
+
+// LaterFragment tells whether the fragment header at offset is that of a fragment other than the first.
+func (p IPv6) LaterFragment(offset int) bool { return be.Uint16(p[offset+2:offset+4])&0xfff8 != 0 }
 
 // Transport walks over the extension headers of a whole packet (of the length its header says) and returns the upper
 // layer's protocol and the offset of its header from p. fragment tells a fragment other than the first, whose
 // upper-layer header is elsewhere. ok is false where the chain is cut off or too long.
 func (p IPv6) Transport() (protocol byte, offset int, fragment, ok bool) {
 	protocol, offset = p.NextHeader(), IPv6HeaderLen
-	end := IPv6HeaderLen + p.PayloadLen()
-	for range maxExtensions {
+	for range MaxExtensions {
 		switch protocol {
-		case ExtHopByHop, ExtRouting, ExtDestination:
-			if offset+8 > end {
-				return 0, 0, false, false
-			}
-			protocol, offset = p[offset], offset+8+int(p[offset+1])*8
-		case ExtFragment:
-			if offset+8 > end {
-				return 0, 0, false, false
-			}
-			if be.Uint16(p[offset+2:offset+4])&0xfff8 != 0 {
-				return p[offset], offset + 8, true, true
-			}
-			protocol, offset = p[offset], offset+8
+		case ExtHopByHop, ExtRouting, ExtFragment, ExtAuth, ExtDestination:
 		default:
-			return protocol, offset, false, offset <= end
+			return protocol, offset, false, true
 		}
+		next, behind, ok := p.Extension(protocol, offset)
+		if !ok {
+			return 0, 0, false, false
+		}
+		if protocol == ExtFragment && p.LaterFragment(offset) {
+			return next, behind, true, true
+		}
+		protocol, offset = next, behind
 	}
 	return 0, 0, false, false
 }
+
+// Options of the hop-by-hop and destination options headers (RFC 8200 4.2, RFC 2711, RFC 2675).
+const (
+	OptPad1        = 0x00
+	OptPadN        = 0x01
+	OptRouterAlert = 0x05
+	OptJumbo       = 0xc2
+	// OptActionMask has the bits that say what to do about an unknown option.
+	OptActionMask   = 0xc0
+	OptSkip         = 0x00 // pass over it
+	OptDiscard      = 0x40 // in silence
+	OptReport       = 0x80 // discard, and say so whatever the destination
+	OptReportToHost = 0xc0 // discard, and say so unless the destination is multicast
+)
