@@ -174,39 +174,3 @@ func TestNoAllocation(t *testing.T) {
 		t.Errorf("rare packets: %v allocations a round", n)
 	}
 }
-
-// FuzzGraph feeds raw frames to the graph: no panic, no frame lost, the counters add up.
-func FuzzGraph(f *testing.F) {
-	f.Add(udp4(f, p1, ip4("10.0.1.2", "10.0.2.2", 64), 20))
-	f.Add(udp4(f, p1, ip4("10.0.1.2", "10.0.2.1", 1), 20))
-	f.Add(udp4(f, p1, ip4("10.0.1.2", "10.0.2.9", 64), 20))
-	f.Add(udp4(f, p1, ip4("10.0.1.2", "198.51.100.1", 64), 20))
-	f.Add(udp6(f, p1, ip6("2001:db8:1::2", "2001:db8:2::2", 64), 20))
-	f.Add(udp6(f, p1, ip6("2001:db8:1::2", "2001:db8:2::1", 1), 20))
-	f.Add(arp(f, p1, header.ARPRequest, hostMAC(p1), "10.0.1.2", "10.0.1.1"))
-	f.Add(arp(f, p1, header.ARPReply, hostMAC(p1), "10.0.1.2", "10.0.1.1"))
-	f.Add(solicitation(f, p1, "2001:db8:1::7", "ff02::1:ff00:1", "2001:db8:1::1", 255, true))
-	r := newRig(f)
-	f.Add(r.cutFor4(echo4(f, p1, ip4("10.0.1.2", "10.0.2.1", 64), 600), 500)[0])
-	f.Add(r.cutFor6(echo6(f, p1, ip6("2001:db8:1::2", "2001:db8:2::1", 64), 600), 500)[1])
-	f.Add(raw6(f, "2001:db8:1::2", "2001:db8:2::1", 0, extension(43, 5, 2, 0, 0), extension(60, 0, 1), extension(17, 0x9e, 0)))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) > frame.MaxPacket {
-			b = b[:frame.MaxPacket]
-		}
-		r := newRig(t)
-		r.route(0, "198.51.100.0/24", fib.NextHop{Kind: fib.Unicast, Device: v1, Gateway: fib.Addr4(10<<24 | 9<<8 | 2)})
-		r.inject(p1, b)
-		if len(b) > 14+20 { // once more with a good destination and checksum, so that more of it is reached
-			c := append([]byte(nil), b...)
-			m := header.MACBytes(deviceMAC(p1))
-			copy(c, m[:])
-			if h := header.IPv4(c[14:]); h.HeaderLen() <= len(h) && h.HeaderLen() >= 20 {
-				h.SetChecksum()
-			}
-			r.inject(p1, c)
-		}
-		r.step()
-		r.conserved()
-	})
-}

@@ -7,11 +7,13 @@ type NodeID uint8
 // graph.
 const (
 	ethernetInput NodeID = iota
+	vlanInput
 	arpInput
 	ip4Input
 	ip6Input
 	ip4Lookup
 	ip6Lookup
+	ip4Options
 	ip4RPF
 	ip6RPF
 	ip4Local
@@ -44,10 +46,11 @@ type node struct {
 
 // newGraph is the whole pipeline.
 //
-//	  receive queue, veth peer
+//	  receive queue, veth peer, vlan-input of the run before
 //	             |
 //	      ethernet-input ------------- arp-input
-//	        |         |                    |
+//	        |         |   \                |
+//	        |         |  vlan-input        |        takes a tag off, passes the frame to the VLAN device
 //	    ip4-input  ip6-input               |
 //	        |         |    \               |
 //	   ip4-lookup ip6-lookup \             |        FIB of the namespace; next, where rp-filter is set, ip4-rpf or ip6-rpf
@@ -68,19 +71,23 @@ type node struct {
 //	                     |
 //	                 transmit                       queue, hand-over to another worker, veth crossing
 //
-// ip4-local and ip6-local pass fragments on to ip4-reassemble and ip6-reassemble, which do with the whole datagram what they
-// do themselves; one worker has all fragments of it. ip4-forward has an edge to ip4-fragment, too. What the fragment nodes make is sent once the batch is through (pieces).
+// IPv4 packets with options pass ip4-options in place of ip4-lookup. ip4-local and ip6-local pass fragments on to
+// ip4-reassemble and ip6-reassemble, which do with the whole datagram what they do themselves; one worker has all fragments
+// of it. ip4-forward has an edge to ip4-fragment, too. What the fragment nodes make is sent once the batch is through
+// (pieces).
 //
 // And from everywhere: drop, which counts the reason at the device that the packet came in by. transmit and resolve
 // count what they cannot queue themselves, since packets reach them from outside the graph too.
 func newGraph() [numNodes]node {
 	return [numNodes]node{
-		{ethernetInput, "ethernet-input", (*Worker).ethernetInput, []NodeID{arpInput, ip4Input, ip6Input, drop}},
+		{ethernetInput, "ethernet-input", (*Worker).ethernetInput, []NodeID{vlanInput, arpInput, ip4Input, ip6Input, drop}},
+		{vlanInput, "vlan-input", (*Worker).vlanInput, []NodeID{arpInput, ip4Input, ip6Input, drop}},
 		{arpInput, "arp-input", (*Worker).arpInput, []NodeID{drop}},
-		{ip4Input, "ip4-input", (*Worker).ip4Input, []NodeID{ip4Lookup, drop}},
+		{ip4Input, "ip4-input", (*Worker).ip4Input, []NodeID{ip4Lookup, ip4Options, drop}},
 		{ip6Input, "ip6-input", (*Worker).ip6Input, []NodeID{ip6Lookup, ip6Local, ip6Forward, icmp6Error, drop}},
 		{ip4Lookup, "ip4-lookup", (*Worker).ip4Lookup, []NodeID{ip4RPF, ip4Local, ip4Forward, icmp4Error, drop}},
 		{ip6Lookup, "ip6-lookup", (*Worker).ip6Lookup, []NodeID{ip6RPF, ip6Local, ip6Forward, icmp6Error, drop}},
+		{ip4Options, "ip4-options", (*Worker).ip4Options, []NodeID{ip4Local, ip4Forward, icmp4Error, drop}},
 		{ip4RPF, "ip4-rpf", (*Worker).ip4RPF, []NodeID{ip4Local, ip4Forward, drop}},
 		{ip6RPF, "ip6-rpf", (*Worker).ip6RPF, []NodeID{ip6Local, ip6Forward, drop}},
 		{ip4Local, "ip4-local", (*Worker).ip4Local, []NodeID{ip4Reassemble, ip4Output, icmp4Error, drop}},

@@ -20,6 +20,10 @@ func (w *Worker) ip4Forward(v []uint16) {
 			w.toDrop(i, adj.reason)
 			continue
 		}
+		if adj.redirect || p.Flags&(Group|Optioned|Directed) != 0 {
+			w.forwardRare4(i, p, h, &adj)
+			continue
+		}
 		if h.TTL() <= 1 {
 			w.toError(icmp4Error, i, counters.TTLExpired, 0)
 			continue
@@ -60,6 +64,8 @@ type adjacency struct {
 	dev    *nstable.Device
 	mtu    uint32
 	reason reason
+	// redirect says that the packet leaves by the device it came in by, which sends redirects.
+	redirect bool
 }
 
 // egress makes adj the egress of hop: its device, if that may be used from this namespace, and the MTU. False, with
@@ -80,6 +86,7 @@ func (w *Worker) egress(adj *adjacency, hop *fib.NextHop) bool {
 		adj.reason = counters.EgressDown
 	default:
 		adj.dev = dev
+		adj.redirect = dev == w.dev && dev.Settings.SendRedirects
 		adj.mtu = dev.MTU
 		if hop.MTU != 0 && hop.MTU < adj.mtu {
 			adj.mtu = hop.MTU

@@ -54,6 +54,18 @@ func (w *Worker) cut4(d header.IPv4, p *Packet, mtu int) (reason, bool) {
 	return 0, true
 }
 
+// echoLarge4 answers an echo request larger than a frame, of which packet i has the beginning.
+func (w *Worker) echoLarge4(i uint16, p *Packet, h header.IPv4) {
+	hl, source, to, tos := h.HeaderLen(), h.Destination(), h.Source(), h.TOS()
+	m := header.ICMP(h[hl:])
+	m[0] = header.ICMPEchoReply
+	m.SetChecksum(header.UpdateSum16(m.Checksum(), header.ICMPEchoRequest<<8, header.ICMPEchoReply<<8))
+	reply := h[hl-header.IPv4MinLen:]
+	w.ipID++
+	header.SetIPv4(reply, tos, len(reply), w.ipID, ownTTL, header.ProtoICMP, source, to)
+	w.sendLarge4(i, p, reply)
+}
+
 // sendLarge4 sends the own packet d, which is larger than a frame, and spends packet i, which has the beginning of what it
 // answers.
 func (w *Worker) sendLarge4(i uint16, p *Packet, d header.IPv4) {

@@ -9,9 +9,10 @@ import (
 
 // ip4Input makes the tests of RFC 1812 5.2.2 in their order, and refuses what is never forwarded.
 //
-// Edges: ip4-lookup, drop.
+// Edges: ip4-lookup, ip4-options, drop.
 func (w *Worker) ip4Input(v []uint16) {
 	w.samplePartialSum4(v[0])
+	own, strict := w.ns.OwnAddrs(), w.set.Martians == setting.MartiansRFC1812
 	for _, i := range v {
 		p := &w.packets[i]
 		b := w.network(p)
@@ -37,50 +38,21 @@ func (w *Worker) ip4Input(v []uint16) {
 			continue
 		}
 		p.Len = uint32(header.EthernetLen + total)
-		if bad4Source(h.Source()) {
-			w.toDrop(i, counters.IP4BadSource)
-			continue
-		}
-		dst := h.Destination()
+		src, dst := h.Source(), h.Destination()
 		switch {
-		case dst>>28 == 0xe, dst == 1<<32-1, dst>>24 == 127, dst == 0:
-			// Multicast, limited broadcast, loopback and "this host" stay on their link or host (RFC 1812 5.3.5,
-			// 5.3.7).
+		case bad4Source(src):
+			w.toDrop(i, counters.IP4BadSource)
+		case bad4Destination(dst):
 			w.toDrop(i, counters.IP4Multicast)
-		case p.Flags&Group != 0:
-			w.toDrop(i, counters.LinkLayerBroadcast)
-		case hl > header.IPv4MinLen && hasSourceRoute(b[header.IPv4MinLen:hl]):
-			w.toDrop(i, counters.IP4SourceRoute)
+		case strict && w.martian4(i, src, dst):
+		case own.MayHave(src) && w.isLocal4(src):
+			w.toDrop(i, counters.IP4OwnSource)
+		case hl > header.IPv4MinLen:
+			w.to(ip4Options, i)
 		default:
 			w.to(ip4Lookup, i)
 		}
 	}
-}
-
-// bad4Source tells the source addresses that Linux refuses to forward (net/ipv4/route.c, ip_route_input_slow):
-// multicast, limited broadcast, loopback, and the unspecified address.
-func bad4Source(a uint32) bool {
-	return a>>28 == 0xe || a == 1<<32-1 || a>>24 == 127 || a == 0
-}
-
-// hasSourceRoute walks IPv4 options (RFC 791 3.1) for loose or strict source routes.
-func hasSourceRoute(o []byte) bool {
-	for len(o) > 0 {
-		switch o[0] {
-		case 0: // end of options
-			return false
-		case 1: // no operation
-			o = o[1:]
-			continue
-		case 131, 137:
-			return true
-		}
-		if len(o) < 2 || o[1] < 2 || int(o[1]) > len(o) {
-			return false
-		}
-		o = o[o[1]:]
-	}
-	return false
 }
 
 // samplePartialSum4 looks at one TCP or UDP packet of the batch: is its checksum only the sum over the pseudo-header?
@@ -127,21 +99,39 @@ func (w *Worker) ip4Lookup(v []uint16) {
 		}
 		hop := w.pick(groups.Of(id), &w.packets[i], false)
 		w.hops[i] = hop
-		switch hop.Kind {
-		case fib.Unicast:
+		if hop.Kind == fib.Unicast {
 			w.to(forward, i)
-		case fib.Local:
-			w.to(local, i)
-		case fib.Broadcast, fib.Anycast:
-			w.toDrop(i, counters.IP4Multicast)
-		case fib.Blackhole:
-			w.toDrop(i, counters.RouteBlackhole)
-		case fib.Prohibit:
-			w.toError(icmp4Error, i, counters.RouteProhibit, header.ICMPAdminProhibited)
-		case fib.Unreachable:
-			w.toError(icmp4Error, i, counters.RouteUnreachable, header.ICMPHostUnreachable)
-		default:
-			w.toError(icmp4Error, i, counters.NoRoute, header.ICMPNetUnreachable)
+		} else {
+			w.sort4(i, hop, local, forward)
 		}
+	}
+}
+
+// sort4 puts a packet on the edge that its route says; local and forward are where it goes if the router takes it.
+func (w *Worker) sort4(i uint16, hop *fib.NextHop, local, forward NodeID) {
+	p := &w.packets[i]
+	switch hop.Kind {
+	case fib.Unicast:
+		w.to(forward, i)
+	case fib.Local:
+		p.Flags |= Local
+		w.to(local, i)
+	case fib.Broadcast:
+		// For us as well as for others on that link, but nothing listens here. To echo requests nobody answers, as in
+		// Linux (icmp_echo_ignore_broadcasts). Forwarded only where it came in by a device that allows it (RFC 2644).
+		if w.dev.Settings.BroadcastForwarding {
+			p.Flags |= Directed
+			w.to(forward, i)
+		} else {
+			w.toDrop(i, counters.IP4Multicast)
+		}
+	case fib.Blackhole:
+		w.toDrop(i, counters.RouteBlackhole)
+	case fib.Prohibit:
+		w.toError(icmp4Error, i, counters.RouteProhibit, header.ICMPAdminProhibited)
+	case fib.Unreachable:
+		w.toError(icmp4Error, i, counters.RouteUnreachable, header.ICMPHostUnreachable)
+	default:
+		w.toError(icmp4Error, i, counters.NoRoute, header.ICMPNetUnreachable)
 	}
 }

@@ -29,63 +29,104 @@ func (w *Worker) local4(i uint16, p *Packet, h header.IPv4) {
 	case header.ProtoICMP:
 		w.icmp4Local(i, p, h)
 	case header.ProtoUDP:
-		w.udpLocal(
-			i,
-			icmp4Error,
-			header.ICMPPortUnreachable,
-			h[h.HeaderLen():],
-			header.PseudoSum4(h, h.TotalLen()-h.HeaderLen()),
-		)
+		datagram := h[h.HeaderLen():]
+		w.udpLocal(i, icmp4Error, header.ICMPPortUnreachable, datagram, header.PseudoSum4(h, len(datagram)), len(h))
 	case header.ProtoTCP:
 		w.toDrop(i, counters.NoListener)
+	case header.ProtoIGMP:
+		w.consume(i) // heard, as by every host, though the router is in no group
 	default:
 		w.toError(icmp4Error, i, counters.UnknownProtocol, header.ICMPProtUnreachable)
 	}
 }
 
-// udpLocal says that nobody listens at the port, unless the datagram is damaged: then nobody knows whose it is.
-func (w *Worker) udpLocal(i uint16, next NodeID, code uint8, datagram []byte, pseudo uint64) {
+// udpLocal says that nobody listens at the port, unless the datagram is damaged: then nobody knows whose it is. What is
+// behind the length that its header says is none of it. pseudo is the sum over the pseudo-header for all of datagram, total
+// the length of the whole packet, of which packet i may have only the beginning.
+func (w *Worker) udpLocal(i uint16, next NodeID, code uint8, datagram []byte, pseudo uint64, total int) {
 	const noChecksum = 0 // the sender made none (RFC 768)
-	if len(datagram) < header.UDPLen ||
-		header.UDPChecksum(datagram) != noChecksum && header.Fold(header.Sum(pseudo, datagram)) != 0xffff {
+	if len(datagram) < header.UDPLen {
 		w.toDrop(i, counters.NoListener)
 		return
 	}
+	n := header.UDPLength(datagram)
+	if n < header.UDPLen || n > len(datagram) {
+		w.toDrop(i, counters.NoListener)
+		return
+	}
+	rest := len(datagram) - n
+	if header.UDPChecksum(datagram) != noChecksum &&
+		header.Fold(header.Sum(pseudo-uint64(rest), datagram[:n])) != 0xffff {
+		w.toDrop(i, counters.NoListener)
+		return
+	}
+	p := &w.packets[i]
+	p.Len = min(p.Len, uint32(header.EthernetLen+total-rest))
 	w.toError(next, i, counters.NoListener, code)
 }
 
-// icmp4Local turns an echo request into its reply, in place (RFC 792, RFC 1812 4.3.3.6), and takes in silence what else
-// there is: nobody waits for it.
+// icmp4Local turns an echo or timestamp request into its reply, in place (RFC 792, RFC 1812 4.3.3.6, 4.3.3.8), and takes
+// in silence what else there is: nobody waits for it. As in Linux, the code of an echo request does not matter and comes
+// back.
 func (w *Worker) icmp4Local(i uint16, p *Packet, h header.IPv4) {
-	hl := h.HeaderLen()
-	m := header.ICMP(h[hl:])
+	m := header.ICMP(h[h.HeaderLen():])
 	if len(m) < header.ICMPLen || header.Fold(header.Sum(0, m)) != 0xffff {
 		w.toDrop(i, counters.BadICMP)
 		return
 	}
-	if m.Type() != header.ICMPEchoRequest || m.Code() != 0 {
+	switch {
+	case m.Type() == header.ICMPEchoRequest:
+	case m.Type() == header.ICMPTimestamp && len(m) >= header.ICMPLen+4:
+	default:
 		w.consume(i)
 		return
+	}
+	var reply [header.IPv4MaxOptions]byte
+	options, to := 0, h.Source()
+	if p.Flags&Optioned != 0 {
+		if options, to = w.answerOptions(&w.options[i], h, &reply); options < 0 {
+			w.toDrop(i, counters.IP4BadOption)
+			return
+		}
 	}
 	if !w.allow(answerPurse) {
 		w.toDrop(i, counters.RateLimited)
 		return
 	}
 	w.slot.Delivered.Add(1)
-	m[0] = header.ICMPEchoReply
-	m.SetChecksum(header.UpdateSum16(m.Checksum(), header.ICMPEchoRequest<<8, header.ICMPEchoReply<<8))
-	src, dst := h.Source(), h.Destination()
-	tos := h.TOS()
-	// Options are not sent back: the reply's header is a plain one, moved up to the message.
-	reply := h[hl-header.IPv4MinLen:]
-	w.ipID++
-	header.SetIPv4(reply, tos, header.IPv4MinLen+len(m), w.ipID, ownTTL, header.ProtoICMP, dst, src)
-	if len(h) > len(w.network(p)) {
-		w.sendLarge4(i, p, reply)
+	if len(h) > len(w.network(p)) && m.Type() == header.ICMPEchoRequest {
+		w.echoLarge4(i, p, h)
 		return
 	}
-	moved := uint64(hl - header.IPv4MinLen)
-	*p = Packet{Addr: p.Addr + moved, Len: p.Len - uint32(moved), Flags: Own}
-	w.ethernet(p).SetType(header.TypeIPv4)
+	w.answer4(p, h, reply[:options], to)
 	w.to(ip4Output, i)
+}
+
+// answer4 makes the reply of echo or timestamp request p, with header h, in place. Its own header is as long as its
+// options need; the message stays where it is.
+func (w *Worker) answer4(p *Packet, h header.IPv4, options []byte, to uint32) {
+	source, tos := h.Destination(), h.TOS()
+	m := header.ICMP(h[h.HeaderLen():])
+	if m.Type() == header.ICMPEchoRequest {
+		m[0] = header.ICMPEchoReply
+		m.SetChecksum(header.UpdateSum16(m.Checksum(), header.ICMPEchoRequest<<8, header.ICMPEchoReply<<8))
+	} else {
+		at := p.Addr + header.EthernetLen + uint64(h.HeaderLen())
+		m = header.ICMP(w.mem[at : at+header.ICMPTimestampLen])
+		m[0], m[1] = header.ICMPTimestampReply, 0
+		m.SetTimestamps(w.dayTime(), w.dayTime())
+		m.SetChecksum(0)
+		m.SetChecksum(^header.Fold(header.Sum(0, m)))
+	}
+	moved := uint64(h.HeaderLen() - header.IPv4MinLen - len(options))
+	total := header.IPv4MinLen + len(options) + len(m)
+	*p = Packet{
+		Addr: p.Addr + moved, Len: uint32(header.EthernetLen + total), Flags: p.Flags&Optioned | Own,
+		Crossings: p.Crossings,
+	}
+	reply := header.IPv4(w.network(p))
+	w.ipID++
+	header.SetIPv4(reply, tos, total, w.ipID, ownTTL, header.ProtoICMP, source, to)
+	reply.SetOptions(options)
+	w.ethernet(p).SetType(header.TypeIPv4)
 }

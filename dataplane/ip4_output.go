@@ -42,16 +42,14 @@ func (w *Worker) prepare4(i uint16, p *Packet, h header.IPv4, adj *adjacency) (f
 	}
 	via := nextHop4(hop, h)
 	if p.Flags&WantSource != 0 {
-		target := via
-		if !target.Is4() {
-			target = fib.Addr4(h.Destination())
-		}
-		source, ok := w.source4(adj.dev, uint32(target.Lo))
-		if !ok {
-			w.toDrop(i, counters.NoRoute)
-			return fib.Addr{}, false
-		}
-		h.SetSource(source)
+		h.SetSource(w.sourceBy4(hop, adj.dev))
+	}
+	if p.Flags&Optioned != 0 {
+		w.fillAnswer(&w.options[i], h)
+	}
+	if uint32(h.TotalLen()) > adj.mtu && isError4(h) && !fitError4(p, h, adj.mtu) {
+		w.toDrop(i, counters.TooBig)
+		return fib.Addr{}, false
 	}
 	h.SetChecksum()
 	return via, true

@@ -13,6 +13,7 @@ import (
 func (w *Worker) ip4Reassemble(v []uint16) {
 	for _, i := range v {
 		p := &w.packets[i]
+		p.Flags &^= Optioned // what is known of options does not outlast the batch
 		h := header.IPv4(w.network(p))
 		key := fragmentKey{
 			source: fib.Addr4(h.Source()), destination: fib.Addr4(h.Destination()), ns: w.ns.ID,

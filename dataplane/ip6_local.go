@@ -39,7 +39,7 @@ func (w *Worker) ip6Upper(i uint16, p *Packet, h header.IPv6, protocol byte, off
 			w.toDrop(i, counters.NoListener)
 			return
 		}
-		w.udpLocal(i, icmp6Error, header.ICMPv6PortUnreachable, datagram, header.PseudoSum6(h, protocol, len(datagram)))
+		w.udpLocal(i, icmp6Error, header.ICMPv6PortUnreachable, datagram, header.PseudoSum6(h, protocol, len(datagram)), len(h))
 	case header.ProtoTCP, header.ProtoNone:
 		w.toDrop(i, counters.NoListener)
 	default:

@@ -21,8 +21,11 @@ type Packet struct {
 	Reason    counters.Reason // why it is dropped or answered with an error
 	Crossings uint8           // veth pairs passed
 	Flags     Flags
-	Code      uint8  // for the error nodes: the ICMP code
-	Detail    uint16 // for the error nodes: the next hop's MTU in bytes, or where the offending byte is (RFC 4443 3.4)
+	Code      uint8 // for the error nodes: the ICMP code
+	// Priority are the priority and drop eligibility (4 bits) of the VLAN tags that it came with: the inner one below,
+	// the outer one above. They are those of the tags that it leaves with; an own packet has 0.
+	Priority uint8
+	Detail   uint16 // for the error nodes: the next hop's MTU in bytes, or where the offending byte is (RFC 4443 3.4)
 }
 
 // Flags of a packet.
@@ -36,6 +39,12 @@ const (
 	// WantSource marks an own packet whose IP source address (and checksum) is still to be chosen, by the device it
 	// leaves by.
 	WantSource
+	// Optioned marks an IPv4 packet with options, of which Worker.options knows.
+	Optioned
+	// Local marks an IPv4 packet to one of the router's own addresses: errors about it come from there.
+	Local
+	// Directed marks an IPv4 packet to the broadcast address of a link that it is forwarded to.
+	Directed
 )
 
 // vectorSize is how many packets a worker has in its graph at once: what it receives in a batch. 64 balances the cost

@@ -26,7 +26,7 @@ func (w *Worker) piece(p *Packet, first, length int, etherType uint16) []byte {
 	}
 	q := *p
 	if len(w.pieces) > first {
-		q = Packet{Out: p.Out, Via: p.Via, Crossings: p.Crossings, Flags: Own}
+		q = Packet{Out: p.Out, Via: p.Via, Crossings: p.Crossings, Flags: Own, Priority: p.Priority}
 	}
 	q.Addr, q.Len = addr+frame0, uint32(header.EthernetLen+length)
 	w.pieces = append(w.pieces, q)

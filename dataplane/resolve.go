@@ -252,6 +252,7 @@ func (w *Worker) forgetFrom(d *nstable.Device) {
 
 // tick asks again, gives up, and ages; ten times a second.
 func (w *Worker) tick() {
+	w.readWall()
 	for e, q := range w.neighbors.asked {
 		if w.now < q.next {
 			continue
@@ -292,8 +293,9 @@ func (w *Worker) giveUp(e *neigh.Entry, q *question, dev *nstable.Device) {
 			continue
 		}
 		w.packets[0] = held[k]
-		if e.Addr.Is4() {
-			w.toError(icmp4Error, 0, counters.NeighborFailed, header.ICMPHostUnreachable)
+		// By the packet, not by the neighbour: IPv4 may go by an IPv6 next hop (RFC 8950).
+		if w.ethernet(&held[k]).Type() == header.TypeIPv4 {
+			w.neighborFailed4(0)
 		} else {
 			w.toError(icmp6Error, 0, counters.NeighborFailed, header.ICMPv6AddressUnreachable)
 		}
@@ -335,37 +337,4 @@ func (w *Worker) remove(d *nstable.Device, e *neigh.Entry) {
 	w.forget(e, counters.NeighborFailed)
 	d.Neighbors.Delete(e)
 	w.neighbors.changed(d.ID, e, true)
-}
-
-// source4 chooses the source of a request or an own packet on a device: an address that shares the target's prefix,
-// else the first, else any of the namespace (RFC 1812 4.3.2.4; Linux inet_select_addr).
-func (w *Worker) source4(d *nstable.Device, target uint32) (uint32, bool) {
-	want := fib.Addr4(target).Netip()
-	var first fib.Addr
-	found := false
-	for _, a := range d.Addrs {
-		if !a.Addr().Is4() {
-			continue
-		}
-		if a.Contains(want) {
-			return uint32(fib.AddrOf(a.Addr()).Lo), true
-		}
-		if !found {
-			first, found = fib.AddrOf(a.Addr()), true
-		}
-	}
-	if found {
-		return uint32(first.Lo), true
-	}
-	for _, other := range w.view.Devices {
-		if other == nil || other.Namespace != d.Namespace || other.Kind == nstable.Loopback || !other.Up {
-			continue
-		}
-		for _, a := range other.Addrs {
-			if a.Addr().Is4() {
-				return uint32(fib.AddrOf(a.Addr()).Lo), true
-			}
-		}
-	}
-	return 0, false
 }

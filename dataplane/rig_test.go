@@ -179,6 +179,9 @@ func (r *rig) route(ns nstable.NamespaceID, prefix string, hops ...fib.NextHop) 
 
 func (r *rig) setRoute(ns nstable.NamespaceID, p netip.Prefix, hops ...fib.NextHop) {
 	way := fib.Way{Kind: hops[0].Kind, MTU: hops[0].MTU}
+	if a := hops[0].Source4; a != 0 {
+		way.Source = fib.Addr4(a).Netip()
+	}
 	for _, h := range hops {
 		l := fib.Leg{Device: h.Device, Weight: 1}
 		if h.Gateway != (fib.Addr{}) {

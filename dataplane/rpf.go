@@ -32,10 +32,10 @@ func (w *Worker) ip4RPF(v []uint16) {
 			w.toDrop(i, counters.IP4BadSource)
 		case !w.leadsBack(g, strict):
 			w.toDrop(i, counters.RPFilter)
-		case w.hops[i].Kind == fib.Unicast:
-			w.to(ip4Forward, i)
-		default:
+		case w.packets[i].Flags&Local != 0:
 			w.to(ip4Local, i)
+		default: // a directed broadcast, too
+			w.to(ip4Forward, i)
 		}
 	}
 }
@@ -70,6 +70,22 @@ func (w *Worker) ip6RPF(v []uint16) {
 // leadsBack tells whether g, the next hops to the source of a packet or nil, is a way back.
 func (w *Worker) leadsBack(g *fib.Group, strict bool) bool {
 	return g != nil && g.First().Kind == fib.Unicast && (!strict || g.LeavesBy(w.dev.ID))
+}
+
+// spoofed4 is the check of ip4-rpf for a single packet: it tells that what comes from src does not pass, and why.
+func (w *Worker) spoofed4(src uint32) (reason, bool) {
+	filter := w.dev.Settings.RPFilter
+	if filter == setting.RPFilterOff {
+		return 0, false
+	}
+	g := w.fib.Lookup(fib.Addr4(src).Netip())
+	switch {
+	case g != nil && (g.First().Kind == fib.Local || g.First().Kind == fib.Broadcast):
+		return counters.IP4BadSource, true
+	case !w.leadsBack(g, filter == setting.RPFilterStrict || !hasAddr4(w.dev)):
+		return counters.RPFilter, true
+	}
+	return 0, false
 }
 
 // hasAddr4 tells whether a device has an IPv4 address.

@@ -42,11 +42,16 @@ type Worker struct {
 	hops     [vectorSize]*fib.NextHop // by packet: where it goes, once it was looked up
 	sameLink fib.NextHop              // where link-local packets go: back to the link of dev
 
+	options   [vectorSize]options4 // by packet: what it has of options, if it is marked so
+	redirects [redirectSlots]redirected
+
 	ports   []*boundPort // queues that this worker serves
 	outputs []output     // by DeviceID: how this worker transmits on a device
 
 	// Packets that passed a veth pair in this round; they enter the graph in the next.
 	crossings, crossed []Packet
+	// Packets that vlan-input has passed to VLAN devices in this run; they enter the graph in the next.
+	tagged, untagged []Packet
 	// Fragments made in this run of the graph, in order; sendPieces ends them.
 	pieces []Packet
 
@@ -58,6 +63,7 @@ type Worker struct {
 	sleeping atomic.Bool // set before ppoll; peers read it
 
 	now       int64 // nanoseconds of the monotonic clock, read once a round
+	wall      int64 // what the time of day is ahead of it, nanoseconds
 	lastTick  int64
 	lastWork  int64
 	pollWait  int64         // how long to poll without traffic before sleeping, nanoseconds
@@ -165,6 +171,9 @@ func (w *Worker) receive(p *boundPort) int {
 		w.to(ethernetInput, uint16(i))
 	}
 	w.runGraph()
+	if len(w.tagged) > 0 {
+		w.takeTagged()
+	}
 	return n
 }
 
@@ -187,6 +196,7 @@ func (w *Worker) takeCrossings() int {
 				w.to(ethernetInput, uint16(k))
 			}
 			w.runGraph()
+			w.takeTagged()
 		} else {
 			w.freeAll(list[i : i+n])
 		}

@@ -10,6 +10,9 @@ type NextHop struct {
 	Gateway Addr
 	// MTU limits the packet size on this route in bytes; zero means the device's.
 	MTU uint32
+	// Source4 is the IPv4 address that the router itself sends from by this route (its "src", or that of the connected
+	// prefix), in host order; zero: one of the device's.
+	Source4 uint32
 }
 
 // sameLink tells next hops that lead to the same neighbour.

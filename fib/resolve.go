@@ -226,7 +226,7 @@ func (r *resolver) leg(set *hopSet, w *Way, l *Leg) {
 	if !state.Up || !state.Carrier && !r.trial && !w.InLocalTable() {
 		return
 	}
-	hop := NextHop{Kind: w.Kind, Device: l.Device, MTU: w.MTU}
+	hop := NextHop{Kind: w.Kind, Device: l.Device, MTU: w.MTU, Source4: w.source4()}
 	if l.Gateway.IsValid() {
 		hop.Gateway = AddrOf(l.Gateway)
 	}
@@ -314,6 +314,9 @@ func (s *hopSet) addVia(hops []WeightedHop, w *Way, l *Leg) {
 		}
 		if h.MTU == 0 || w.MTU != 0 && w.MTU < h.MTU {
 			h.MTU = w.MTU
+		}
+		if w.Source.IsValid() {
+			h.Source4 = w.source4()
 		}
 		h.Weight *= float64(max(1, l.Weight)) / sum
 		s.add(h)

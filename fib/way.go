@@ -62,6 +62,15 @@ func (w *Way) Device() DeviceID {
 	return w.Legs[0].Device
 }
 
+// source4 is the preferred source if it is one of IPv4, else zero.
+func (w *Way) source4() uint32 {
+	if !w.Source.Is4() {
+		return 0
+	}
+	b := w.Source.As4()
+	return binary.BigEndian.Uint32(b[:])
+}
+
 // Uses tells whether any leg leads through a device.
 func (w *Way) Uses(dev DeviceID) bool {
 	return slices.ContainsFunc(w.Legs, func(l Leg) bool { return l.Device == dev })

@@ -25,16 +25,20 @@ const (
 // device is the truth about a device; all of it is under the table's lock. Slices in it are replaced, never changed, so
 // that a copy of the struct is enough to undo.
 type device struct {
-	id    DeviceID
-	ns    *namespace
-	index int
-	name  string
-	kind  Kind
-	peer  DeviceID
-	mac   [6]byte
-	mtu   uint32
-	up    bool
-	gone  bool // deleted in the running transaction, or its host interface is still being given back
+	id     DeviceID
+	ns     *namespace
+	index  int
+	name   string
+	kind   Kind
+	peer   DeviceID
+	lower  *device   // that a VLAN device is on
+	tag    Tag       // of a VLAN device
+	uppers []*device // VLAN devices on this one, wherever they are
+	mac    [6]byte
+	ownMAC bool // the MAC was set by the operator: it does not follow that of the host interface or the lower device
+	mtu    uint32
+	up     bool
+	gone   bool // deleted in the running transaction, or its host interface is still being given back
 
 	addrs     []address
 	connected []*connectedRoute // what follows from addrs while up, as it is in the RIB
@@ -53,7 +57,6 @@ type hostPort struct {
 	spec     XDPSpec
 	info     PortInfo
 	attached bool
-	ownMAC   bool // the MAC was set by the operator: it does not follow that of the interface
 }
 
 // edit prepares a change of d: the caller may assign to its fields.
@@ -72,6 +75,8 @@ func (t *Table) carrier(d *device) bool {
 	case Veth:
 		peer := t.deviceByID(d.peer)
 		return peer != nil && peer.up
+	case VLAN:
+		return d.lower != nil && d.lower.up && t.carrier(d.lower)
 	}
 	return true
 }
@@ -90,11 +95,16 @@ func (t *Table) publicDevice(d *device) *Device {
 	for i := range d.addrs {
 		addrs[i] = d.addrs[i].prefix
 	}
-	return &Device{
+	public := &Device{
 		ID: d.id, Index: d.index, Name: d.name, Kind: d.kind, Namespace: d.ns.public, Peer: d.peer,
 		MAC: d.mac, MTU: d.mtu, Up: d.up, Carrier: t.carrier(d), Addrs: addrs,
 		Owner: int(d.id) % t.options.Workers, Settings: d.settings, Neighbors: d.neighbors, Counters: d.counters,
+		VLANs: d.publicVLANs(),
 	}
+	if d.kind == VLAN {
+		public.Lower, public.Root, public.Tag = d.lower.id, d.root().id, d.tag
+	}
+	return public
 }
 
 // insertDevice gives a device its place in ns: an id (unless it has one), an ifindex, and what the data plane keeps for
@@ -178,6 +188,9 @@ func (tx *Tx) setUp(d *device, up bool) {
 	if peer := tx.t.deviceByID(d.peer); peer != nil && !peer.gone {
 		tx.carrierChanged(peer, up)
 	}
+	if tx.t.carrier(d) {
+		tx.lowerChanged(d, up)
+	}
 }
 
 // carrierChanged makes the rest follow the link of d: routes are kept, but not used without it.
@@ -188,6 +201,9 @@ func (tx *Tx) carrierChanged(d *device, carrier bool) {
 	tx.announceLink(d, false)
 	if !carrier && d.public != nil {
 		tx.hook(d, func(public *Device) { tx.t.options.Datapath.FlushNeighbors(public, true) })
+	}
+	if d.up {
+		tx.lowerChanged(d, carrier)
 	}
 }
 
@@ -228,16 +244,21 @@ func (tx *Tx) move(d *device, to *namespace, name string) {
 	if peer := tx.t.deviceByID(d.peer); peer != nil {
 		tx.announceLink(peer, false) // it tells where its peer is
 	}
+	for _, u := range d.uppers {
+		tx.announceLink(u, false) // as it does
+	}
 }
 
-// deleteDevice removes a device, and the other end of a veth with it.
+// deleteDevice removes a device, and with it the VLAN devices on it and the other end of a veth.
 func (tx *Tx) deleteDevice(d *device) {
 	t := tx.t
+	tx.deleteUppers(d)
 	peer := t.deviceByID(d.peer)
 	tx.unconfigure(d)
 	tx.leave(d)
 	tx.edit(d)
 	d.gone, d.peer = true, 0
+	tx.leaveLower(d)
 	tx.retired = append(tx.retired, d)
 	tx.remove(BucketDevice, deviceKey(d.id))
 	if peer != nil {

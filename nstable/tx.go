@@ -319,20 +319,25 @@ func (tx *Tx) deliver() {
 // publishView replaces the view: changed devices get a new public object, the others keep theirs.
 func (t *Table) publishView(changed map[*device]struct{}) {
 	v := &View{Devices: make([]*Device, len(t.devices)), Namespaces: make([]*Namespace, len(t.namespaces))}
+	touched := make(map[*namespace]struct{})
 	for id, d := range t.devices {
 		if d == nil || d.gone {
 			continue
 		}
 		if _, ok := changed[d]; ok || d.public == nil {
 			d.public = t.publicDevice(d)
+			touched[d.ns] = struct{}{}
 		}
 		v.Devices[id] = d.public
 	}
 	for id, ns := range t.namespaces {
 		if ns != nil && !ns.gone {
 			v.Namespaces[id] = ns.public
-			ns.public.settings.Store(ns.settings)
+			ns.public.PublishSettings(ns.settings)
 		}
+	}
+	for ns := range touched {
+		ns.public.PublishOwn(ns.ownAddrs())
 	}
 	if t.options.Publishing != nil {
 		old := t.view.Load()

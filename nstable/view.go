@@ -28,6 +28,7 @@ const (
 	XDP           // a host interface taken over with AF_XDP
 	Veth          // one end of a pair inside the daemon
 	Dummy         // holds addresses, swallows packets
+	VLAN          // sends and receives tagged frames by another device
 )
 
 // View is what the data plane sees of the table: immutable, published whole after each change. Workers load it once a
@@ -57,10 +58,14 @@ type Device struct {
 	// Namespace is the only namespace that the device is in. This pointer decides where a packet belongs.
 	Namespace *Namespace
 	Peer      DeviceID // other end of a Veth
-	MAC       [6]byte
-	MTU       uint32 // bytes of layer 3
-	Up        bool   // administratively
-	Carrier   bool   // the link is there; for Veth: the peer is up
+	// Lower is the device that a VLAN device is on, Root the one at the bottom, whose frames bear the Tag.
+	Lower, Root DeviceID
+	Tag         Tag
+	VLANs       *VLANs // the VLAN devices on this one; nil: none
+	MAC         [6]byte
+	MTU         uint32 // bytes of layer 3
+	Up          bool   // administratively
+	Carrier     bool   // the link is there; for Veth: the peer is up; for VLAN: the lower device can be used
 	// Addrs are the addresses with their prefix length, in the order in which they were added (the first is the primary
 	// one), link-local IPv6 included.
 	Addrs []netip.Prefix
@@ -84,7 +89,11 @@ type Namespace struct {
 	Name string
 
 	settings atomic.Pointer[setting.Namespace]
+	own      atomic.Pointer[OwnAddrs]
 }
+
+// PublishSettings makes s what workers see.
+func (n *Namespace) PublishSettings(s *setting.Namespace) { n.settings.Store(s) }
 
 // Settings are what `netns set` sets, as published last. Any goroutine; a worker asks once a batch.
 func (n *Namespace) Settings() *setting.Namespace {

@@ -32,7 +32,24 @@ func apiMode(m nstable.Mode) v1.XdpMode {
 }
 
 func kindName(k nstable.Kind) string {
-	return [...]string{nstable.Loopback: "loopback", nstable.XDP: "xdp", nstable.Veth: "veth", nstable.Dummy: "dummy"}[k]
+	return [...]string{
+		nstable.Loopback: "loopback", nstable.XDP: "xdp", nstable.Veth: "veth", nstable.Dummy: "dummy", nstable.VLAN: "vlan",
+	}[k]
+}
+
+func vlanProtocols() map[v1.VlanProtocol]uint16 {
+	return map[v1.VlanProtocol]uint16{
+		v1.VlanProtocol_VLAN_PROTOCOL_UNSPECIFIED: nstable.VLAN8021Q,
+		v1.VlanProtocol_VLAN_PROTOCOL_8021Q:       nstable.VLAN8021Q,
+		v1.VlanProtocol_VLAN_PROTOCOL_8021AD:      nstable.VLAN8021AD,
+	}
+}
+
+func apiVLANProtocol(protocol uint16) v1.VlanProtocol {
+	if protocol == nstable.VLAN8021AD {
+		return v1.VlanProtocol_VLAN_PROTOCOL_8021AD
+	}
+	return v1.VlanProtocol_VLAN_PROTOCOL_8021Q
 }
 
 func kinds() map[v1.RouteType]fib.Kind {

@@ -7,6 +7,7 @@ type Reason uint8
 const (
 	BadEthernet Reason = iota
 	UnknownEtherType
+	UnknownVLAN
 	NotForUs
 	DeviceDown
 	BadARP
@@ -15,7 +16,10 @@ const (
 	IP4Truncated
 	IP4BadSource
 	IP4Multicast
+	IP4OwnSource
+	IP4BadDestination
 	IP4SourceRoute
+	IP4BadOption
 	IP6BadHeader
 	IP6Truncated
 	IP6BadSource
@@ -58,8 +62,9 @@ const (
 )
 
 var reasons = [NumReasons]struct{ name, help string }{
-	BadEthernet:      {"bad-ethernet", "shorter than an Ethernet header, or from a multicast source address"},
+	BadEthernet:      {"bad-ethernet", "shorter than an Ethernet header and its tags, or from a multicast source address"},
 	UnknownEtherType: {"unknown-ethertype", "neither IPv4, IPv6 nor ARP"},
+	UnknownVLAN:      {"unknown-vlan", "tagged for a VLAN that no device here stands for"},
 	NotForUs:         {"not-for-us", "sent to another station's MAC address"},
 	DeviceDown:       {"device-down", "the receiving device is administratively down"},
 	BadARP:           {"bad-arp", "malformed ARP, or one that claims a broadcast or multicast address"},
@@ -71,7 +76,13 @@ var reasons = [NumReasons]struct{ name, help string }{
 		"ip4-multicast",
 		"IPv4 multicast or broadcast, which is not forwarded and nobody here listens to",
 	},
-	IP4SourceRoute:   {"ip4-source-route", "source-routed IPv4 (RFC 7126)"},
+	IP4BadDestination: {
+		"ip4-bad-destination",
+		"martian IPv4 destination address (netns set NS martians rfc1812: RFC 1812 5.3.7, RFC 3927)",
+	},
+	IP4OwnSource:     {"ip4-own-source", "the IPv4 source is an address of the router itself"},
+	IP4SourceRoute:   {"ip4-source-route", "source-routed IPv4 (RFC 7126), or a source route that cannot be followed"},
+	IP4BadOption:     {"ip4-bad-option", "a malformed IPv4 option (RFC 1812 5.2.4)"},
 	IP6BadHeader:     {"ip6-bad-header", "IPv6 version is wrong"},
 	IP6Truncated:     {"ip6-truncated", "the frame ends before the IPv6 payload length"},
 	IP6BadSource:     {"ip6-bad-source", "multicast, unspecified or loopback IPv6 source address (RFC 4291)"},

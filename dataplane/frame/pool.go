@@ -214,6 +214,9 @@ func (p *Pool) Reclaim(from Owner, c *Cache) int {
 	return n
 }
 
+// Owner is who has the frame at addr; exact only while all workers stand still.
+func (p *Pool) Owner(addr uint64) Owner { return p.owner[addr/Size] }
+
 // Census counts frames by owner. It is exact only while all workers stand still.
 //
 //go:norace

@@ -49,5 +49,8 @@ const TCPLen = 20
 // UDPLen is the length of a UDP header in bytes.
 const UDPLen = 8
 
+// UDPLength is the length field of a UDP header: bytes of header and payload.
+func UDPLength(b []byte) int { return int(be.Uint16(b[4:6])) }
+
 // UDPChecksum is the checksum field of a UDP header (RFC 768); zero where the sender made none.
 func UDPChecksum(b []byte) uint16 { return be.Uint16(b[6:8]) }

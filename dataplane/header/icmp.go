@@ -12,11 +12,15 @@ const (
 	ICMPEchoRequest     = 8
 	ICMPTimeExceeded    = 11
 	ICMPParameter       = 12
+	ICMPTimestamp       = 13
+	ICMPTimestampReply  = 14
 	ICMPNetUnreachable  = 0
 	ICMPHostUnreachable = 1
 	ICMPProtUnreachable = 2
 	ICMPPortUnreachable = 3
 	ICMPFragNeeded      = 4
+	ICMPSourceRoute     = 5 // source route failed
+	ICMPRedirectHost    = 1
 	ICMPAdminProhibited = 13
 	ICMPReassemblyTime  = 1 // of ICMPTimeExceeded and ICMPv6TimeExceeded
 )
@@ -77,6 +81,16 @@ func (m ICMP) Set(typ, code byte, rest uint32) {
 	m[0], m[1] = typ, code
 	m.SetChecksum(0)
 	be.PutUint32(m[4:8], rest)
+}
+
+// ICMPTimestampLen is the length of a timestamp message or its reply in bytes: behind the header the times of
+// origination, reception and transmission, as milliseconds since midnight UT.
+const ICMPTimestampLen = ICMPLen + 12
+
+// SetTimestamps writes when a timestamp message was received, and when its reply was sent.
+func (m ICMP) SetTimestamps(received, sent uint32) {
+	be.PutUint32(m[12:16], received)
+	be.PutUint32(m[16:20], sent)
 }
 
 // IsError tells an ICMP (IPv4) error message, about which no error is ever sent (RFC 1122 3.2.2).

@@ -90,6 +90,13 @@ func (p IPv4) SetSource(a uint32) { be.PutUint32(p[12:16], a) }
 // SetDestination writes the destination address without touching the checksum.
 func (p IPv4) SetDestination(a uint32) { be.PutUint32(p[16:20], a) }
 
+// SetOptions writes options, a multiple of 4 bytes, behind the fixed part of a header, and with them the header length;
+// the checksum is left to the caller.
+func (p IPv4) SetOptions(options []byte) {
+	p[0] = 4<<4 | byte((IPv4MinLen+len(options))/4)
+	copy(p[IPv4MinLen:], options)
+}
+
 // ChecksumOK verifies the header checksum over the header's length.
 func (p IPv4) ChecksumOK() bool {
 	if p[0] == 0x45 {

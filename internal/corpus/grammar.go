@@ -18,13 +18,25 @@ func dimensionOf(name string, values ...Edit) dimension {
 
 // Pairs are the packets in which at most two dimensions are other than plain: all of them, so that each rule meets each
 // other.
-func Pairs(v6 bool) []Probe {
+func Pairs(v6 bool) []Probe { return PairsOf(v6, "") }
+
+// PairsOf are those of Pairs in which the named dimension is other than plain: "source", "destination", "options" and so
+// on (dimensions4, dimensions6).
+func PairsOf(v6 bool, name string) []Probe {
 	dims := dimensions(v6)
-	out := []Probe{{V6: v6}}
+	var out []Probe
+	if name == "" {
+		out = append(out, Probe{V6: v6})
+	}
 	for i, a := range dims {
 		for _, x := range a.values[1:] {
-			out = append(out, probeOf(v6, x))
+			if name == "" || a.name == name {
+				out = append(out, probeOf(v6, x))
+			}
 			for _, b := range dims[i+1:] {
+				if name != "" && a.name != name && b.name != name {
+					continue
+				}
 				for _, y := range b.values[1:] {
 					out = append(out, probeOf(v6, x, y))
 				}
@@ -96,4 +108,15 @@ func dimensions(v6 bool) []dimension {
 		return dimensions6()
 	}
 	return dimensions4()
+}
+
+// Singles are the packets in which one dimension is other than plain.
+func Singles(v6 bool) []Probe {
+	out := []Probe{{V6: v6}}
+	for _, d := range dimensions(v6) {
+		for _, x := range d.values[1:] {
+			out = append(out, probeOf(v6, x))
+		}
+	}
+	return out
 }

@@ -67,11 +67,14 @@ func (r *reference) window(probes []corpus.Probe) []outcome {
 		out[i] = outcome{probe: p, n: r.next}
 		r.next++
 		for _, f := range p.Frames(out[i].n) {
+			r.frames++
 			for s := range r.sides {
 				r.sides[s].at[1].Send(f)
 			}
 		}
 	}
+	// Twice: in a batch of its own, a packet of one protocol may overtake those of another.
+	r.sync()
 	r.sync()
 	for s := range r.sides {
 		for port := 1; port <= 2; port++ {
@@ -91,6 +94,7 @@ func (r *reference) sync() {
 	r.syncs++
 	token := fmt.Appendf(nil, "sync%08d", r.syncs)
 	frames := corpus.Sync(token)
+	r.frames += uint64(len(frames))
 	for s := range r.sides {
 		for _, f := range frames {
 			r.sides[s].at[1].Send(f)
@@ -98,7 +102,8 @@ func (r *reference) sync() {
 	}
 	for s := range r.sides {
 		for port := 1; port <= 2; port++ {
-			if _, ok := r.sides[s].at[port].Wait(10*time.Second, func(f []byte) bool { return bytes.Contains(f, token) }); !ok {
+			if _, ok := r.sides[s].at[port].Wait(10*time.Second,
+				func(f []byte) bool { return bytes.Contains(f, token) }); !ok {
 				r.t.Fatalf("%s: port %d is silent", r.sides[s].name, port)
 			}
 		}
@@ -153,7 +158,10 @@ func routerMAC(port int) []byte {
 
 // settle takes in what comes long after its cause: errors about packets whose neighbour never answered.
 func (r *reference) settle(out []outcome) {
-	time.Sleep(3500 * time.Millisecond)
+	if len(out) == 0 {
+		return
+	}
+	time.Sleep(r.patience)
 	none := []outcome{{n: -1}}
 	for s := range r.sides {
 		for port := 1; port <= 2; port++ {
@@ -237,7 +245,8 @@ const errorsPerSecond = 700
 func (p *pace) wait(out []outcome) {
 	for i := range out {
 		for _, x := range out[i].sent[kernels] {
-			if b := x.frame; len(b) > 54 && (b[12] == 8 && b[23] == 1 && b[34] != 0 && b[34] != 8 || b[12] == 0x86 && b[20] == 58 && b[54] < 128) {
+			if b := x.frame; len(b) > 54 && (b[12] == 8 && b[23] == 1 && b[34] != 0 && b[34] != 8 || b[12] == 0x86 &&
+				b[20] == 58 && b[54] < 128) {
 				p.n++
 			}
 		}

@@ -17,7 +17,8 @@ var (
 	referenceSeed   = flag.Uint64("reference.seed", 1, "seed of the random packets of TestReference")
 	referenceStrict = flag.Bool("reference.strict", false, "fail for each difference that is not permitted")
 	referenceShow   = flag.Int("reference.show", 30, "kinds of differences to print")
-	referenceCount  = flag.Int("reference.count", 1000, "random packets, and as many mutations, for each of IPv4 and IPv6")
+	referenceCount  = flag.Int("reference.count", 1000,
+		"random packets, and as many mutations, for each of IPv4 and IPv6")
 )
 
 // mostOpen is how many differences there may be until all that issue 4 asks for is there.
@@ -37,22 +38,9 @@ func TestReference(t *testing.T) {
 		}
 		probes = append(probes, family...)
 	}
-	t.Logf("%d probes, seed %d", len(probes), *referenceSeed)
-	start := time.Now()
-	first := r.run(probes, false)
-	r.settle(first)
-	again := suspects(first)
-	t.Logf("%v; %d to be looked at alone", time.Since(start), len(again))
-	second := r.run(again, true)
-	r.settle(second)
+	t.Logf("seed %d", *referenceSeed)
 	p := newPermits()
-	var bad []outcome
-	for i := range second {
-		if o := &second[i]; !o.same() && !p.permit(o) {
-			bad = append(bad, *o)
-		}
-	}
-	t.Logf("%v; %d differ, %d of them as is known", time.Since(start), differing(second), differing(second)-len(bad))
+	first, bad := r.compare(probes, p)
 	if *referenceStrict {
 		r.report(bad)
 		p.check(t)
@@ -65,7 +53,46 @@ func TestReference(t *testing.T) {
 	if forwarded < 1000 || answered < 1000 {
 		t.Error("the reference itself does too little to compare with")
 	}
+	r.lossless()
 	r.conserved()
+}
+
+// compare sends probes to both routers, those with differences once more and alone, and returns what both did, and the
+// differences that are not permitted.
+func (r *reference) compare(probes []corpus.Probe, p permits) (first, bad []outcome) {
+	r.t.Helper()
+	start := time.Now()
+	first = r.run(probes, false)
+	r.settle(first)
+	second := r.run(suspects(first), true)
+	r.settle(second)
+	n := 0
+	for i := range second {
+		if o := &second[i]; !o.same() {
+			if n++; !p.permit(o) {
+				bad = append(bad, *o)
+			}
+		}
+	}
+	r.t.Logf("%d probes in %v: %d looked at alone, %d differ, %d of them as is known", len(probes),
+		time.Since(start).Round(time.Millisecond), len(second), n, n-len(bad))
+	return first, bad
+}
+
+// lossless fails the test if this router has not met all that was sent to it, or has lost some of it for a lack of
+// room: then a difference means nothing.
+func (r *reference) lossless() {
+	r.t.Helper()
+	l := r.link("init", "p1")
+	if l.Stats.Rx.Packets != r.frames {
+		r.t.Errorf("%d frames were sent, the router has seen %d", r.frames, l.Stats.Rx.Packets)
+	}
+	for _, why := range []string{"tx-full", "no-frame", "handoff-full", "egress-down", "neighbor-table-full",
+		"rate-limited"} {
+		if n := l.Drops[why]; n != 0 {
+			r.t.Errorf("%d drops: %s", n, why)
+		}
+	}
 }
 
 // suspects are the probes with a difference, or with frames in their window that nobody can say the cause of.
@@ -77,15 +104,6 @@ func suspects(out []outcome) []corpus.Probe {
 		}
 	}
 	return again
-}
-
-func differing(out []outcome) (n int) {
-	for i := range out {
-		if !out[i].same() {
-			n++
-		}
-	}
-	return n
 }
 
 // kernelSent is what the reference sent by port 2 and by port 1.

@@ -19,7 +19,6 @@ type world struct {
 	*lab.Lab
 	t *testing.T
 	r *lab.Router
-	k *lab.Host // the kernel as a router, where there is one
 }
 
 func newWorld(t *testing.T, args ...string) *world {

@@ -82,7 +82,7 @@ func TestFragmentation(t *testing.T) {
 		"198.51.100.192/27 via 10.0.2.2 mtu 301", "198.51.100.224/27 via 10.0.2.2 mtu 120",
 	} {
 		w.r.Must("route add " + route)
-		w.k.Run("sh", "-c", "ip route add "+route)
+		w.linux.Run("sh", "-c", "ip route add "+route)
 	}
 	probes := fragmentProbes()
 	for n, p := range probes {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"nsrouter/internal/corpus"
 	"nsrouter/internal/lab"
@@ -24,11 +25,15 @@ type side struct {
 // reference is both routers, and what was sent to them so far.
 type reference struct {
 	*world
-	sides [2]side // ours, the kernel's
-	next  int     // number of the next probe
-	syncs int
-	late  map[int][2][]response // by probe: what came after its window
-	pace  pace
+	sides  [2]side   // ours, the kernel's
+	linux  *lab.Host // whose kernel the other router is
+	next   int       // number of the next probe
+	frames uint64    // sent to each
+	syncs  int
+	late   map[int][2][]response // by probe: what came after its window
+	pace   pace
+	// patience is how long to wait for what comes late: until a neighbour is given up.
+	patience time.Duration
 }
 
 const (
@@ -37,9 +42,10 @@ const (
 )
 
 func newReference(t *testing.T) *reference {
-	r := &reference{world: newWorld(t, "--workers", "1"), next: 1, late: make(map[int][2][]response)}
+	r := &reference{world: newWorld(t, "--workers", "1"), next: 1, late: make(map[int][2][]response),
+		patience: 3500 * time.Millisecond}
 	k := r.kernel()
-	r.k = k
+	r.linux = k
 	r.sides = [2]side{r.side("ours", r.r.Host), r.side("kernel", k)}
 	var mine, theirs strings.Builder
 	for n := 1; n <= 2; n++ {
@@ -60,6 +66,11 @@ func newReference(t *testing.T) *reference {
 	}
 	both("neigh replace 10.0.2.2 lladdr %v dev p2 nud permanent", corpus.HostMAC(2))
 	both("neigh replace 2001:db8:2::2 lladdr %v dev p2 nud permanent", corpus.HostMAC(2))
+	// These have no host, but a neighbour: how many packets wait for one that does not answer is no matter here.
+	both("neigh replace 10.0.1.0 lladdr %v dev p1 nud permanent", corpus.HostMAC(1))
+	both("neigh replace 10.0.2.0 lladdr %v dev p2 nud permanent", corpus.HostMAC(2))
+	both("neigh replace fe80::77 lladdr %v dev p1 nud permanent", corpus.HostMAC(1))
+	both("neigh replace %s lladdr %v dev p1 nud permanent", corpus.LinkLocal(2), corpus.HostMAC(1))
 	both("neigh replace fe80::1:1 lladdr %v dev p1 nud permanent", corpus.HostMAC(1))
 	for _, route := range corpus.Routes() {
 		both("route add %s", route)
@@ -70,6 +81,21 @@ func newReference(t *testing.T) *reference {
 		t.Fatal(err)
 	}
 	k.Run("ip", "-batch", batch)
+	// A device joins all groups of routers when forwarding is switched on, not when it is made later (addrconf.c,
+	// dev_forward_change); answers for anycast addresses wait for this long (ndisc.c).
+	k.Sysctl("net.ipv6.conf.all.forwarding", "0")
+	k.Sysctl("net.ipv6.conf.all.forwarding", "1")
+	for _, dev := range []string{"p1", "p2"} {
+		k.Sysctl("net.ipv6.neigh."+dev+".proxy_delay", "0")
+	}
+	// What the interfaces' own stacks have said before they were taken over, and what both say at their beginning.
+	time.Sleep(300 * time.Millisecond)
+	r.sync()
+	for s := range r.sides {
+		for port := 1; port <= 2; port++ {
+			r.sides[s].at[port].Reset()
+		}
+	}
 	return r
 }
 

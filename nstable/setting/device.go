@@ -5,6 +5,7 @@ import "slices"
 // Device is the settings of a device.
 type Device struct {
 	RA RA
+	IP4
 	// RPFilter is how the source addresses of what the device receives are checked against the routes.
 	RPFilter RPFilter
 }
@@ -30,4 +31,5 @@ var Devices = slices.Concat(
 			"IPv4 and IPv6", []string{"off", "strict", "loose"}, func(d *Device) *RPFilter { return &d.RPFilter }),
 	},
 	advertising(),
+	ip4Rows(),
 )

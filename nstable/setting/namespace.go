@@ -9,6 +9,8 @@ type Namespace struct {
 	// seconds; the thresholds how much memory its fragments may take, bytes at each worker.
 	IPFragTime, IP6FragTime             uint32
 	IPFragHighThresh, IP6FragHighThresh uint32
+	// Martians are the addresses from and to which nothing is forwarded.
+	Martians Martians
 }
 
 // Namespaces describes the settings of a namespace.
@@ -25,4 +27,5 @@ var Namespaces = Table[Namespace]{
 		func(n *Namespace) *uint32 { return &n.IP6FragTime }),
 	number("ip6frag-high-thresh", "bytes that a worker may keep of IPv6 fragments; 0: nothing is reassembled", 0, 1<<30, 4<<20,
 		func(n *Namespace) *uint32 { return &n.IP6FragHighThresh }),
+	martians(),
 }

@@ -1,0 +1,129 @@
+package dataplane
+
+import (
+	"nsrouter/dataplane/counters"
+	"nsrouter/dataplane/header"
+	"nsrouter/fib"
+	"nsrouter/nstable"
+	"nsrouter/nstable/setting"
+)
+
+// forwardRare4 is ip4-forward for packet i of which something is out of the ordinary: a group address on the link, IPv4
+// options, the broadcast address of another link, or that it leaves by the device it came in by. The order is that of
+// the kernel's ip_forward (net/ipv4/ip_forward.c).
+func (w *Worker) forwardRare4(i uint16, p *Packet, h header.IPv4, adj *adjacency) {
+	o := &w.options[i]
+	optioned := p.Flags&Optioned != 0
+	large := uint32(h.TotalLen()) > adj.mtu
+	switch {
+	case p.Flags&Group != 0: // RFC 1812 5.3.4
+		w.toDrop(i, counters.LinkLayerBroadcast)
+		return
+	case h.TTL() <= 1:
+		w.toError(icmp4Error, i, counters.TTLExpired, 0)
+		return
+	case optioned && o.strict && adj.hop.Gateway != fib.Addr{}:
+		w.toError(icmp4Error, i, counters.IP4SourceRoute, header.ICMPSourceRoute)
+		return
+	case large && h.DontFragment():
+		w.tooBig4(i, p, h, adj)
+		return
+	}
+	if adj.redirect && !(optioned && o.route != 0) {
+		w.redirect4(p, h, adj)
+	}
+	if optioned {
+		w.finishOptions(o, h, w.sourceBy4(adj.hop, adj.dev))
+	}
+	switch {
+	case large:
+		w.tooBig4(i, p, h, adj)
+	case p.Flags&Directed != 0:
+		h.DecrementTTL()
+		w.sendBroadcast(i, p, adj.dev)
+	default:
+		h.DecrementTTL()
+		w.sendVia(i, p, adj.dev, nextHop4(adj.hop, h))
+	}
+}
+
+// sendBroadcast passes packet i on to transmit for all stations on the link of out.
+func (w *Worker) sendBroadcast(i uint16, p *Packet, out *nstable.Device) {
+	if out.Kind == nstable.Dummy || out.Kind == nstable.Loopback {
+		w.toDrop(i, counters.DummyDevice)
+		return
+	}
+	p.Out = out.ID
+	w.ethernet(p).SetAddresses(header.BroadcastMAC, header.MAC(out.MAC))
+	w.to(transmit, i)
+}
+
+// Redirects to one host are spread as Linux spreads them (net/ipv4/route.c, ip_rt_send_redirect): the n-th at least
+// redirectLoad*2^n after the one before, and after redirectLimit of them that did not help none until the host has not
+// sent that way for redirectSilence.
+const (
+	redirectLoad    = int64(20e6) // nanoseconds
+	redirectLimit   = 9
+	redirectSilence = redirectLoad << (redirectLimit + 1)
+	// redirectSlots is how many hosts a worker remembers: the one that hashes to a slot takes it from the one before.
+	redirectSlots = 256
+)
+
+// redirected is a host that was told of a nearer router.
+type redirected struct {
+	ns   nstable.NamespaceID
+	host uint32
+	n    uint8 // redirects sent
+	last int64 // when it was last sent one, or last sent something when no more are due; nanoseconds
+}
+
+// mayRedirect tells whether a redirect to a host of the present namespace is due, and counts it.
+func (w *Worker) mayRedirect(host uint32) bool {
+	r := &w.redirects[(host^uint32(w.ns.ID)<<16)*0x9e3779b1>>24%redirectSlots]
+	if r.host != host || r.ns != w.ns.ID || w.now-r.last > redirectSilence {
+		*r = redirected{ns: w.ns.ID, host: host}
+	}
+	switch {
+	case r.n >= redirectLimit:
+		r.last = w.now
+		return false
+	case r.n > 0 && w.now-r.last <= redirectLoad<<r.n:
+		return false
+	}
+	r.last = w.now
+	r.n++
+	return true
+}
+
+// redirect4 tells the sender of a packet, which is about to leave by the link it came from, of the router there that is
+// nearer (RFC 1812 4.3.3.2, 5.2.7.2): a packet of the router's own, made from a copy. The sender must be on that link;
+// RFC 1812 wants it in one prefix with the next hop besides, Linux does not by default (shared_media).
+func (w *Worker) redirect4(p *Packet, h header.IPv4, adj *adjacency) {
+	src, to := h.Source(), h.Destination()
+	if adj.hop.Gateway.Is4() {
+		to = uint32(adj.hop.Gateway.Lo)
+	}
+	if p.Flags&Directed != 0 || !mayError4(p, h) || !w.onLink4(src, w.dev) ||
+		w.set.Martians == setting.MartiansRFC1812 && !sameSubnet4(w.dev, src, to) ||
+		!w.mayRedirect(src) || !w.allow(errorPurse) {
+		return
+	}
+	addr, ok := w.cache.Get()
+	if !ok {
+		return
+	}
+	const grow = header.IPv4MinLen + header.ICMPLen
+	quoted := min(len(h), maxError4-grow)
+	q := Packet{Addr: addr + frame0, Len: uint32(header.EthernetLen + grow + quoted), Out: w.dev.ID, Flags: Own | WantSource}
+	e := header.IPv4(w.network(&q))
+	quote := header.IPv4(e[grow:])
+	copy(quote, h)
+	quote.DecrementTTL() // as it is sent on
+	m := header.ICMP(e[header.IPv4MinLen:])
+	m.Set(header.ICMPRedirect, header.ICMPRedirectHost, to)
+	m.SetChecksum(^header.Fold(header.Sum(0, m)))
+	w.ipID++
+	header.SetIPv4(e, h.TOS()&tosMask|precedence, grow+quoted, w.ipID, ownTTL, header.ProtoICMP, 0, src)
+	w.ethernet(&q).SetType(header.TypeIPv4)
+	w.handoff(w.id, ip4Output, &q) // to itself: the vectors of this run have no room for one more
+}
