@@ -28,7 +28,7 @@ func (w *Worker) icmp4Error(v []uint16) {
 	for _, i := range v {
 		p := &w.packets[i]
 		h := header.IPv4(w.network(p))
-		if !mayError4(p, h) || !w.allow(errorPurse) {
+		if !mayError4(p, h) || !w.allowError(p) {
 			w.toDrop(i, p.Reason)
 			continue
 		}

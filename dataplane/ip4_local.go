@@ -34,7 +34,7 @@ func (w *Worker) local4(i uint16, p *Packet, h header.IPv4) {
 	case header.ProtoTCP:
 		w.toDrop(i, counters.NoListener)
 	case header.ProtoIGMP:
-		w.consume(i) // heard, as by every host, though the router is in no group
+		w.punt(i) // heard, as by every host, though the router is in no group
 	default:
 		w.toError(icmp4Error, i, counters.UnknownProtocol, header.ICMPProtUnreachable)
 	}
@@ -78,7 +78,7 @@ func (w *Worker) icmp4Local(i uint16, p *Packet, h header.IPv4) {
 	case m.Type() == header.ICMPEchoRequest:
 	case m.Type() == header.ICMPTimestamp && len(m) >= header.ICMPLen+4:
 	default:
-		w.consume(i)
+		w.punt(i)
 		return
 	}
 	var reply [header.IPv4MaxOptions]byte
@@ -89,7 +89,7 @@ func (w *Worker) icmp4Local(i uint16, p *Packet, h header.IPv4) {
 			return
 		}
 	}
-	if !w.allow(answerPurse) {
+	if !w.allow(echoPurse) {
 		w.toDrop(i, counters.RateLimited)
 		return
 	}

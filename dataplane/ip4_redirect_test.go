@@ -92,6 +92,19 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
+// TestRedirectBroadcastSource: where redirects may be sent, what comes from a broadcast address is dropped, as in Linux.
+func TestRedirectBroadcastSource(t *testing.T) {
+	r := redirectRig(t)
+	r.broadcastRoute(p1, "10.0.1.255")
+	r.setting(p1, "send-redirects", "on")
+	r.inject(p1, udp4(t, p1, ip4("10.0.1.255", "198.51.100.1", 64), 20))
+	r.step()
+	if d := r.drops(p1); d["ip4-bad-source"] != 1 || len(r.ports[p1].take()) != 0 {
+		t.Errorf("drops %v", d)
+	}
+	r.conserved()
+}
+
 func addr4(s string) []byte { return netip.MustParseAddr(s).AsSlice() }
 
 // TestRedirectRate: redirects to one host become rarer, end after nine, and begin again when it has been silent for 20 s,

@@ -185,9 +185,9 @@ func congestion(set uint8) (ecn uint8, ok bool) {
 // frames its fragments may take.
 func limits(s *setting.Namespace, family int) (wait int64, bytes int) {
 	if family == 0 {
-		return int64(s.IPFragTime) * int64(time.Second), int(s.IPFragHighThresh)
+		return int64(s.Fragments.Time4) * int64(time.Second), int(s.Fragments.Thresh4)
 	}
-	return int64(s.IP6FragTime) * int64(time.Second), int(s.IP6FragHighThresh)
+	return int64(s.Fragments.Time6) * int64(time.Second), int(s.Fragments.Thresh6)
 }
 
 // room tells whether one more fragment of a family may be kept for a namespace. Of what is free each namespace gets half

@@ -72,7 +72,6 @@ type Worker struct {
 	// What has come of datagrams for the router itself.
 	reassembly reassembler
 	solicited  func(RouterSolicitation) // tells the control plane; must not block
-	budgets    []budget                 // by NamespaceID
 	ipID       uint16                   // identification of the last own IPv4 packet
 	fragments  uint32                   // datagrams fragmented by this worker, for identifications of IPv6
 	secret     uint64                   // of all workers, against guessing
