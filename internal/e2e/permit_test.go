@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/binary"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -57,6 +58,15 @@ func newPermits() permits {
 				p, m := transportOf(k)
 				return p == 1 && (m[0] == 3 || m[0] == 11 || m[0] == 12 || m[0] == 0) && destination(k) == source(f)
 			})
+		}},
+		// Other packets have addresses enough that the kernel's limit (net/ipv4/route.c, ip_error) is not met.
+		{name: "errors-to-a-source", maybe: true, match: func(o *outcome) bool {
+			f := o.sentFrame()
+			if !is4(f) || source(f) != netip.MustParseAddr("10.0.1.0") || len(o.sent[kernels]) > 0 || len(o.sent[ours]) != 1 {
+				return false
+			}
+			p, m := transportOf(o.sent[ours][0].frame)
+			return p == 1 && m[0] == 3 && (m[1] <= 1 || m[1] == 13)
 		}},
 		{name: "error-about-redirect", match: func(o *outcome) bool {
 			m := behind(o.sentFrame(), 58)

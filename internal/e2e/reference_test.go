@@ -64,7 +64,9 @@ func newReference(t *testing.T) *reference {
 			both("neigh replace %v lladdr %v dev p1 nud permanent", a, corpus.HostMAC(1))
 		}
 	}
-	both("neigh replace 10.0.2.2 lladdr %v dev p2 nud permanent", corpus.HostMAC(2))
+	for n := range corpus.Others {
+		both("neigh replace %v lladdr %v dev p2 nud permanent", corpus.Other4(n), corpus.HostMAC(2))
+	}
 	both("neigh replace 2001:db8:2::2 lladdr %v dev p2 nud permanent", corpus.HostMAC(2))
 	// These have no host, but a neighbour: how many packets wait for one that does not answer is no matter here.
 	both("neigh replace 10.0.1.0 lladdr %v dev p1 nud permanent", corpus.HostMAC(1))
