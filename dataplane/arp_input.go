@@ -45,7 +45,7 @@ func (w *Worker) arpInput(v []uint16) {
 			w.consume(i)
 			continue
 		}
-		if !w.allow(answerPurse) {
+		if !w.allow(neighborPurse) {
 			w.toDrop(i, counters.RateLimited)
 			continue
 		}

@@ -419,15 +419,20 @@ func TestIPv6NextHopSilent(t *testing.T) {
 	r.route(0, "198.51.100.0/24", fib.NextHop{
 		Kind: fib.Unicast, Device: p2, Gateway: fib.AddrOf(netip.MustParseAddr("fe80::77")),
 	})
-	r.inject(p1, withOptions(t, "10.0.1.2", "198.51.100.9", 64, []byte{1, 1, 1, 0}))
+	r.inject(p1, withOptions(t, "10.0.1.2", "198.51.100.9", 64, bytesOf(t, "07 0b 04 00 00 00 00 00 00 00 00 00")))
 	for range 6 {
 		r.step()
 		r.now += int64(time.Second)
 	}
 	r.step()
 	h := header.IPv4(r.one(p1).Data()[14:])
-	if h.HeaderLen() != 20 || h[20] != header.ICMPUnreachable || h[21] != header.ICMPHostUnreachable {
+	m := header.ICMP(h[h.HeaderLen():])
+	if m.Type() != header.ICMPUnreachable || m.Code() != header.ICMPHostUnreachable || !h.ChecksumOK() {
 		t.Errorf("% x", h)
+	}
+	// Recorded when it was forwarded, and once more for the error, which is full then.
+	if want := bytesOf(t, "07 0b 0c 0a 00 02 01 0a 00 01 01 00"); !slices.Equal(h[20:h.HeaderLen()], want) {
+		t.Errorf("options % x, want % x", h[20:h.HeaderLen()], want)
 	}
 	r.conserved()
 }

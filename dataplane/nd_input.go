@@ -77,7 +77,7 @@ func (w *Worker) solicitation(p *Packet, h header.IPv6, n header.ND) bool {
 	if !probing {
 		w.learnSolicitor(src, mac, found)
 	}
-	if !w.allow(answerPurse) {
+	if !w.allow(neighborPurse) {
 		w.discard(p, counters.RateLimited)
 		return true
 	}

@@ -293,11 +293,9 @@ func (w *Worker) giveUp(e *neigh.Entry, q *question, dev *nstable.Device) {
 			continue
 		}
 		w.packets[0] = held[k]
-		// By the packet, not by the neighbour: IPv4 may go by an IPv6 next hop (RFC 8950). Its options were acted on when it
-		// was forwarded; the error has none.
-		w.packets[0].Flags &^= Optioned
+		// By the packet, not by the neighbour: IPv4 may go by an IPv6 next hop (RFC 8950).
 		if w.ethernet(&held[k]).Type() == header.TypeIPv4 {
-			w.toError(icmp4Error, 0, counters.NeighborFailed, header.ICMPHostUnreachable)
+			w.neighborFailed4(0)
 		} else {
 			w.toError(icmp6Error, 0, counters.NeighborFailed, header.ICMPv6AddressUnreachable)
 		}

@@ -11,6 +11,7 @@ import (
 	"nsrouter/dataplane/counters"
 	"nsrouter/dataplane/frame"
 	"nsrouter/dataplane/header"
+	"nsrouter/dataplane/limit"
 	"nsrouter/dataplane/neigh"
 	"nsrouter/fib"
 	"nsrouter/nstable"
@@ -154,7 +155,7 @@ func deviceMAC(d nstable.DeviceID) uint64 { return 0x020000000000 | uint64(d) }
 
 func (r *rig) device(id nstable.DeviceID, kind nstable.Kind, ns nstable.NamespaceID, addrs ...string) *nstable.Device {
 	d := &nstable.Device{ID: id, Kind: kind, Namespace: r.view.Namespaces[ns], MAC: header.MACBytes(deviceMAC(id)),
-		MTU: 1500, Up: true, Carrier: true, Neighbors: neigh.NewTable(), Counters: counters.NewDevice(1),
+		MTU: 1500, Up: true, Carrier: true, Neighbors: neigh.NewTable(), Counters: counters.NewDevice(1), Limits: new(limit.Set),
 		Settings: setting.Devices.Default()}
 	for _, s := range addrs {
 		a := netip.MustParsePrefix(s)

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"nsrouter/dataplane/counters"
+	"nsrouter/dataplane/limit"
 	"nsrouter/dataplane/neigh"
 	"nsrouter/fib"
 	"nsrouter/nstable/setting"
@@ -76,6 +77,7 @@ type Device struct {
 
 	Neighbors *neigh.Table     // written by the owner only
 	Counters  *counters.Device // survive moves and renames
+	Limits    *limit.Set       // likewise
 }
 
 // Usable tells whether packets can enter and leave by the device.
@@ -87,6 +89,8 @@ type Namespace struct {
 	FIB *fib.Table
 	// Name at the time of creation or of the last rename; read under the table's lock, not by workers.
 	Name string
+	// Limits are the token buckets of what the router answers; workers take from them.
+	Limits limit.Set
 
 	settings atomic.Pointer[setting.Namespace]
 	own      atomic.Pointer[OwnAddrs]

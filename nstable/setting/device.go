@@ -8,6 +8,8 @@ type Device struct {
 	IP4
 	// RPFilter is how the source addresses of what the device receives are checked against the routes.
 	RPFilter RPFilter
+	// Limits are those of answers to what the device receives, beside the namespace's.
+	Limits Limits
 }
 
 // RPFilter is a check of source addresses by the routes back to them (RFC 3704; rp_filter in Linux).
@@ -31,5 +33,6 @@ var Devices = slices.Concat(
 			"IPv4 and IPv6", []string{"off", "strict", "loose"}, func(d *Device) *RPFilter { return &d.RPFilter }),
 	},
 	advertising(),
+	limits(false, func(d *Device) *Limits { return &d.Limits }),
 	ip4Rows(),
 )
