@@ -26,7 +26,8 @@ func (w *Worker) piece(p *Packet, first, length int, etherType uint16) []byte {
 	}
 	q := *p
 	if len(w.pieces) > first {
-		q = Packet{Out: p.Out, Via: p.Via, Crossings: p.Crossings, Flags: Own, Priority: p.Priority}
+		q = Packet{Out: p.Out, Via: p.Via, Crossings: p.Crossings, Flags: Own | p.Flags&Directed,
+			Priority: p.Priority}
 	}
 	q.Addr, q.Len = addr+frame0, uint32(header.EthernetLen+length)
 	w.pieces = append(w.pieces, q)
@@ -48,10 +49,13 @@ func (w *Worker) sendPieces() {
 		list = list[n:]
 		for i := range n {
 			p := &w.packets[i]
-			if out := w.view.Device(p.Out); out != nil {
-				w.sendVia(uint16(i), p, out, p.Via)
-			} else {
+			switch out := w.view.Device(p.Out); {
+			case out == nil:
 				w.toDrop(uint16(i), counters.EgressDown)
+			case p.Flags&Directed != 0:
+				w.sendBroadcast(uint16(i), p, out)
+			default:
+				w.sendVia(uint16(i), p, out, p.Via)
 			}
 		}
 		w.runNodes()

@@ -54,9 +54,22 @@ func newPermits() permits {
 		}},
 		{name: "broadcast-source", match: func(o *outcome) bool {
 			f := o.sentFrame()
-			return is4(f) && directedBroadcast(source(f)) && o.oursNothing() && o.kernelOnly(func(k []byte) bool {
+			if !is4(f) || !directedBroadcast(source(f)) {
+				return false
+			}
+			if len(o.sent[kernels]) == 0 { // which looks at sources only where it may send a redirect
+				return len(o.sent[ours]) == 1 && o.sent[ours][0].port == 1 && source(o.sent[ours][0].frame) == source(f)
+			}
+			return o.oursNothing() && o.kernelOnly(func(k []byte) bool {
 				p, m := transportOf(k)
 				return p == 1 && (m[0] == 3 || m[0] == 11 || m[0] == 12 || m[0] == 0) && destination(k) == source(f)
+			})
+		}},
+		{name: "error-about-broadcast", maybe: true, match: func(o *outcome) bool { // only where they are forwarded
+			f := o.sentFrame()
+			return is4(f) && directedBroadcast(destination(f)) && o.oursNothing() && o.kernelOnly(func(k []byte) bool {
+				p, m := transportOf(k)
+				return p == 1 && (m[0] == 3 || m[0] == 11 || m[0] == 12)
 			})
 		}},
 		// Other packets have addresses enough that the kernel's limit (net/ipv4/route.c, ip_error) is not met.
