@@ -231,6 +231,18 @@ func TestDirectedBroadcast(t *testing.T) {
 		t.Errorf("from %s to %s, TTL %d", e.SrcMAC, e.DstMAC, ip.TTL)
 	}
 	r.ports[p2].take()
+	r.view.Devices[p2].MTU = 68
+	r.inject(p1, udp4(t, p1, ip4("10.0.1.2", "10.0.2.255", 64), 100))
+	r.step()
+	pieces := r.ports[p2].take()
+	for _, b := range pieces {
+		if e := header.Ethernet(b); e.Destination() != header.BroadcastMAC || e.Source() != deviceMAC(p2) {
+			t.Errorf("fragment % x", b[:14])
+		}
+	}
+	if len(pieces) != 3 {
+		t.Errorf("%d fragments", len(pieces))
+	}
 	before := r.drops(p1)
 	r.inject(p1, toGroup(t, in, "ffffffffffff"))
 	r.inject(p1, udp4(t, p1, ip4("10.0.1.2", "10.0.2.255", 1), 20))
@@ -401,7 +413,7 @@ func TestIPv6NextHop(t *testing.T) {
 	mac := header.MACBytes(hostMAC(p2))
 	e := r.view.Devices[p2].Neighbors.Lookup(fib.AddrOf(netip.MustParseAddr("fe80::77")))
 	r.w.look()
-	r.w.learn(e, r.view.Devices[p2], header.MAC(mac), neigh.Reachable)
+	r.w.update(e, r.view.Devices[p2], header.MAC(mac), neigh.Reachable, override)
 	r.w.flush()
 	out := r.one(p2)
 	if eth := layer[*layers.Ethernet](t, out, layers.LayerTypeEthernet); eth.EthernetType != layers.EthernetTypeIPv4 {
