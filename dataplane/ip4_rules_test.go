@@ -413,7 +413,7 @@ func TestIPv6NextHop(t *testing.T) {
 	mac := header.MACBytes(hostMAC(p2))
 	e := r.view.Devices[p2].Neighbors.Lookup(fib.AddrOf(netip.MustParseAddr("fe80::77")))
 	r.w.look()
-	r.w.learn(e, r.view.Devices[p2], header.MAC(mac), neigh.Reachable)
+	r.w.update(e, r.view.Devices[p2], header.MAC(mac), neigh.Reachable, override)
 	r.w.flush()
 	out := r.one(p2)
 	if eth := layer[*layers.Ethernet](t, out, layers.LayerTypeEthernet); eth.EthernetType != layers.EthernetTypeIPv4 {

@@ -120,7 +120,8 @@ func newRig(t testing.TB) *rig {
 		r.ribs = append(r.ribs, fib.NewRIB(up))
 	}
 	r.w, err = newWorker(0, -1, Options{CPUs: []int{-1}, Pool: pool, View: func() *nstable.View { return r.view },
-		Epochs: new(fib.Epochs), NeighborChanged: func(nstable.DeviceID, *neigh.Entry, bool) {}})
+		Epochs: new(fib.Epochs), NeighborChanged: func(nstable.DeviceID, *neigh.Entry, bool) {},
+		AddressConflict: func(nstable.DeviceID, fib.Addr, [6]byte) {}})
 	if err != nil {
 		t.Fatal(err)
 	}

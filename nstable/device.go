@@ -189,6 +189,9 @@ func (tx *Tx) setUp(d *device, up bool) {
 	tx.touchDevice(d)
 	tx.store(d)
 	tx.announceLink(d, false)
+	if up {
+		tx.announceAddresses(d, d.addrs...)
+	}
 	if peer := tx.t.deviceByID(d.peer); peer != nil && !peer.gone {
 		tx.carrierChanged(peer, up)
 	}
@@ -203,7 +206,9 @@ func (tx *Tx) carrierChanged(d *device, carrier bool) {
 	tx.viewChanged = true
 	tx.touchDevice(d)
 	tx.announceLink(d, false)
-	if !carrier && d.public != nil {
+	if carrier {
+		tx.announceAddresses(d, d.addrs...)
+	} else if d.public != nil {
 		tx.hook(d, func(public *Device) { tx.t.options.Datapath.FlushNeighbors(public, true) })
 	}
 	if d.up {
