@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -149,8 +150,8 @@ func settings(t *testing.T, host string) string {
 	features, err := eth.Features(host)
 	must(t, err)
 	channels, _ := eth.GetChannels(host) // zero where the driver does not tell
-	fmt.Fprintf(&b, "gro=%v lro=%v rxvlan=%v channels=%+v mtu=%d up=%v promisc=%d allmulti=%d",
-		features["rx-gro"], features["rx-lro"], features["rx-vlan-hw-parse"], channels,
+	fmt.Fprintf(&b, "gro=%v lro=%v rxvlan=%v,%v channels=%+v mtu=%d up=%v promisc=%d allmulti=%d",
+		features["rx-gro"], features["rx-lro"], features["rx-vlan-hw-parse"], features["rx-vlan-stag-hw-parse"], channels,
 		a.MTU, a.RawFlags&unix.IFF_UP != 0, a.Promisc, allmulti(t, a.Index))
 	return b.String()
 }
@@ -360,8 +361,31 @@ func TestQueuesOption(t *testing.T) {
 		t.Errorf("error %v, want one that tells about the peer's transmit queues", err)
 	}
 	p := openPort(t, pool, Options{Host: hostName})
-	if _, got := p.Mode(); got != Generic || len(p.Notes()) != 2 {
+	modes := slices.DeleteFunc(slices.Clone(p.Notes()), func(n string) bool { return !strings.HasPrefix(n, "mode ") })
+	if _, got := p.Mode(); got != Generic || len(modes) != 2 {
 		t.Errorf("mode %v, notes %q; want generic with a note for each better mode", got, p.Notes())
+	}
+}
+
+// TestTagsStay: an interface leaves the VLAN tags of both protocols on what it receives while it is taken, and says so.
+func TestTagsStay(t *testing.T) {
+	newLab(t, 1)
+	was := settings(t, hostName)
+	if !strings.Contains(was, "rxvlan=true,true") {
+		t.Fatalf("a veth does not strip tags any more: %s", was)
+	}
+	p := openPort(t, newPool(t, 4096), Options{Host: hostName})
+	if now := settings(t, hostName); !strings.Contains(now, "rxvlan=false,false") || p.StripsTags() {
+		t.Errorf("tags are stripped (%v): %s", p.StripsTags(), now)
+	}
+	for _, feature := range []string{"rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"} {
+		if !slices.Contains(p.Notes(), "VLAN tag stripping is switched off: "+feature) {
+			t.Errorf("no note on %s: %q", feature, p.Notes())
+		}
+	}
+	p.shut()
+	if now := settings(t, hostName); now != was {
+		t.Errorf("settings before: %s\nafter: %s", was, now)
 	}
 }
 
