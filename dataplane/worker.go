@@ -70,7 +70,6 @@ type Worker struct {
 	nap       time.Duration // how long to sleep next while the kernel has frames to send
 	neighbors neighborKeeper
 	solicited func(RouterSolicitation) // tells the control plane; must not block
-	budgets   []budget                 // by NamespaceID
 	ipID      uint16                   // identification of the last own IPv4 packet
 	fragments uint32                   // datagrams fragmented by this worker, for identifications of IPv6
 	secret    uint64                   // of all workers, against guessing

@@ -9,6 +9,7 @@ import (
 
 	"nsrouter/dataplane/counters"
 	"nsrouter/dataplane/frame"
+	"nsrouter/dataplane/limit"
 	"nsrouter/dataplane/neigh"
 	"nsrouter/fib"
 	"nsrouter/nstable/setting"
@@ -48,6 +49,7 @@ type device struct {
 
 	neighbors *neigh.Table // of the data plane
 	counters  *counters.Device
+	limits    *limit.Set
 	base      counters.Totals // what it had counted when it came into its namespace
 	public    *Device         // as published last
 }
@@ -99,7 +101,8 @@ func (t *Table) publicDevice(d *device) *Device {
 		ID: d.id, Index: d.index, Name: d.name, Kind: d.kind, Namespace: d.ns.public, Peer: d.peer,
 		MAC: d.mac, MTU: d.mtu, Up: d.up, Carrier: t.carrier(d), Addrs: addrs,
 		Owner: int(d.id) % t.options.Workers, Settings: d.settings, Neighbors: d.neighbors, Counters: d.counters,
-		VLANs: d.publicVLANs(),
+		Limits: d.limits,
+		VLANs:  d.publicVLANs(),
 	}
 	if d.kind == VLAN {
 		public.Lower, public.Root, public.Tag = d.lower.id, d.root().id, d.tag
@@ -116,6 +119,7 @@ func (tx *Tx) insertDevice(ns *namespace, d *device) error {
 	}
 	d.neighbors = neigh.NewTable()
 	d.counters = counters.NewDevice(t.options.Workers)
+	d.limits = new(limit.Set)
 	if d.permanent == nil {
 		d.permanent = new(neighbors)
 	}
@@ -185,6 +189,9 @@ func (tx *Tx) setUp(d *device, up bool) {
 	tx.touchDevice(d)
 	tx.store(d)
 	tx.announceLink(d, false)
+	if up {
+		tx.announceAddresses(d, d.addrs...)
+	}
 	if peer := tx.t.deviceByID(d.peer); peer != nil && !peer.gone {
 		tx.carrierChanged(peer, up)
 	}
@@ -199,7 +206,9 @@ func (tx *Tx) carrierChanged(d *device, carrier bool) {
 	tx.viewChanged = true
 	tx.touchDevice(d)
 	tx.announceLink(d, false)
-	if !carrier && d.public != nil {
+	if carrier {
+		tx.announceAddresses(d, d.addrs...)
+	} else if d.public != nil {
 		tx.hook(d, func(public *Device) { tx.t.options.Datapath.FlushNeighbors(public, true) })
 	}
 	if d.up {

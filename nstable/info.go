@@ -94,14 +94,17 @@ type NextHopInfo struct {
 
 // NeighborInfo describes a neighbour.
 type NeighborInfo struct {
-	Device  string
-	Index   int // of the device
-	Addr    netip.Addr
-	MAC     [6]byte
-	HasMAC  bool
-	State   neigh.State
-	Router  bool
-	Changed int64
+	Device string
+	Index  int // of the device
+	Addr   netip.Addr
+	MAC    [6]byte
+	HasMAC bool
+	State  neigh.State
+	Router bool
+	// Changed, Confirmed and Used are when state or MAC changed, when it answered last, and when it was last seen to be
+	// in use: nanoseconds of the monotonic clock, 0 where that is not known. Probes is how often it was asked.
+	Changed, Confirmed, Used int64
+	Probes                   uint32
 }
 
 // GetInfo is the answer of RouteGet: what would become of a packet.

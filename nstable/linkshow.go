@@ -39,3 +39,14 @@ func (t *Table) Links(namespace, dev string) ([]LinkInfo, error) {
 	}
 	return out, nil
 }
+
+// DeviceName is the name of a device and of its namespace; false where it is gone.
+func (t *Table) DeviceName(id DeviceID) (namespace, name string, ok bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	d := t.deviceByID(id)
+	if d == nil || d.gone {
+		return "", "", false
+	}
+	return d.ns.name, d.name, true
+}

@@ -120,3 +120,4 @@ func (noDatapath) Quiesce()                                                    {
 func (noDatapath) SetNeighbor(*Device, netip.Addr, [6]byte, neigh.State) error { return nil }
 func (noDatapath) DeleteNeighbor(*Device, netip.Addr) bool                     { return false }
 func (noDatapath) FlushNeighbors(*Device, bool)                                {}
+func (noDatapath) Announce(*Device, []netip.Addr)                              {}

@@ -180,6 +180,7 @@ func (tx *Tx) setMAC(d *device, mac [6]byte) {
 	if d.up {
 		tx.removeLinkLocal(d)
 		tx.addLinkLocal(d)
+		tx.announceAddresses(d, d.addrs...)
 	}
 	for _, u := range d.uppers {
 		if !u.ownMAC {

@@ -212,7 +212,7 @@ func TestWrongWords(t *testing.T) {
 		"route get 10.0.0.1 10.0.0.2":                        "10.0.0.2",
 		"route flush":                                        "route flush",
 		"neigh add 10.0.0.9 lladdr 02:00:00:00:00:01":        "device",
-		"neigh add 10.0.0.9 dev p1":                          "lladdr",
+		"neigh get 10.0.0.9":                                 "required",
 		"neigh add 10.0.0.9 lladdr x dev p1":                 "x",
 		"neigh add 10.0.0.9 lladdr 2:0:0:0:0:1 dev p1 nud u": "u",
 		"netns add":             "add",

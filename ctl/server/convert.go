@@ -78,7 +78,7 @@ func apiRouteType(k fib.Kind) v1.RouteType {
 	}[k]
 }
 
-func apiNeighStates() [6]v1.NeighborState {
+func apiNeighStates() [neigh.NumStates]v1.NeighborState {
 	return [...]v1.NeighborState{
 		neigh.Incomplete: v1.NeighborState_NEIGHBOR_STATE_INCOMPLETE,
 		neigh.Reachable:  v1.NeighborState_NEIGHBOR_STATE_REACHABLE,
@@ -86,6 +86,8 @@ func apiNeighStates() [6]v1.NeighborState {
 		neigh.Probe:      v1.NeighborState_NEIGHBOR_STATE_PROBE,
 		neigh.Failed:     v1.NeighborState_NEIGHBOR_STATE_FAILED,
 		neigh.Permanent:  v1.NeighborState_NEIGHBOR_STATE_PERMANENT,
+		neigh.Delay:      v1.NeighborState_NEIGHBOR_STATE_DELAY,
+		neigh.NoARP:      v1.NeighborState_NEIGHBOR_STATE_NOARP,
 	}
 }
 

@@ -314,6 +314,8 @@ const (
 	NeighborState_NEIGHBOR_STATE_PROBE       NeighborState = 4
 	NeighborState_NEIGHBOR_STATE_FAILED      NeighborState = 5
 	NeighborState_NEIGHBOR_STATE_PERMANENT   NeighborState = 6
+	NeighborState_NEIGHBOR_STATE_DELAY       NeighborState = 7
+	NeighborState_NEIGHBOR_STATE_NOARP       NeighborState = 8
 )
 
 // Enum value maps for NeighborState.
@@ -326,6 +328,8 @@ var (
 		4: "NEIGHBOR_STATE_PROBE",
 		5: "NEIGHBOR_STATE_FAILED",
 		6: "NEIGHBOR_STATE_PERMANENT",
+		7: "NEIGHBOR_STATE_DELAY",
+		8: "NEIGHBOR_STATE_NOARP",
 	}
 	NeighborState_value = map[string]int32{
 		"NEIGHBOR_STATE_UNSPECIFIED": 0,
@@ -335,6 +339,8 @@ var (
 		"NEIGHBOR_STATE_PROBE":       4,
 		"NEIGHBOR_STATE_FAILED":      5,
 		"NEIGHBOR_STATE_PERMANENT":   6,
+		"NEIGHBOR_STATE_DELAY":       7,
+		"NEIGHBOR_STATE_NOARP":       8,
 	}
 )
 
@@ -2323,12 +2329,13 @@ func (x *RouteFlush) GetFilter() *RouteFilter {
 }
 
 type NeighborChange struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Verb          Verb                   `protobuf:"varint,1,opt,name=verb,proto3,enum=nsrouter.v1.Verb" json:"verb,omitempty"`
-	Address       string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	Mac           string                 `protobuf:"bytes,3,opt,name=mac,proto3" json:"mac,omitempty"`
-	Dev           string                 `protobuf:"bytes,4,opt,name=dev,proto3" json:"dev,omitempty"`
-	State         NeighborState          `protobuf:"varint,5,opt,name=state,proto3,enum=nsrouter.v1.NeighborState" json:"state,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Verb    Verb                   `protobuf:"varint,1,opt,name=verb,proto3,enum=nsrouter.v1.Verb" json:"verb,omitempty"`
+	Address string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	// mac may be left out where the neighbour's is known.
+	Mac           string        `protobuf:"bytes,3,opt,name=mac,proto3" json:"mac,omitempty"`
+	Dev           string        `protobuf:"bytes,4,opt,name=dev,proto3" json:"dev,omitempty"`
+	State         NeighborState `protobuf:"varint,5,opt,name=state,proto3,enum=nsrouter.v1.NeighborState" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2825,7 +2832,7 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\x14ROUTE_TYPE_BLACKHOLE\x10\x06\x12\x1a\n" +
 	"\x16ROUTE_TYPE_UNREACHABLE\x10\a\x12\x17\n" +
 	"\x13ROUTE_TYPE_PROHIBIT\x10\b\x12\x14\n" +
-	"\x10ROUTE_TYPE_THROW\x10\t*\xd9\x01\n" +
+	"\x10ROUTE_TYPE_THROW\x10\t*\x8d\x02\n" +
 	"\rNeighborState\x12\x1e\n" +
 	"\x1aNEIGHBOR_STATE_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19NEIGHBOR_STATE_INCOMPLETE\x10\x01\x12\x1c\n" +
@@ -2833,7 +2840,9 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\x14NEIGHBOR_STATE_STALE\x10\x03\x12\x18\n" +
 	"\x14NEIGHBOR_STATE_PROBE\x10\x04\x12\x19\n" +
 	"\x15NEIGHBOR_STATE_FAILED\x10\x05\x12\x1c\n" +
-	"\x18NEIGHBOR_STATE_PERMANENT\x10\x06*m\n" +
+	"\x18NEIGHBOR_STATE_PERMANENT\x10\x06\x12\x18\n" +
+	"\x14NEIGHBOR_STATE_DELAY\x10\a\x12\x18\n" +
+	"\x14NEIGHBOR_STATE_NOARP\x10\b*m\n" +
 	"\n" +
 	"RouteTable\x12\x1b\n" +
 	"\x17ROUTE_TABLE_UNSPECIFIED\x10\x00\x12\x13\n" +

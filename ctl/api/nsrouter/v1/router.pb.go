@@ -2076,8 +2076,13 @@ type Neighbor struct {
 	Mac    string        `protobuf:"bytes,3,opt,name=mac,proto3" json:"mac,omitempty"`
 	State  NeighborState `protobuf:"varint,4,opt,name=state,proto3,enum=nsrouter.v1.NeighborState" json:"state,omitempty"`
 	Router bool          `protobuf:"varint,5,opt,name=router,proto3" json:"router,omitempty"`
-	// updated is the age of the present state in seconds.
-	Updated       uint64 `protobuf:"varint,6,opt,name=updated,proto3" json:"updated,omitempty"`
+	// updated is the age of the present state, confirmed that of the last answer, used that of the last packet sent to it:
+	// seconds.
+	Updated   uint64 `protobuf:"varint,6,opt,name=updated,proto3" json:"updated,omitempty"`
+	Confirmed uint64 `protobuf:"varint,7,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
+	Used      uint64 `protobuf:"varint,8,opt,name=used,proto3" json:"used,omitempty"`
+	// probes is how often it was asked since the answer before.
+	Probes        uint32 `protobuf:"varint,9,opt,name=probes,proto3" json:"probes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2150,6 +2155,27 @@ func (x *Neighbor) GetRouter() bool {
 func (x *Neighbor) GetUpdated() uint64 {
 	if x != nil {
 		return x.Updated
+	}
+	return 0
+}
+
+func (x *Neighbor) GetConfirmed() uint64 {
+	if x != nil {
+		return x.Confirmed
+	}
+	return 0
+}
+
+func (x *Neighbor) GetUsed() uint64 {
+	if x != nil {
+		return x.Used
+	}
+	return 0
+}
+
+func (x *Neighbor) GetProbes() uint32 {
+	if x != nil {
+		return x.Probes
 	}
 	return 0
 }
@@ -3082,14 +3108,17 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x06prefix\x18\x04 \x01(\tR\x06prefix\x120\n" +
 	"\x05state\x18\x05 \x01(\x0e2\x1a.nsrouter.v1.NeighborStateR\x05state\"L\n" +
 	"\x15ListNeighborsResponse\x123\n" +
-	"\tneighbors\x18\x01 \x03(\v2\x15.nsrouter.v1.NeighborR\tneighbors\"\xac\x01\n" +
+	"\tneighbors\x18\x01 \x03(\v2\x15.nsrouter.v1.NeighborR\tneighbors\"\xf6\x01\n" +
 	"\bNeighbor\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x10\n" +
 	"\x03dev\x18\x02 \x01(\tR\x03dev\x12\x10\n" +
 	"\x03mac\x18\x03 \x01(\tR\x03mac\x120\n" +
 	"\x05state\x18\x04 \x01(\x0e2\x1a.nsrouter.v1.NeighborStateR\x05state\x12\x16\n" +
 	"\x06router\x18\x05 \x01(\bR\x06router\x12\x18\n" +
-	"\aupdated\x18\x06 \x01(\x04R\aupdated\"]\n" +
+	"\aupdated\x18\x06 \x01(\x04R\aupdated\x12\x1c\n" +
+	"\tconfirmed\x18\a \x01(\x04R\tconfirmed\x12\x12\n" +
+	"\x04used\x18\b \x01(\x04R\x04used\x12\x16\n" +
+	"\x06probes\x18\t \x01(\rR\x06probes\"]\n" +
 	"\x0eMonitorRequest\x12\x14\n" +
 	"\x05netns\x18\x01 \x01(\tR\x05netns\x12\x1b\n" +
 	"\tall_netns\x18\x02 \x01(\bR\ballNetns\x12\x18\n" +
