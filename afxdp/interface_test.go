@@ -233,16 +233,16 @@ func TestMTU(t *testing.T) {
 	if p.MTU() != 1500 {
 		t.Errorf("MTU %d, want 1500", p.MTU())
 	}
-	if err := p.RaiseMTU(frame.MaxMTU + 1); err == nil || !strings.Contains(err.Error(), "at most 1770") {
+	if err := p.RaiseMTU(frame.MaxLinkMTU + 1); err == nil || !strings.Contains(err.Error(), "at most 1770") {
 		t.Errorf("error %v, want one that names the limit", err)
 	}
 	must(t, p.RaiseMTU(1280))
 	if mtu := device(t, hostName).Attrs().MTU; mtu != 1500 {
 		t.Errorf("MTU lowered to %d", mtu)
 	}
-	must(t, p.RaiseMTU(frame.MaxMTU))
-	if mtu := device(t, hostName).Attrs().MTU; mtu != frame.MaxMTU || p.MTU() != frame.MaxMTU {
-		t.Errorf("MTU %d, and %d by the interface's own account, want %d", mtu, p.MTU(), frame.MaxMTU)
+	must(t, p.RaiseMTU(frame.MaxLinkMTU))
+	if mtu := device(t, hostName).Attrs().MTU; mtu != frame.MaxLinkMTU || p.MTU() != frame.MaxLinkMTU {
+		t.Errorf("MTU %d, and %d by the interface's own account, want %d", mtu, p.MTU(), frame.MaxLinkMTU)
 	}
 }
 

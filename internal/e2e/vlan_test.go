@@ -176,11 +176,12 @@ func (w *world) across(left, right string) {
 		-n blue route add 2001:db8:1::/64 via 2001:db8:5::1`, left, right))
 }
 
-// large sends packets of 1500 bytes that must not be cut.
-func (w *world) large(from *lab.Host, to string) {
+// large sends packets of a size that must not be cut.
+func (w *world) large(from *lab.Host, to string, size int) {
 	w.t.Helper()
-	if res := from.Try("ping", "-n", "-M", "do", "-s", "1472", "-c", "3", "-i", "0.1", "-W", "3", to); res.Status != 0 {
-		w.t.Errorf("1500 bytes from %s to %s: %s%s", from.Name, to, res.Stdout, res.Stderr)
+	payload := fmt.Sprint(size - 28)
+	if res := from.Try("ping", "-n", "-M", "do", "-s", payload, "-c", "3", "-i", "0.1", "-W", "3", to); res.Status != 0 {
+		w.t.Errorf("%d bytes from %s to %s: %s%s", size, from.Name, to, res.Stdout, res.Stderr)
 	}
 }
 
@@ -197,7 +198,7 @@ func TestVLANTrunk(t *testing.T) {
 	w.across("t1.5", "t2.5")
 	w.ping(a, "10.0.2.2", 50)
 	w.ping(b, "2001:db8:1::2", 50)
-	w.large(a, "10.0.2.2")
+	w.large(a, "10.0.2.2", 1500)
 	vlan, port, other := w.link("blue", "t2.5"), w.link("init", "t2"), w.link("init", "other")
 	if vlan.Stats.Rx.Packets < 100 || vlan.Stats.Rx.Packets > port.Forwarding.Delivered || other.Stats.Rx.Packets > 20 {
 		t.Errorf("t2.5 received %d packets, t2 passed on %d, another VLAN received %d", vlan.Stats.Rx.Packets,
@@ -245,8 +246,19 @@ func TestVLANQinQ(t *testing.T) {
 	w.across("c1", "c2")
 	w.ping(a, "10.0.2.2", 30)
 	w.ping(b, "2001:db8:1::2", 30)
-	w.large(a, "10.0.2.2")
-	w.large(b, "10.0.1.2")
+	w.large(a, "10.0.2.2", 1500)
+	w.large(b, "10.0.1.2", 1500)
+	// As large as can be: the frame is full.
+	for _, dev := range []string{"t1", "s1", "-n red c1", "-n red p1", "t2", "s2", "-n blue c2", "-n blue p2"} {
+		netns, name := "", dev
+		if at := strings.LastIndex(dev, " "); at > 0 {
+			netns, name = dev[:at], dev[at+1:]
+		}
+		w.r.Must(netns + " link set " + name + " mtu 1770")
+	}
+	a.Run("ip", "link", "set", "eth0", "mtu", "1770")
+	b.Run("ip", "link", "set", "eth0", "mtu", "1770")
+	w.large(a, "10.0.2.2", 1770)
 	for _, dev := range []string{"s1", "s2"} {
 		if l := w.link("init", dev); l.Stats.Rx.Packets != l.Forwarding.Delivered+l.Stats.Rx.Dropped || l.Forwarding.Delivered < 60 {
 			t.Errorf("%s: %+v %+v", dev, l.Stats, l.Forwarding)
@@ -270,7 +282,7 @@ func TestVLANInVeth(t *testing.T) {
 	w.across("t1.5", "t2.5")
 	w.ping(a, "10.0.2.2", 50)
 	w.ping(b, "2001:db8:1::2", 50)
-	w.large(a, "10.0.2.2")
+	w.large(a, "10.0.2.2", 1500)
 	w.conserved()
 }
 
