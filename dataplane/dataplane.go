@@ -29,6 +29,9 @@ type Options struct {
 	// NeighborChanged is told of every dynamic change of a neighbour, by the worker that made it: it must not block.
 	// gone says that the entry was removed. May be nil.
 	NeighborChanged func(dev nstable.DeviceID, e *neigh.Entry, gone bool)
+	// AddressProbed is told the result of every trial that a view has asked for ([nstable.Probe]), by the worker that owns
+	// the device: it must not block. May be nil.
+	AddressProbed func(nstable.ProbeResult)
 	// RouterSolicited is told of every valid router solicitation on a device that is to send router advertisements, by
 	// the worker that owns the device: it must not block. May be nil.
 	RouterSolicited func(RouterSolicitation)
@@ -95,6 +98,9 @@ func newWorker(id, cpu int, o Options) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("worker %d: eventfd: %w", id, err)
 	}
+	if o.AddressProbed == nil {
+		o.AddressProbed = func(nstable.ProbeResult) {}
+	}
 	if o.RouterSolicited == nil {
 		o.RouterSolicited = func(RouterSolicitation) {}
 	}
@@ -109,7 +115,7 @@ func newWorker(id, cpu int, o Options) (*Worker, error) {
 			asked: make(map[*neigh.Entry]*question), changed: o.NeighborChanged,
 			maxHeld: o.Pool.Frames() / heldShare / len(o.CPUs),
 		},
-		nap: shortNap, solicited: o.RouterSolicited,
+		nap: shortNap, solicited: o.RouterSolicited, probed: o.AddressProbed, trials: make(map[uint32]*trial),
 	}, nil
 }
 

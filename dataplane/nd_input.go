@@ -66,6 +66,11 @@ func (w *Worker) solicitation(p *Packet, h header.IPv6, n header.ND) bool {
 	if !ok || probing && (found || addr6(h.Destination()) != solicitedNode(target)) || found && header.IsGroup(mac) {
 		return false
 	}
+	if probe := probeOf(w.dev, target); probe != nil {
+		w.solicitedTrial(probe, p, h, n)
+		w.end(p)
+		return true
+	}
 	anycast := isAnycast(w.dev, target)
 	if !anycast && !hasAddr(w.dev, target) {
 		w.end(p)
@@ -116,6 +121,10 @@ func (w *Worker) advertisement(h header.IPv6, n header.ND) bool {
 	solicited := flags&header.NDSolicited != 0
 	if !ok || found && header.IsGroup(mac) || solicited && isMulticast6(addr6(h.Destination())) {
 		return false
+	}
+	if probe := probeOf(w.dev, addr6(n.Target())); probe != nil {
+		w.claimed(probe, mac)
+		return true
 	}
 	e := w.dev.Neighbors.Lookup(addr6(n.Target()))
 	if e == nil || e.State() == neigh.Permanent {

@@ -267,6 +267,7 @@ func (w *Worker) tick() {
 			w.giveUp(e, q, dev)
 		}
 	}
+	w.tryAddresses()
 	if w.now-w.neighbors.lastAgeing >= ageingInterval {
 		w.neighbors.lastAgeing = w.now
 		for _, d := range w.view.Devices {

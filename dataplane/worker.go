@@ -67,11 +67,13 @@ type Worker struct {
 	pollWait  int64         // how long to poll without traffic before sleeping, nanoseconds
 	nap       time.Duration // how long to sleep next while the kernel has frames to send
 	neighbors neighborKeeper
-	solicited func(RouterSolicitation) // tells the control plane; must not block
-	budgets   []budget                 // by NamespaceID
-	ipID      uint16                   // identification of the last own IPv4 packet
-	fragments uint32                   // datagrams fragmented by this worker, for identifications of IPv6
-	secret    uint64                   // of all workers, against guessing
+	trials    map[uint32]*trial         // addresses that are being tried, by round
+	probed    func(nstable.ProbeResult) // tells the control plane; must not block
+	solicited func(RouterSolicitation)  // tells the control plane; must not block
+	budgets   []budget                  // by NamespaceID
+	ipID      uint16                    // identification of the last own IPv4 packet
+	fragments uint32                    // datagrams fragmented by this worker, for identifications of IPv6
+	secret    uint64                    // of all workers, against guessing
 	stop      bool
 	done      chan struct{}
 
