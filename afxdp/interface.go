@@ -41,6 +41,7 @@ type Interface struct {
 
 	got    Mode     // set by Open
 	notes  []string // set by Open
+	strips bool     // set by Open
 	queues []*Queue // set by Open
 
 	mu       sync.Mutex // guards what follows, and the descriptors of the queues against Close
@@ -124,6 +125,9 @@ func (i *Interface) Mode() (asked, got Mode) { return i.asked, i.got }
 
 // Notes are remarks for the log: modes that could not be had, settings that the driver cannot change.
 func (i *Interface) Notes() []string { return i.notes }
+
+// StripsTags tells that the interface takes VLAN tags off received frames, and cannot be told to leave them.
+func (i *Interface) StripsTags() bool { return i.strips }
 
 // Queues are all receive queues of the interface, in their order.
 func (i *Interface) Queues() []*Queue { return i.queues }

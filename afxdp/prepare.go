@@ -31,8 +31,14 @@ func (i *Interface) prepare() error {
 		}
 	}
 	// Merged packets fit no frame, and a stripped VLAN tag or one that the hardware filters never reaches the router.
-	for _, feature := range []string{"rx-lro", "rx-gro-hw", "rx-vlan-hw-parse", "rx-vlan-filter"} {
+	for _, feature := range []string{"rx-lro", "rx-gro-hw", "rx-vlan-filter", "rx-vlan-stag-filter"} {
 		i.featureOff(feature)
+	}
+	for _, feature := range []string{"rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"} {
+		if i.featureOff(feature) {
+			i.notes = append(i.notes, "VLAN tag stripping is switched off: "+feature)
+		}
+		i.strips = i.strips || i.hasFeature(feature)
 	}
 	i.spread()
 	return nil
@@ -61,25 +67,31 @@ func (i *Interface) sysctl(name, value string) error {
 	return i.change(was, func() error { return os.WriteFile(path, []byte(value), 0) })
 }
 
-// featureOff turns an offload off where the driver has it. One that cannot be turned off is noted.
-func (i *Interface) featureOff(feature string) {
+// hasFeature tells whether an offload is on.
+func (i *Interface) hasFeature(feature string) bool {
 	features, err := i.eth.FeaturesWithState(i.host)
-	if err != nil || !features[feature].Active {
-		return
+	return err == nil && features[feature].Active
+}
+
+// featureOff turns an offload off where the driver has it, and tells whether it did. One that cannot be turned off is
+// noted.
+func (i *Interface) featureOff(feature string) bool {
+	if !i.hasFeature(feature) {
+		return false
 	}
-	err = i.change(Setting{Offload, feature, "true"}, func() error {
+	err := i.change(Setting{Offload, feature, "true"}, func() error {
 		if err := i.eth.Change(i.host, map[string]bool{feature: false}); err != nil {
 			return err
 		}
-		features, err := i.eth.FeaturesWithState(i.host)
-		if err == nil && features[feature].Active {
-			err = unix.EOPNOTSUPP // the kernel reports success where it has ignored the wish
+		if i.hasFeature(feature) {
+			return unix.EOPNOTSUPP // the kernel reports success where it has ignored the wish
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		i.notes = append(i.notes, fmt.Sprintf("offload %s stays on: the driver cannot turn it off: %v", feature, err))
 	}
+	return err == nil
 }
 
 // flows are the kinds of packets whose receive hash is set: ethtool's names and linux/ethtool.h's numbers.

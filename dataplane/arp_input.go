@@ -1,6 +1,8 @@
 package dataplane
 
 import (
+	"time"
+
 	"nsrouter/dataplane/counters"
 	"nsrouter/dataplane/header"
 	"nsrouter/dataplane/neigh"
@@ -37,15 +39,21 @@ func (w *Worker) arpInput(v []uint16) {
 			w.toDrop(i, counters.BadARP)
 			continue
 		}
-		forUs := w.isLocal4(target) && target != sender
-		if sender != 0 {
-			w.learnARP(a, forUs && a.Operation() == header.ARPRequest, p.Flags&Group == 0)
+		if hasAddr(w.dev, fib.Addr4(sender)) {
+			w.conflict(fib.Addr4(sender), mac)
+			w.toDrop(i, counters.AddressConflict)
+			continue
 		}
-		if !forUs || a.Operation() != header.ARPRequest {
+		answer := a.Operation() == header.ARPRequest && target != sender &&
+			(w.isLocal4(target) || sender != 0 && w.proxies(target))
+		if sender != 0 {
+			w.learnARP(a, answer, p.Flags&Group == 0)
+		}
+		if !answer {
 			w.consume(i)
 			continue
 		}
-		if !w.allow(answerPurse) {
+		if !w.allow(neighborPurse) {
 			w.toDrop(i, counters.RateLimited)
 			continue
 		}
@@ -59,31 +67,57 @@ func (w *Worker) arpInput(v []uint16) {
 	}
 }
 
-// learnARP updates a known neighbour from any ARP packet, gratuitous ones included, and makes one for who asks for us.
-// Answers of unknown stations, and senders that are not on this link, are not believed.
-func (w *Worker) learnARP(a header.ARP, create, unicast bool) {
-	sender := fib.Addr4(a.SenderIP())
+// proxies tells whether the router answers for an address on the receiving device since it reaches it by another one of
+// the namespace (RFC 1027; arp_fwd_proxy of the kernel).
+func (w *Worker) proxies(target uint32) bool {
+	if !w.dev.Settings.ProxyARP || target>>28 >= 0xe || target>>24 == 127 {
+		return false
+	}
+	g := w.fib.Lookup(fib.Addr4(target).Netip())
+	if g == nil {
+		return false
+	}
+	hop := g.First()
+	if hop.Kind != fib.Unicast || hop.Device == w.dev.ID {
+		return false
+	}
+	out := w.view.Device(hop.Device)
+	return out != nil && out.Namespace == w.ns && out.Usable()
+}
+
+// lockTime is how long the first of several answers counts (locktime of ip-sysctl), nanoseconds.
+const lockTime = int64(time.Second)
+
+// learnARP updates a known neighbour from any ARP packet, gratuitous ones included, and makes one for who asks us
+// (arp_process of the kernel's net/ipv4/arp.c, with arp_accept=0). Answers of unknown stations, and senders that are not
+// on this link, are not believed.
+func (w *Worker) learnARP(a header.ARP, asks, unicast bool) {
+	sender, mac := fib.Addr4(a.SenderIP()), a.SenderMAC()
 	e := w.dev.Neighbors.Lookup(sender)
 	if e == nil {
-		if !create || !w.onLink(sender) {
+		if !asks || !w.onLink(sender) {
 			return
 		}
 		if e = w.newNeighbor(w.dev, sender); e == nil {
 			return
 		}
 	}
-	if e.State() == neigh.Permanent {
+	if asks {
+		w.update(e, w.dev, mac, neigh.Stale, override)
 		return
 	}
-	mac := a.SenderMAC()
+	// Of answers that come close together the first counts, so that a proxy which answers later does not take over; an
+	// announcement is always believed.
+	var f updateFlags
+	if w.now-e.Changed.Load() > lockTime || e.State() == neigh.Incomplete || a.Gratuitous() {
+		f = override
+	}
+	// A request or a broadcast tells that it is there, not that it hears us.
+	state := neigh.Stale
 	if a.Operation() == header.ARPReply && unicast {
-		w.learn(e, w.dev, mac, neigh.Reachable)
-		return
+		state = neigh.Reachable
 	}
-	// A request tells that it is there, not that it hears us: an entry known to be reachable stays so.
-	if old, ok := e.MAC(); !ok || old != mac {
-		w.learn(e, w.dev, mac, neigh.Stale)
-	}
+	w.update(e, w.dev, mac, state, f)
 }
 
 // isLocal4 tells an address of the router itself in this namespace.
@@ -110,11 +144,16 @@ func (w *Worker) consume(i uint16) { w.end(&w.packets[i]) }
 
 // sendARPRequest asks for target on a device: to everyone, or to the given MAC if it is not zero.
 func (w *Worker) sendARPRequest(out *nstable.Device, target uint32, to uint64) {
+	source, _ := w.source4(out, target) // without an address the sender is 0.0.0.0, as in an ARP probe (RFC 5227)
+	w.sendARP(out, source, target, to)
+}
+
+// sendARP sends a request from source for target on a device: to everyone, or to the given MAC if it is not zero.
+func (w *Worker) sendARP(out *nstable.Device, source, target uint32, to uint64) {
 	addr, ok := w.cache.Get()
 	if !ok {
-		return // asked again after probeInterval
+		return // asked again a second later
 	}
-	source, _ := w.source4(out, target) // without an address the sender is 0.0.0.0, as in an ARP probe (RFC 5227)
 	p := Packet{Addr: addr + frame0, Len: minFrame, Out: out.ID, Flags: Own}
 	e := w.ethernet(&p)
 	clear(e)

@@ -1,43 +1,42 @@
 package dataplane
 
-import "time"
+import "nsrouter/dataplane/counters"
 
-// A namespace's budget for what the router sends of its own (RFC 1812 4.3.2.8, RFC 4443 2.4(f)): so many a second, and
-// as many at once. Each worker has its share of nothing but its own: the limit holds per worker.
+// What the router sends of its own is limited, so that nobody has it send more than is good for it or for others (RFC
+// 1812 4.3.2.8, RFC 4443 2.4(f)): an answer needs a token of the device that its cause came in by, and one of the
+// namespace. The tokens are those of all workers together; see package limit.
 const (
-	errorRate  = 1000
-	answerRate = 100_000
+	errorPurse    = counters.ErrorAnswer
+	tooBigPurse   = counters.TooBigAnswer
+	echoPurse     = counters.EchoAnswer
+	neighborPurse = counters.NeighborAnswer
+	puntPurse     = counters.PuntAnswer
 )
 
-type purse uint8
-
-const (
-	errorPurse  purse = iota // ICMP errors
-	answerPurse              // echo, ARP and ND replies
-	purses
-)
-
-var purseRates = [purses]int64{
-	errorPurse:  errorRate,
-	answerPurse: answerRate,
-} //nolint:gochecknoglobals // a constant table
-
-// budget is the token buckets of one namespace at one worker: the time up to which tokens are used (GCRA), nanoseconds.
-type budget [purses]int64
-
-// allow takes a token of the present namespace; false if none is left.
-func (w *Worker) allow(kind purse) bool {
-	id := int(w.ns.ID)
-	for id >= len(w.budgets) {
-		w.budgets = append(w.budgets, budget{})
+// allow takes the tokens of an answer because of a packet of the present device. Where there is none it counts the
+// answer as suppressed, and is false. The device is asked first: one that is limited does not use up what others share.
+func (w *Worker) allow(a counters.Answer) bool {
+	dev, ns := &w.dev.Settings.Limits, &w.set.Limits
+	if w.dev.Limits[a].Take(w.now, dev.Rate[a], dev.Burst(a)) && w.ns.Limits[a].Take(w.now, ns.Rate[a], ns.Burst(a)) {
+		return true
 	}
-	cost := int64(time.Second) / purseRates[kind]
-	used := &w.budgets[id][kind]
-	// A bucket is full when its time lies a second back.
-	*used = max(*used, w.now-int64(time.Second))
-	if *used+cost > w.now {
-		return false
+	w.slot.Suppressed[a].Add(1)
+	return false
+}
+
+// allowError is allow for the error that packet p is about to be answered with.
+func (w *Worker) allowError(p *Packet) bool {
+	if p.Reason == counters.TooBig {
+		return w.allow(tooBigPurse)
 	}
-	*used += cost
-	return true
+	return w.allow(errorPurse)
+}
+
+// punt ends packet i, which is for the router itself and which nobody answers.
+func (w *Worker) punt(i uint16) {
+	if !w.allow(puntPurse) {
+		w.toDrop(i, counters.RateLimited)
+		return
+	}
+	w.consume(i)
 }

@@ -32,6 +32,9 @@ type Options struct {
 	// AddressProbed is told the result of every trial that a view has asked for ([nstable.Probe]), by the worker that owns
 	// the device: it must not block. May be nil.
 	AddressProbed func(nstable.ProbeResult)
+	// AddressConflict is told of a station that claims an address of the router, once in ten seconds for each; it must
+	// not block. May be nil.
+	AddressConflict func(dev nstable.DeviceID, a fib.Addr, mac [6]byte)
 	// RouterSolicited is told of every valid router solicitation on a device that is to send router advertisements, by
 	// the worker that owns the device: it must not block. May be nil.
 	RouterSolicited func(RouterSolicitation)
@@ -56,6 +59,9 @@ func New(o Options) (*Dataplane, error) {
 	}
 	if o.NeighborChanged == nil {
 		o.NeighborChanged = func(nstable.DeviceID, *neigh.Entry, bool) {}
+	}
+	if o.AddressConflict == nil {
+		o.AddressConflict = func(nstable.DeviceID, fib.Addr, [6]byte) {}
 	}
 	if o.Epochs == nil {
 		o.Epochs = new(fib.Epochs)
@@ -108,11 +114,13 @@ func newWorker(id, cpu int, o Options) (*Worker, error) {
 		id: id, cpu: cpu, mem: o.Pool.Bytes(), cache: o.Pool.NewCache(), views: o.View, reader: o.Epochs.Join(),
 		graph:     newGraph(),
 		crossings: make([]Packet, 0, crossingLimit), crossed: make([]Packet, 0, crossingLimit),
+		tagged: make([]Packet, 0, vectorSize), untagged: make([]Packet, 0, vectorSize),
 		pieces: make([]Packet, 0, pieceLimit), ipID: uint16(id * (1 << 16) / len(o.CPUs)),
 		inbox: make([]handoffRing, len(o.CPUs)), notify: make([]bool, len(o.CPUs)),
 		wake: wake, pollWait: defaultPollWait, done: make(chan struct{}),
 		neighbors: neighborKeeper{
-			asked: make(map[*neigh.Entry]*question), changed: o.NeighborChanged,
+			asked: make(map[*neigh.Entry]*question), defended: make(map[ownAddress]int64),
+			changed: o.NeighborChanged, conflict: o.AddressConflict,
 			maxHeld: o.Pool.Frames() / heldShare / len(o.CPUs),
 		},
 		nap: shortNap, solicited: o.RouterSolicited, probed: o.AddressProbed, trials: make(map[uint32]*trial),
@@ -246,14 +254,17 @@ func (d *Dataplane) SetNeighbor(dev *nstable.Device, addr netip.Addr, mac [6]byt
 	err := errors.New("the worker has ended")
 	d.workers[dev.Owner].call(func(w *Worker) {
 		e := dev.Neighbors.Lookup(fib.AddrOf(addr))
-		if e == nil {
-			if dev.Neighbors.Len() >= maxNeighbors && state != neigh.Permanent {
-				err = fmt.Errorf("%s has its %d neighbours already", dev.Name, maxNeighbors)
+		switch {
+		case e != nil:
+		case state == neigh.Permanent:
+			e = dev.Neighbors.Add(fib.AddrOf(addr), w.now)
+		default:
+			if e = w.newNeighbor(dev, fib.AddrOf(addr)); e == nil {
+				err = fmt.Errorf("%s or its namespace have as many neighbours as they may (neigh-max)", dev.Name)
 				return
 			}
-			e = dev.Neighbors.Add(fib.AddrOf(addr), w.now)
 		}
-		w.learn(e, dev, header.MAC(mac), state)
+		w.administer(e, dev, header.MAC(mac), state)
 		err = nil
 	})
 	return err

@@ -8,7 +8,7 @@ import (
 // ethernetInput counts what a device received and sorts it by EtherType. Frames for another station end here (a device
 // in promiscuous mode hears them), and so does all that comes in while the device is down.
 //
-// Edges: arp-input, ip4-input, ip6-input, drop.
+// Edges: vlan-input, arp-input, ip4-input, ip6-input, drop.
 func (w *Worker) ethernetInput(v []uint16) {
 	var bytes, groups uint64
 	own := header.MAC(w.dev.MAC)
@@ -23,7 +23,7 @@ func (w *Worker) ethernetInput(v []uint16) {
 		e := w.ethernet(p)
 		if dst := e.Destination(); dst != own {
 			if !header.IsGroup(dst) {
-				w.toDrop(i, counters.NotForUs)
+				w.foreign(i, e)
 				continue
 			}
 			p.Flags |= Group
@@ -40,6 +40,8 @@ func (w *Worker) ethernetInput(v []uint16) {
 			w.to(ip6Input, i)
 		case e.Type() == header.TypeARP:
 			w.to(arpInput, i)
+		case header.IsVLAN(e.Type()):
+			w.to(vlanInput, i)
 		default:
 			w.toDrop(i, counters.UnknownEtherType)
 		}

@@ -268,27 +268,6 @@ func TestNoErrorAboutErrors(t *testing.T) {
 	r.conserved()
 }
 
-// TestErrorBudget: errors stop at the rate of the namespace, forwarding goes on.
-func TestErrorBudget(t *testing.T) {
-	r := newRig(t)
-	n := 0
-	for range 40 {
-		for range 50 {
-			r.inject(p1, udp4(t, p1, ip4("10.0.1.2", "203.0.113.1", 64), 20))
-		}
-		r.step()
-		n += len(r.ports[p1].take())
-		r.step()
-	}
-	if n != errorRate {
-		t.Errorf("%d errors sent, want %d", n, errorRate)
-	}
-	if d := r.drops(p1); d["no-route"] != 2000 {
-		t.Errorf("drops %v", d)
-	}
-	r.conserved()
-}
-
 func TestEcho(t *testing.T) {
 	r := newRig(t)
 	for _, dst := range []string{"10.0.1.1", "10.0.2.1"} {

@@ -88,7 +88,8 @@ func (s *scriptStep) mend() {
 		}
 	case h[0]>>4 == 6 && s.flags&mendICMP != 0 && len(h) >= header.IPv6HeaderLen+header.ICMPLen:
 		ip := header.IPv6(h)
-		if n := ip.PayloadLen(); ip.NextHeader() == header.ProtoICMPv6 && n >= header.ICMPLen && header.IPv6HeaderLen+n <= len(h) {
+		if n := ip.PayloadLen(); ip.NextHeader() == header.ProtoICMPv6 && n >= header.ICMPLen &&
+			header.IPv6HeaderLen+n <= len(h) {
 			setICMPv6Checksum(ip)
 		}
 	}
@@ -131,7 +132,8 @@ func newCorpusRig(t testing.TB) *rig {
 
 // befriend makes the neighbours behind p1 and p2 known for good.
 func (r *rig) befriend() {
-	for dev, addrs := range map[nstable.DeviceID][]string{p1: {"10.0.1.2", "2001:db8:1::2"}, p2: {"10.0.2.2", "2001:db8:2::2"}} {
+	for dev, addrs := range map[nstable.DeviceID][]string{p1: {"10.0.1.2", "2001:db8:1::2"},
+		p2: {"10.0.2.2", "2001:db8:2::2"}} {
 		for _, a := range addrs {
 			e := r.neighbor(dev, a)
 			if e == nil {

@@ -7,6 +7,7 @@ type NodeID uint8
 // graph.
 const (
 	ethernetInput NodeID = iota
+	vlanInput
 	arpInput
 	ip4Input
 	ip6Input
@@ -43,10 +44,11 @@ type node struct {
 
 // newGraph is the whole pipeline.
 //
-//	  receive queue, veth peer
+//	  receive queue, veth peer, vlan-input of the run before
 //	             |
 //	      ethernet-input ------------- arp-input
-//	        |         |                    |
+//	        |         |   \                |
+//	        |         |  vlan-input        |        takes a tag off, passes the frame to the VLAN device
 //	    ip4-input  ip6-input               |
 //	        |         |    \               |
 //	   ip4-lookup ip6-lookup \             |        FIB of the namespace; next, where rp-filter is set, ip4-rpf or ip6-rpf
@@ -73,7 +75,8 @@ type node struct {
 // count what they cannot queue themselves, since packets reach them from outside the graph too.
 func newGraph() [numNodes]node {
 	return [numNodes]node{
-		{ethernetInput, "ethernet-input", (*Worker).ethernetInput, []NodeID{arpInput, ip4Input, ip6Input, drop}},
+		{ethernetInput, "ethernet-input", (*Worker).ethernetInput, []NodeID{vlanInput, arpInput, ip4Input, ip6Input, drop}},
+		{vlanInput, "vlan-input", (*Worker).vlanInput, []NodeID{arpInput, ip4Input, ip6Input, drop}},
 		{arpInput, "arp-input", (*Worker).arpInput, []NodeID{drop}},
 		{ip4Input, "ip4-input", (*Worker).ip4Input, []NodeID{ip4Lookup, ip4Options, drop}},
 		{ip6Input, "ip6-input", (*Worker).ip6Input, []NodeID{ip6Lookup, ip6Local, ip6Forward, icmp6Error, drop}},

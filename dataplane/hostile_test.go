@@ -2,8 +2,6 @@ package dataplane
 
 import (
 	"bytes"
-	"fmt"
-	"net/netip"
 	"sync"
 	"testing"
 	"time"
@@ -16,34 +14,6 @@ import (
 	"nsrouter/fib"
 	"nsrouter/nstable"
 )
-
-// TestScan: packets to thousands of silent neighbours neither take the frames of all, nor keep new neighbours out.
-func TestScan(t *testing.T) {
-	r := newRig(t)
-	r.view.Devices[p2].Addrs = append(r.view.Devices[p2].Addrs, netip.MustParsePrefix("10.16.0.1/12"))
-	r.route(0, "10.16.0.0/12", fib.NextHop{Kind: fib.Unicast, Device: p2})
-	r.w.neighbors.maxHeld = r.pool.Frames() / heldShare
-	for i := range 3 * maxNeighbors {
-		r.inject(p1, udp4(t, p1, ip4("10.0.1.2", fmt.Sprintf("10.16.%d.%d", i>>8, i&255), 64), 20))
-		r.step()
-		r.ports[p2].take()
-		r.now += int64(5 * time.Millisecond)
-	}
-	if n := r.w.neighbors.held; n > r.pool.Frames()/heldShare {
-		t.Errorf("%d frames are held", n)
-	}
-	r.ports[p1].take()
-	r.step()
-	r.inject(p1, udp4(t, p1, ip4("10.0.1.2", "10.0.2.2", 64), 20))
-	r.step()
-	r.one(p2)
-	r.inject(p2, arp(t, p2, header.ARPRequest, 0x020000000777, "10.0.2.7", "10.0.2.1"))
-	r.step()
-	if r.neighbor(p2, "10.0.2.7") == nil {
-		t.Error("the scan keeps a living neighbour out")
-	}
-	r.conserved()
-}
 
 // TestHeldWhileMoving: a packet waits for a neighbour when the device that it came in by goes to another namespace.
 // Nothing about it is said there, neither at once nor when the neighbour is given up.

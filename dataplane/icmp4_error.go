@@ -28,7 +28,7 @@ func (w *Worker) icmp4Error(v []uint16) {
 	for _, i := range v {
 		p := &w.packets[i]
 		h := header.IPv4(w.network(p))
-		if !mayError4(p, h) || !w.allow(errorPurse) {
+		if !mayError4(p, h) || !w.allowError(p) {
 			w.toDrop(i, p.Reason)
 			continue
 		}
@@ -41,6 +41,22 @@ func (w *Worker) icmp4Error(v []uint16) {
 		w.slot.Drops[why].Add(1)
 		w.to(ip4Output, i)
 	}
+}
+
+// neighborFailed4 answers packet i, which waited in vain for a neighbour, with host unreachable. What is known of its
+// options is lost since it was forwarded: as in Linux they are walked again, and record this once more
+// (ipv4_send_dest_unreach of net/ipv4/route.c).
+func (w *Worker) neighborFailed4(i uint16) {
+	p := &w.packets[i]
+	if h := header.IPv4(w.network(p)); h.HeaderLen() > header.IPv4MinLen {
+		w.options[i] = options4{}
+		if w.walkOptions(&w.options[i], h, noRoute) != 0 {
+			w.toDrop(i, counters.NeighborFailed)
+			return
+		}
+		p.Flags |= Optioned
+	}
+	w.toError(icmp4Error, i, counters.NeighborFailed, header.ICMPHostUnreachable)
 }
 
 // icmp4Type is the type of the error about a packet, and the four bytes behind the checksum.

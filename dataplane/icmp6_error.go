@@ -15,7 +15,7 @@ func (w *Worker) icmp6Error(v []uint16) {
 		p := &w.packets[i]
 		h := header.IPv6(w.network(p))
 		const grow = header.IPv6HeaderLen + header.ICMPLen
-		if p.Addr%frame.Size < grow || !mayError6(p, h) || !w.allow(errorPurse) {
+		if p.Addr%frame.Size < grow || !mayError6(p, h) || !w.allowError(p) {
 			w.toDrop(i, p.Reason)
 			continue
 		}

@@ -33,7 +33,7 @@ func (w *Worker) ip4Local(v []uint16) {
 		case header.ProtoTCP:
 			w.toDrop(i, counters.NoListener)
 		case header.ProtoIGMP:
-			w.consume(i) // heard, as by every host, though the router is in no group
+			w.punt(i) // heard, as by every host, though the router is in no group
 		default:
 			w.toError(icmp4Error, i, counters.UnknownProtocol, header.ICMPProtUnreachable)
 		}
@@ -76,7 +76,7 @@ func (w *Worker) icmp4Local(i uint16, p *Packet, h header.IPv4) {
 	case m.Type() == header.ICMPEchoRequest:
 	case m.Type() == header.ICMPTimestamp && len(m) >= header.ICMPLen+4:
 	default:
-		w.consume(i)
+		w.punt(i)
 		return
 	}
 	var reply [header.IPv4MaxOptions]byte
@@ -87,7 +87,7 @@ func (w *Worker) icmp4Local(i uint16, p *Packet, h header.IPv4) {
 			return
 		}
 	}
-	if !w.allow(answerPurse) {
+	if !w.allow(echoPurse) {
 		w.toDrop(i, counters.RateLimited)
 		return
 	}

@@ -19,6 +19,10 @@ func (w *Worker) forwardRare4(i uint16, p *Packet, h header.IPv4, adj *adjacency
 	case p.Flags&Group != 0: // RFC 1812 5.3.4
 		w.toDrop(i, counters.LinkLayerBroadcast)
 		return
+	case adj.redirect && w.isBroadcast4(h.Source()):
+		// Where redirects may be sent, Linux looks at the route to the source first (fib_validate_source).
+		w.toDrop(i, counters.IP4BadSource)
+		return
 	case h.TTL() <= 1:
 		w.toError(icmp4Error, i, counters.TTLExpired, 0)
 		return
@@ -38,6 +42,9 @@ func (w *Worker) forwardRare4(i uint16, p *Packet, h header.IPv4, adj *adjacency
 	switch {
 	case large:
 		w.tooBig4(i, p, h, adj)
+		if p.Flags&Directed != 0 {
+			p.Via = fib.Addr{}
+		}
 	case p.Flags&Directed != 0:
 		h.DecrementTTL()
 		w.sendBroadcast(i, p, adj.dev)

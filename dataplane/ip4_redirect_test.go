@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"nsrouter/dataplane/header"
+	"nsrouter/dataplane/neigh"
 	"nsrouter/fib"
 )
 
@@ -16,7 +17,7 @@ func redirectRig(t *testing.T) *rig {
 		Kind: fib.Unicast, Device: p1, Gateway: fib.AddrOf(netip.MustParseAddr("10.0.1.3")),
 	})
 	e := r.view.Devices[p1].Neighbors.Add(fib.AddrOf(netip.MustParseAddr("10.0.1.3")), r.now)
-	e.Set(5, hostMAC(p1), r.now)
+	e.Set(neigh.Permanent, hostMAC(p1), r.now)
 	return r
 }
 
@@ -63,7 +64,7 @@ func TestRedirect(t *testing.T) {
 			r.setNamespace(0, "martians", c.martians)
 			r.route(0, "192.0.2.0/24", fib.NextHop{Kind: fib.Unicast, Device: p1})
 			e := r.view.Devices[p1].Neighbors.Add(fib.AddrOf(netip.MustParseAddr("192.0.2.1")), r.now)
-			e.Set(5, hostMAC(p1), r.now)
+			e.Set(neigh.Permanent, hostMAC(p1), r.now)
 			if c.on {
 				r.setting(p1, "send-redirects", "on")
 			}
@@ -92,6 +93,19 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
+// TestRedirectBroadcastSource: where redirects may be sent, what comes from a broadcast address is dropped, as in Linux.
+func TestRedirectBroadcastSource(t *testing.T) {
+	r := redirectRig(t)
+	r.broadcastRoute(p1, "10.0.1.255")
+	r.setting(p1, "send-redirects", "on")
+	r.inject(p1, udp4(t, p1, ip4("10.0.1.255", "198.51.100.1", 64), 20))
+	r.step()
+	if d := r.drops(p1); d["ip4-bad-source"] != 1 || len(r.ports[p1].take()) != 0 {
+		t.Errorf("drops %v", d)
+	}
+	r.conserved()
+}
+
 func addr4(s string) []byte { return netip.MustParseAddr(s).AsSlice() }
 
 // TestRedirectRate: redirects to one host become rarer, end after nine, and begin again when it has been silent for 20 s,
@@ -99,6 +113,7 @@ func addr4(s string) []byte { return netip.MustParseAddr(s).AsSlice() }
 func TestRedirectRate(t *testing.T) {
 	r := redirectRig(t)
 	r.setting(p1, "send-redirects", "on")
+	r.neighbor(p1, "10.0.1.2").Set(neigh.Permanent, hostMAC(p1), r.now) // nobody answers for it
 	from := func(src string) int {
 		r.inject(p1, udp4(t, p1, ip4(src, "198.51.100.1", 64), 20))
 		r.step()

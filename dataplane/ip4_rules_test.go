@@ -231,6 +231,18 @@ func TestDirectedBroadcast(t *testing.T) {
 		t.Errorf("from %s to %s, TTL %d", e.SrcMAC, e.DstMAC, ip.TTL)
 	}
 	r.ports[p2].take()
+	r.view.Devices[p2].MTU = 68
+	r.inject(p1, udp4(t, p1, ip4("10.0.1.2", "10.0.2.255", 64), 100))
+	r.step()
+	pieces := r.ports[p2].take()
+	for _, b := range pieces {
+		if e := header.Ethernet(b); e.Destination() != header.BroadcastMAC || e.Source() != deviceMAC(p2) {
+			t.Errorf("fragment % x", b[:14])
+		}
+	}
+	if len(pieces) != 3 {
+		t.Errorf("%d fragments", len(pieces))
+	}
 	before := r.drops(p1)
 	r.inject(p1, toGroup(t, in, "ffffffffffff"))
 	r.inject(p1, udp4(t, p1, ip4("10.0.1.2", "10.0.2.255", 1), 20))
@@ -401,7 +413,7 @@ func TestIPv6NextHop(t *testing.T) {
 	mac := header.MACBytes(hostMAC(p2))
 	e := r.view.Devices[p2].Neighbors.Lookup(fib.AddrOf(netip.MustParseAddr("fe80::77")))
 	r.w.look()
-	r.w.learn(e, r.view.Devices[p2], header.MAC(mac), neigh.Reachable)
+	r.w.update(e, r.view.Devices[p2], header.MAC(mac), neigh.Reachable, override)
 	r.w.flush()
 	out := r.one(p2)
 	if eth := layer[*layers.Ethernet](t, out, layers.LayerTypeEthernet); eth.EthernetType != layers.EthernetTypeIPv4 {
@@ -419,15 +431,20 @@ func TestIPv6NextHopSilent(t *testing.T) {
 	r.route(0, "198.51.100.0/24", fib.NextHop{
 		Kind: fib.Unicast, Device: p2, Gateway: fib.AddrOf(netip.MustParseAddr("fe80::77")),
 	})
-	r.inject(p1, withOptions(t, "10.0.1.2", "198.51.100.9", 64, []byte{1, 1, 1, 0}))
+	r.inject(p1, withOptions(t, "10.0.1.2", "198.51.100.9", 64, bytesOf(t, "07 0b 04 00 00 00 00 00 00 00 00 00")))
 	for range 6 {
 		r.step()
 		r.now += int64(time.Second)
 	}
 	r.step()
 	h := header.IPv4(r.one(p1).Data()[14:])
-	if h.HeaderLen() != 20 || h[20] != header.ICMPUnreachable || h[21] != header.ICMPHostUnreachable {
+	m := header.ICMP(h[h.HeaderLen():])
+	if m.Type() != header.ICMPUnreachable || m.Code() != header.ICMPHostUnreachable || !h.ChecksumOK() {
 		t.Errorf("% x", h)
+	}
+	// Recorded when it was forwarded, and once more for the error, which is full then.
+	if want := bytesOf(t, "07 0b 0c 0a 00 02 01 0a 00 01 01 00"); !slices.Equal(h[20:h.HeaderLen()], want) {
+		t.Errorf("options % x, want % x", h[20:h.HeaderLen()], want)
 	}
 	r.conserved()
 }

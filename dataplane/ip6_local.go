@@ -61,10 +61,10 @@ func (w *Worker) icmp6Local(i uint16, p *Packet, h header.IPv6, offset int) {
 		return
 	case header.ICMPv6EchoRequest:
 	default:
-		w.consume(i)
+		w.punt(i)
 		return
 	}
-	if !w.allow(answerPurse) {
+	if !w.allow(echoPurse) {
 		w.toDrop(i, counters.RateLimited)
 		return
 	}

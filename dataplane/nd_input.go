@@ -43,8 +43,7 @@ func (w *Worker) ndInput(v []uint16) {
 		}
 		switch solicit := header.ICMP(n).Type() == header.ICMPv6NeighborSolicit; {
 		case solicit && w.solicitation(p, h, n): // which has spent the packet
-		case !solicit && w.advertisement(h, n):
-			w.end(p)
+		case !solicit && w.advertisement(p, h, n):
 		default:
 			w.toDrop(i, counters.BadICMP)
 		}
@@ -63,12 +62,17 @@ func (w *Worker) solicitation(p *Packet, h header.IPv6, n header.ND) bool {
 	src, target := addr6(h.Source()), addr6(n.Target())
 	mac, found, ok := n.LinkLayer(header.NDSourceLinkLayer)
 	probing := src == fib.Addr{} // duplicate address detection (RFC 4862 5.4.3)
-	if !ok || probing && (found || addr6(h.Destination()) != solicitedNode(target)) || found && header.IsGroup(mac) {
+	if !ok || probing && (found || addr6(h.Destination()) != solicitedNode(target)) || found && !w.stationMAC(mac) {
 		return false
 	}
 	if probe := probeOf(w.dev, target); probe != nil {
 		w.solicitedTrial(probe, p, h, n)
 		w.end(p)
+		return true
+	}
+	if hasAddr(w.dev, src) && w.stationMAC(w.ethernet(p).Source()) {
+		w.conflict(src, w.ethernet(p).Source())
+		w.discard(p, counters.AddressConflict)
 		return true
 	}
 	anycast := isAnycast(w.dev, target)
@@ -82,7 +86,7 @@ func (w *Worker) solicitation(p *Packet, h header.IPv6, n header.ND) bool {
 	if !probing {
 		w.learnSolicitor(src, mac, found)
 	}
-	if !w.allow(answerPurse) {
+	if !w.allow(neighborPurse) {
 		w.discard(p, counters.RateLimited)
 		return true
 	}
@@ -94,7 +98,7 @@ func (w *Worker) solicitation(p *Packet, h header.IPv6, n header.ND) bool {
 	if anycast { // others may answer as well (RFC 4861 7.2.7)
 		flags &^= header.NDOverride
 	}
-	w.sendAdvertisement(p.Addr, to, mac, target, flags)
+	w.sendAdvertisement(w.dev, p.Addr, to, mac, target, flags)
 	return true
 }
 
@@ -109,66 +113,74 @@ func (w *Worker) learnSolicitor(src fib.Addr, mac uint64, option bool) {
 			return
 		}
 	}
-	if old, ok := e.MAC(); option && e.State() != neigh.Permanent && (!ok || old != mac) {
-		w.learn(e, w.dev, mac, neigh.Stale)
+	if option {
+		w.update(e, w.dev, mac, neigh.Stale, override)
 	}
 }
 
-// advertisement updates a known neighbour after RFC 4861 7.2.5. False where the message is invalid.
-func (w *Worker) advertisement(h header.IPv6, n header.ND) bool {
+// stationMAC tells whether another station can have a MAC address.
+func (w *Worker) stationMAC(mac uint64) bool {
+	return !header.IsGroup(mac) && mac != 0 && mac != header.MAC(w.dev.MAC)
+}
+
+// advertisement updates a known neighbour after RFC 4861 7.2.5, and spends the packet. False where the message is invalid
+// (7.1.2). One for an address of the router itself is a conflict; it does not become a neighbour (ndisc_recv_na of the
+// kernel).
+func (w *Worker) advertisement(p *Packet, h header.IPv6, n header.ND) bool {
 	mac, found, ok := n.LinkLayer(header.NDTargetLinkLayer)
 	flags := n.Flags()
 	solicited := flags&header.NDSolicited != 0
-	if !ok || found && header.IsGroup(mac) || solicited && isMulticast6(addr6(h.Destination())) {
+	if !ok || found && !w.stationMAC(mac) || solicited && isMulticast6(addr6(h.Destination())) {
 		return false
 	}
-	if probe := probeOf(w.dev, addr6(n.Target())); probe != nil {
-		w.claimed(probe, mac)
-		return true
-	}
-	e := w.dev.Neighbors.Lookup(addr6(n.Target()))
-	if e == nil || e.State() == neigh.Permanent {
-		return true
-	}
-	e.Router.Store(flags&header.NDRouter != 0)
-	old, known := e.MAC()
-	switch {
-	case !known && !found:
-		// An answer without an address helps nobody who has none.
-	case !known:
-		w.learn(e, w.dev, mac, solicitedState(solicited))
-	case found && mac != old && flags&header.NDOverride == 0:
-		if e.State() == neigh.Reachable {
-			w.learn(e, w.dev, old, neigh.Stale)
+	target := addr6(n.Target())
+	if probe := probeOf(w.dev, target); probe != nil {
+		if !found {
+			mac = w.ethernet(p).Source()
 		}
-	case found && mac != old:
-		w.learn(e, w.dev, mac, solicitedState(solicited))
-	case solicited:
-		w.learn(e, w.dev, old, neigh.Reachable)
+		w.claimed(probe, mac)
+		w.end(p)
+		return true
 	}
+	if hasAddr(w.dev, target) && w.stationMAC(w.ethernet(p).Source()) {
+		w.conflict(target, w.ethernet(p).Source())
+		w.discard(p, counters.AddressConflict)
+		return true
+	}
+	// A failed entry is none (RFC 4861 7.3.3).
+	if e := w.dev.Neighbors.Lookup(target); e != nil && e.State() != neigh.Failed {
+		state, f := neigh.Stale, weakOverride|setRouter
+		if solicited {
+			state = neigh.Reachable
+		}
+		if flags&header.NDOverride != 0 {
+			f |= override
+		}
+		if flags&header.NDRouter != 0 {
+			f |= isRouter
+		}
+		if !found {
+			mac = 0
+		}
+		w.update(e, w.dev, mac, state, f)
+	}
+	w.end(p)
 	return true
-}
-
-func solicitedState(solicited bool) neigh.State {
-	if solicited {
-		return neigh.Reachable
-	}
-	return neigh.Stale
 }
 
 // groupMAC is the Ethernet address of an IPv6 multicast group (RFC 2464 7).
 func groupMAC(a fib.Addr) uint64 { return 0x3333<<32 | a.Lo&0xffffffff }
 
-// sendAdvertisement answers in the frame at addr.
-func (w *Worker) sendAdvertisement(addr uint64, to fib.Addr, mac uint64, target fib.Addr, flags uint32) {
+// sendAdvertisement sends an advertisement by a device, in the frame at addr.
+func (w *Worker) sendAdvertisement(d *nstable.Device, addr uint64, to fib.Addr, mac uint64, target fib.Addr, flags uint32) {
 	const length = header.NDLen + header.NDLinkLayerLen
-	p := Packet{Addr: addr, Len: header.EthernetLen + header.IPv6HeaderLen + length, Out: w.dev.ID, Flags: Own}
-	n := w.newND(&p, w.dev, target, to, mac)
+	p := Packet{Addr: addr, Len: header.EthernetLen + header.IPv6HeaderLen + length, Out: d.ID, Flags: Own}
+	n := w.newND(&p, d, target, to, mac)
 	header.ICMP(n).Set(header.ICMPv6NeighborAdvert, 0, flags)
 	n.SetTarget(target.Hi, target.Lo)
-	n.SetLinkLayer(header.NDTargetLinkLayer, header.MAC(w.dev.MAC))
+	n.SetLinkLayer(header.NDTargetLinkLayer, header.MAC(d.MAC))
 	w.finishND(&p)
-	w.deliver(&p, w.dev)
+	w.deliver(&p, d)
 }
 
 // sendSolicitation asks for target on a device: its solicited-node group, or the given MAC if it is not zero.
@@ -176,7 +188,7 @@ func (w *Worker) sendSolicitation(out *nstable.Device, target fib.Addr, to uint6
 	source, ok := linkLocal6(out)
 	if !ok {
 		if source, ok = w.source6(out, target); !ok {
-			return // no address to ask from; tried again after probeInterval
+			return // no address to ask from; tried again a second later
 		}
 	}
 	addr, ok := w.cache.Get()

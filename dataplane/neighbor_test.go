@@ -157,35 +157,6 @@ func TestGratuitous(t *testing.T) {
 	r.conserved()
 }
 
-// TestAgeing: reachable for 30 s, stale after, asked again unicast when used, failed when silent.
-func TestAgeing(t *testing.T) {
-	r := newRig(t)
-	e := r.neighbor(p2, "10.0.2.2")
-	r.pass(29 * time.Second)
-	if s := e.State(); s != neigh.Reachable {
-		t.Errorf("%v after 29 s", s)
-	}
-	r.pass(3 * time.Second)
-	if s := e.State(); s != neigh.Stale {
-		t.Errorf("%v after 32 s", s)
-	}
-	r.inject(p1, udp4(t, p1, ip4("10.0.1.2", "10.0.2.2", 64), 20))
-	r.step()
-	r.one(p2)
-	r.pass(time.Second)
-	p := decode(t, r.ports[p2].take()[0])
-	if a := layer[*layers.Ethernet](t, p, layers.LayerTypeEthernet).DstMAC.String(); a != "02:00:00:00:01:02" ||
-		layer[*layers.ARP](t, p, layers.LayerTypeARP).Operation != 1 {
-		t.Errorf("probe to %s", a)
-	}
-	r.inject(p2, arp(t, p2, header.ARPReply, hostMAC(p2), "10.0.2.2", "10.0.2.1"))
-	r.step()
-	if s := e.State(); s != neigh.Reachable {
-		t.Errorf("%v after the answer", s)
-	}
-	r.conserved()
-}
-
 func solicitation(t testing.TB, dev nstable.DeviceID, src, dst, target string, hops uint8, option bool) []byte {
 	ip := ip6(src, dst, hops)
 	ip.NextHeader = layers.IPProtocolICMPv6

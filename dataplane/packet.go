@@ -21,8 +21,11 @@ type Packet struct {
 	Reason    counters.Reason // why it is dropped or answered with an error
 	Crossings uint8           // veth pairs passed
 	Flags     Flags
-	Code      uint8  // for the error nodes: the ICMP code
-	Detail    uint16 // for the error nodes: the next hop's MTU in bytes, or where the offending byte is (RFC 4443 3.4)
+	Code      uint8 // for the error nodes: the ICMP code
+	// Priority are the priority and drop eligibility (4 bits) of the VLAN tags that it came with: the inner one below,
+	// the outer one above. They are those of the tags that it leaves with; an own packet has 0.
+	Priority uint8
+	Detail   uint16 // for the error nodes: the next hop's MTU in bytes, or where the offending byte is (RFC 4443 3.4)
 }
 
 // Flags of a packet.

@@ -3,6 +3,7 @@ package dataplane
 import (
 	"nsrouter/dataplane/counters"
 	"nsrouter/dataplane/header"
+	"nsrouter/fib"
 )
 
 // pieceLimit is how many fragments one run of the graph may make. A whole batch of full frames for a link of 576 bytes
@@ -26,7 +27,7 @@ func (w *Worker) piece(p *Packet, first, length int, etherType uint16) []byte {
 	}
 	q := *p
 	if len(w.pieces) > first {
-		q = Packet{Out: p.Out, Via: p.Via, Crossings: p.Crossings, Flags: Own}
+		q = Packet{Out: p.Out, Via: p.Via, Crossings: p.Crossings, Flags: Own, Priority: p.Priority}
 	}
 	q.Addr, q.Len = addr+frame0, uint32(header.EthernetLen+length)
 	w.pieces = append(w.pieces, q)
@@ -48,10 +49,13 @@ func (w *Worker) sendPieces() {
 		list = list[n:]
 		for i := range n {
 			p := &w.packets[i]
-			if out := w.view.Device(p.Out); out != nil {
-				w.sendVia(uint16(i), p, out, p.Via)
-			} else {
+			switch out := w.view.Device(p.Out); {
+			case out == nil:
 				w.toDrop(uint16(i), counters.EgressDown)
+			case p.Via == fib.Addr{}: // for all on the link
+				w.sendBroadcast(uint16(i), p, out)
+			default:
+				w.sendVia(uint16(i), p, out, p.Via)
 			}
 		}
 		w.runNodes()

@@ -125,7 +125,8 @@ func scenes() []func(*rig) func() {
 			return nil
 		},
 		func(r *rig) func() { // nobody has answered yet
-			for dev, addrs := range map[nstable.DeviceID][]string{p1: {"10.0.1.2", "2001:db8:1::2"}, p2: {"10.0.2.2", "2001:db8:2::2"}} {
+			for dev, addrs := range map[nstable.DeviceID][]string{p1: {"10.0.1.2", "2001:db8:1::2"},
+				p2: {"10.0.2.2", "2001:db8:2::2"}} {
 				for _, a := range addrs {
 					r.view.Devices[dev].Neighbors.Delete(r.neighbor(dev, a))
 				}
@@ -143,7 +144,8 @@ func scenes() []func(*rig) func() {
 			return func() { r.ports[p2].refuse = false }
 		},
 		func(r *rig) func() { // two namespaces send to each other
-			r.route(1, "10.99.0.0/16", fib.NextHop{Kind: fib.Unicast, Device: v2, Gateway: fib.Addr4(10<<24 | 9<<8 | 1)})
+			r.route(1, "10.99.0.0/16", fib.NextHop{Kind: fib.Unicast, Device: v2,
+				Gateway: fib.Addr4(10<<24 | 9<<8 | 1)})
 			for dev, a := range map[nstable.DeviceID]string{v1: "10.0.9.2", v2: "10.0.9.1"} {
 				e := r.view.Devices[dev].Neighbors.Add(fib.AddrOf(netip.MustParseAddr(a)), r.now)
 				e.Set(neigh.Permanent, header.MAC(r.view.Devices[v1+v2-dev].MAC), r.now)

@@ -11,6 +11,7 @@ import (
 	"nsrouter/dataplane/counters"
 	"nsrouter/dataplane/frame"
 	"nsrouter/dataplane/header"
+	"nsrouter/dataplane/limit"
 	"nsrouter/dataplane/neigh"
 	"nsrouter/fib"
 	"nsrouter/nstable"
@@ -119,7 +120,8 @@ func newRig(t testing.TB) *rig {
 		r.ribs = append(r.ribs, fib.NewRIB(up))
 	}
 	r.w, err = newWorker(0, -1, Options{CPUs: []int{-1}, Pool: pool, View: func() *nstable.View { return r.view },
-		Epochs: new(fib.Epochs), NeighborChanged: func(nstable.DeviceID, *neigh.Entry, bool) {}})
+		Epochs: new(fib.Epochs), NeighborChanged: func(nstable.DeviceID, *neigh.Entry, bool) {},
+		AddressConflict: func(nstable.DeviceID, fib.Addr, [6]byte) {}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +156,7 @@ func deviceMAC(d nstable.DeviceID) uint64 { return 0x020000000000 | uint64(d) }
 
 func (r *rig) device(id nstable.DeviceID, kind nstable.Kind, ns nstable.NamespaceID, addrs ...string) *nstable.Device {
 	d := &nstable.Device{ID: id, Kind: kind, Namespace: r.view.Namespaces[ns], MAC: header.MACBytes(deviceMAC(id)),
-		MTU: 1500, Up: true, Carrier: true, Neighbors: neigh.NewTable(), Counters: counters.NewDevice(1),
+		MTU: 1500, Up: true, Carrier: true, Neighbors: neigh.NewTable(), Counters: counters.NewDevice(1), Limits: new(limit.Set),
 		Settings: setting.Devices.Default()}
 	for _, s := range addrs {
 		a := netip.MustParsePrefix(s)

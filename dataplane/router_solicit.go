@@ -22,7 +22,7 @@ func (w *Worker) routerSolicitation(p *Packet, h header.IPv6, m header.ICMP) boo
 	if !ok || found && (src == fib.Addr{} || header.IsGroup(mac)) {
 		return false
 	}
-	if !w.allow(answerPurse) {
+	if !w.allow(puntPurse) {
 		w.discard(p, counters.RateLimited)
 		return true
 	}

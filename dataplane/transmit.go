@@ -47,6 +47,8 @@ func (w *Worker) deliver(p *Packet, out *nstable.Device) {
 		}
 	case out.Kind == nstable.Veth:
 		w.cross(p, out)
+	case out.Kind == nstable.VLAN:
+		w.deliverTagged(p, out)
 	case out.Kind == nstable.XDP:
 		w.discard(p, counters.EgressDown)
 	default:

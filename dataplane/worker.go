@@ -50,6 +50,8 @@ type Worker struct {
 
 	// Packets that passed a veth pair in this round; they enter the graph in the next.
 	crossings, crossed []Packet
+	// Packets that vlan-input has passed to VLAN devices in this run; they enter the graph in the next.
+	tagged, untagged []Packet
 	// Fragments made in this run of the graph, in order; sendPieces ends them.
 	pieces []Packet
 
@@ -70,7 +72,6 @@ type Worker struct {
 	trials    map[uint32]*trial         // addresses that are being tried, by round
 	probed    func(nstable.ProbeResult) // tells the control plane; must not block
 	solicited func(RouterSolicitation)  // tells the control plane; must not block
-	budgets   []budget                  // by NamespaceID
 	ipID      uint16                    // identification of the last own IPv4 packet
 	fragments uint32                    // datagrams fragmented by this worker, for identifications of IPv6
 	secret    uint64                    // of all workers, against guessing
@@ -168,6 +169,9 @@ func (w *Worker) receive(p *boundPort) int {
 		w.to(ethernetInput, uint16(i))
 	}
 	w.runGraph()
+	if len(w.tagged) > 0 {
+		w.takeTagged()
+	}
 	return n
 }
 
@@ -190,6 +194,7 @@ func (w *Worker) takeCrossings() int {
 				w.to(ethernetInput, uint16(k))
 			}
 			w.runGraph()
+			w.takeTagged()
 		} else {
 			w.freeAll(list[i : i+n])
 		}

@@ -166,6 +166,9 @@ func (tx *Tx) insertAddress(d *device, a address) {
 	}
 	tx.connect(d)
 	tx.announceAddress(d, at, false)
+	if !a.automatic { // that one comes and goes with the device, which announces all
+		tx.announceAddresses(d, a)
+	}
 }
 
 // dropAddress removes the i-th address and what hangs on it.

@@ -24,7 +24,7 @@ import (
 //
 //	namespace  name, settings
 //	device     kind, namespace, ifindex, name, peer, MAC, MTU, flags (1 up, 2 MAC set by the operator),
-//	           for XDP: host, mode, queues, force (0, 1), and settings
+//	           for XDP: host, mode, queues, force (0, 1); for VLAN: lower device, EtherType of the tag, VLAN id; and settings
 //	address    address, prefix length, and flags if there are any (1 nodad)
 //	neighbour  MAC
 //	route      kind, protocol, scope, MTU, source, next-hop object, legs
@@ -213,21 +213,26 @@ func encodeDevice(d *device) []byte {
 	w.num(uint64(d.peer))
 	w.bytes(d.mac[:])
 	w.num(uint64(d.mtu))
-	w.num(w.flag(1, d.up) | w.flag(2, d.host != nil && d.host.ownMAC))
+	w.num(w.flag(1, d.up) | w.flag(2, d.ownMAC))
 	if h := d.host; h != nil {
 		w.string(h.spec.Host)
 		w.num(uint64(h.spec.Mode))
 		w.num(uint64(h.spec.Queues))
 		w.num(w.flag(1, h.spec.Force))
 	}
+	if d.kind == VLAN {
+		w.num(uint64(d.lower.id))
+		w.num(uint64(d.tag.Protocol))
+		w.num(uint64(d.tag.ID))
+	}
 	encodeSettings(w, setting.Devices, d.settings)
 	return w.b
 }
 
-// decodeDevice reads a device, and the id of its namespace.
+// decodeDevice reads a device, and the id of its namespace. Of the device that a VLAN device is on it knows the id.
 func decodeDevice(value []byte) (*device, NamespaceID, error) {
 	r := newReader(value)
-	d := &device{kind: Kind(r.num(uint64(Dummy)))}
+	d := &device{kind: Kind(r.num(uint64(VLAN)))}
 	ns := NamespaceID(r.num(1<<32 - 1))
 	d.index = int(r.num(1<<31 - 1))
 	d.name = string(r.bytes())
@@ -235,13 +240,18 @@ func decodeDevice(value []byte) (*device, NamespaceID, error) {
 	d.mac = r.mac()
 	d.mtu = uint32(r.num(1<<32 - 1))
 	flags := r.num(3)
-	d.up = flags&1 != 0
-	if d.kind == XDP {
-		d.host = &hostPort{ownMAC: flags&2 != 0}
+	d.up, d.ownMAC = flags&1 != 0, flags&2 != 0
+	switch d.kind {
+	case XDP:
+		d.host = new(hostPort)
 		d.host.spec.Host = string(r.bytes())
 		d.host.spec.Mode = Mode(r.num(uint64(ModeGeneric)))
 		d.host.spec.Queues = int(r.num(1 << 16))
 		d.host.spec.Force = r.num(1) == 1
+	case VLAN:
+		d.lower = &device{id: DeviceID(r.num(1<<32 - 1))}
+		d.tag.Protocol, d.tag.ID = uint16(r.num(1<<16-1)), uint16(r.num(MaxVLAN))
+	default:
 	}
 	d.settings = setting.Devices.Default()
 	if r.version > 2 {

@@ -9,6 +9,7 @@ import (
 
 	"nsrouter/dataplane/counters"
 	"nsrouter/dataplane/frame"
+	"nsrouter/dataplane/limit"
 	"nsrouter/dataplane/neigh"
 	"nsrouter/fib"
 	"nsrouter/nstable/setting"
@@ -25,16 +26,20 @@ const (
 // device is the truth about a device; all of it is under the table's lock. Slices in it are replaced, never changed, so
 // that a copy of the struct is enough to undo.
 type device struct {
-	id    DeviceID
-	ns    *namespace
-	index int
-	name  string
-	kind  Kind
-	peer  DeviceID
-	mac   [6]byte
-	mtu   uint32
-	up    bool
-	gone  bool // deleted in the running transaction, or its host interface is still being given back
+	id     DeviceID
+	ns     *namespace
+	index  int
+	name   string
+	kind   Kind
+	peer   DeviceID
+	lower  *device   // that a VLAN device is on
+	tag    Tag       // of a VLAN device
+	uppers []*device // VLAN devices on this one, wherever they are
+	mac    [6]byte
+	ownMAC bool // the MAC was set by the operator: it does not follow that of the host interface or the lower device
+	mtu    uint32
+	up     bool
+	gone   bool // deleted in the running transaction, or its host interface is still being given back
 
 	addrs     []address
 	connected []*connectedRoute // what follows from addrs while up, as it is in the RIB
@@ -44,6 +49,7 @@ type device struct {
 
 	neighbors *neigh.Table // of the data plane
 	counters  *counters.Device
+	limits    *limit.Set
 	base      counters.Totals // what it had counted when it came into its namespace
 	public    *Device         // as published last
 }
@@ -53,7 +59,6 @@ type hostPort struct {
 	spec     XDPSpec
 	info     PortInfo
 	attached bool
-	ownMAC   bool // the MAC was set by the operator: it does not follow that of the interface
 }
 
 // edit prepares a change of d: the caller may assign to its fields.
@@ -72,6 +77,8 @@ func (t *Table) carrier(d *device) bool {
 	case Veth:
 		peer := t.deviceByID(d.peer)
 		return peer != nil && peer.up
+	case VLAN:
+		return d.lower != nil && d.lower.up && t.carrier(d.lower)
 	}
 	return true
 }
@@ -92,11 +99,17 @@ func (t *Table) publicDevice(d *device) *Device {
 			addrs = append(addrs, d.addrs[i].prefix)
 		}
 	}
-	return &Device{
+	public := &Device{
 		ID: d.id, Index: d.index, Name: d.name, Kind: d.kind, Namespace: d.ns.public, Peer: d.peer,
 		MAC: d.mac, MTU: d.mtu, Up: d.up, Carrier: t.carrier(d), Addrs: addrs, Probing: t.probes(d),
 		Owner: int(d.id) % t.options.Workers, Settings: d.settings, Neighbors: d.neighbors, Counters: d.counters,
+		Limits: d.limits,
+		VLANs:  d.publicVLANs(),
 	}
+	if d.kind == VLAN {
+		public.Lower, public.Root, public.Tag = d.lower.id, d.root().id, d.tag
+	}
+	return public
 }
 
 // insertDevice gives a device its place in ns: an id (unless it has one), an ifindex, and what the data plane keeps for
@@ -108,6 +121,7 @@ func (tx *Tx) insertDevice(ns *namespace, d *device) error {
 	}
 	d.neighbors = neigh.NewTable()
 	d.counters = counters.NewDevice(t.options.Workers)
+	d.limits = new(limit.Set)
 	if d.permanent == nil {
 		d.permanent = new(neighbors)
 	}
@@ -178,8 +192,14 @@ func (tx *Tx) setUp(d *device, up bool) {
 	tx.touchDevice(d)
 	tx.store(d)
 	tx.announceLink(d, false)
+	if up {
+		tx.announceAddresses(d, d.addrs...)
+	}
 	if peer := tx.t.deviceByID(d.peer); peer != nil && !peer.gone {
 		tx.carrierChanged(peer, up)
+	}
+	if tx.t.carrier(d) {
+		tx.lowerChanged(d, up)
 	}
 }
 
@@ -189,8 +209,13 @@ func (tx *Tx) carrierChanged(d *device, carrier bool) {
 	tx.viewChanged = true
 	tx.touchDevice(d)
 	tx.announceLink(d, false)
-	if !carrier && d.public != nil {
+	if carrier {
+		tx.announceAddresses(d, d.addrs...)
+	} else if d.public != nil {
 		tx.hook(d, func(public *Device) { tx.t.options.Datapath.FlushNeighbors(public, true) })
+	}
+	if d.up {
+		tx.lowerChanged(d, carrier)
 	}
 }
 
@@ -231,16 +256,21 @@ func (tx *Tx) move(d *device, to *namespace, name string) {
 	if peer := tx.t.deviceByID(d.peer); peer != nil {
 		tx.announceLink(peer, false) // it tells where its peer is
 	}
+	for _, u := range d.uppers {
+		tx.announceLink(u, false) // as it does
+	}
 }
 
-// deleteDevice removes a device, and the other end of a veth with it.
+// deleteDevice removes a device, and with it the VLAN devices on it and the other end of a veth.
 func (tx *Tx) deleteDevice(d *device) {
 	t := tx.t
+	tx.deleteUppers(d)
 	peer := t.deviceByID(d.peer)
 	tx.unconfigure(d)
 	tx.leave(d)
 	tx.edit(d)
 	d.gone, d.peer = true, 0
+	tx.leaveLower(d)
 	tx.retired = append(tx.retired, d)
 	tx.remove(BucketDevice, deviceKey(d.id))
 	if peer != nil {

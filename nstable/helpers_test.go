@@ -180,6 +180,10 @@ func (p *fakeDatapath) FlushNeighbors(d *Device, keepPermanent bool) {
 	})
 }
 
+func (p *fakeDatapath) Announce(d *Device, addrs []netip.Addr) {
+	p.note("announce %s@%s %v", d.Name, d.Namespace.Name, addrs)
+}
+
 // bench is a table under test with its surroundings.
 type bench struct {
 	*Table

@@ -29,11 +29,14 @@ type LinkInfo struct {
 	MTU       uint32 // bytes of layer 3
 	Up        bool   // administratively
 	Carrier   bool
-	// PeerNamespace, PeerName and PeerIndex name the other end of a Veth.
+	// PeerNamespace, PeerName and PeerIndex name the other end of a Veth, or the device that a VLAN device is on.
 	PeerNamespace, PeerName string
 	PeerIndex               int
+	PeerUp                  bool // its administrative state
 	// XDP is set for XDP devices only.
-	XDP      *XDPInfo
+	XDP *XDPInfo
+	// Tag is that of a VLAN device.
+	Tag      Tag
 	Settings *setting.Device
 	// Counters lead to the device's living counters.
 	Counters *counters.Device
@@ -47,6 +50,7 @@ type XDPInfo struct {
 	Mode        Mode // obtained; ModeAuto while not attached
 	Queues      int  // bound; 0 while not attached
 	Present     bool // the host interface is there and attached
+	Strips      bool // see [PortInfo]
 }
 
 // AddressInfo describes an address of a device.
@@ -93,14 +97,17 @@ type NextHopInfo struct {
 
 // NeighborInfo describes a neighbour.
 type NeighborInfo struct {
-	Device  string
-	Index   int // of the device
-	Addr    netip.Addr
-	MAC     [6]byte
-	HasMAC  bool
-	State   neigh.State
-	Router  bool
-	Changed int64
+	Device string
+	Index  int // of the device
+	Addr   netip.Addr
+	MAC    [6]byte
+	HasMAC bool
+	State  neigh.State
+	Router bool
+	// Changed, Confirmed and Used are when state or MAC changed, when it answered last, and when it was last seen to be
+	// in use: nanoseconds of the monotonic clock, 0 where that is not known. Probes is how often it was asked.
+	Changed, Confirmed, Used int64
+	Probes                   uint32
 }
 
 // GetInfo is the answer of RouteGet: what would become of a packet.
@@ -133,12 +140,15 @@ type GetQuery struct {
 // LinkSpec says what device to make.
 type LinkSpec struct {
 	Name string // up to 15 bytes; "%d" in it stands for the first free number
-	Kind Kind   // XDP, Veth or Dummy
+	Kind Kind   // XDP, Veth, Dummy or VLAN
 	XDP  XDPSpec
 	// Peer and PeerNamespace name the other end of a Veth; by default a free "veth%d" in the same namespace.
 	Peer, PeerNamespace string
-	MTU                 uint32   // bytes; 0 is 1500, or what the host interface has
-	MAC                 *[6]byte // nil: random, or what the host interface has
+	// Lower is the device, in the same namespace, that a VLAN device is to be on; Tag is what its frames bear.
+	Lower string
+	Tag   Tag
+	MTU   uint32   // bytes; 0 is 1500, or what the host interface or the lower device has
+	MAC   *[6]byte // nil: random, or what the host interface or the lower device has
 }
 
 // LinkChange says what to change of a device. All of it happens at once, or nothing.

@@ -19,6 +19,8 @@ func (t *Table) AddLink(namespace string, s LinkSpec) (string, error) {
 		err = t.Do(func(tx *Tx) error { name, err = tx.addDummy(namespace, s); return err })
 	case Veth:
 		err = t.Do(func(tx *Tx) error { name, err = tx.addVeth(namespace, s); return err })
+	case VLAN:
+		return t.addVLAN(namespace, s)
 	default:
 		err = fail(Refused, "Operation not supported: every namespace has its lo, another cannot be made")
 	}
@@ -88,13 +90,17 @@ func (tx *Tx) addVeth(namespace string, s LinkSpec) (string, error) {
 	return d.name, tx.insertDevice(ns, d)
 }
 
-func (d *device) portConfig() PortConfig { return PortConfig{Up: d.up, MTU: d.mtu, MAC: d.mac} }
+func (d *device) portConfig() PortConfig {
+	return PortConfig{Up: d.up, MTU: d.hostMTU(d.mtu), MAC: d.mac, OtherMACs: d.othersThan(d.mac)}
+}
 
-// DeleteLink removes a device, and the other end of a veth with it. It returns when the host interface is given back.
+// DeleteLink removes a device, the other end of a veth and VLAN devices with it. It returns when the host interface is given back.
 func (t *Table) DeleteLink(namespace, name string) error {
 	t.host.Lock()
 	defer t.host.Unlock()
 	var host *device
+	var root *device // of a VLAN device
+	var before PortConfig
 	err := t.Do(func(tx *Tx) error {
 		d, err := t.device(namespace, name)
 		if err != nil {
@@ -108,10 +114,16 @@ func (t *Table) DeleteLink(namespace, name string) error {
 			host = d
 			t.reserved[d.id] = &reservation{host: d.host.spec.Host}
 			tx.onUndo(func() { delete(t.reserved, d.id) })
+		case VLAN:
+			root = d.root()
+			before = root.portConfig()
 		}
 		tx.deleteDevice(d)
 		return nil
 	})
+	if err == nil && root != nil {
+		t.hostFollows(root, before)
+	}
 	if err != nil || host == nil {
 		return err
 	}
@@ -132,19 +144,9 @@ func (t *Table) DeleteLink(namespace, name string) error {
 func (t *Table) SetLink(namespace, name string, c LinkChange) error {
 	t.host.Lock()
 	defer t.host.Unlock()
-	before, id, isHost, err := t.prepareLink(namespace, name, c)
+	before, want, id, isHost, err := t.prepareLink(namespace, name, c)
 	if err != nil {
 		return err
-	}
-	want := before
-	if c.Up != nil && *c.Up {
-		want.Up = true
-	}
-	if c.MTU != 0 {
-		want.MTU = c.MTU
-	}
-	if c.MAC != nil {
-		want.MAC = *c.MAC
 	}
 	if isHost && want != before {
 		if err := t.options.Ports.Configure(id, want); err != nil {
@@ -159,7 +161,7 @@ func (t *Table) SetLink(namespace, name string, c LinkChange) error {
 			return err
 		}
 		err = tx.changeLink(d, c)
-		after = d.portConfig()
+		after = d.root().portConfig()
 		return err
 	})
 	switch {
@@ -179,19 +181,34 @@ func (t *Table) configure(id DeviceID, c PortConfig) {
 	}
 }
 
-// prepareLink finds out whether a change is possible, before the host interface is touched.
+// prepareLink finds out whether a change is possible, before the host interface is touched: that of the device at the
+// bottom, for a VLAN device, which follows afterwards.
 func (t *Table) prepareLink(
 	namespace, name string,
 	c LinkChange,
-) (now PortConfig, id DeviceID, isHost bool, err error) {
+) (now, want PortConfig, id DeviceID, isHost bool, err error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	d, err := t.device(namespace, name)
 	if err != nil {
-		return now, 0, false, err
+		return now, now, 0, false, err
 	}
 	_, _, err = t.checkChange(d, c)
-	return d.portConfig(), d.id, d.kind == XDP && d.host.attached, err
+	root := d.root()
+	now = root.portConfig()
+	want = now
+	if root == d {
+		if c.Up != nil && *c.Up {
+			want.Up = true
+		}
+		if c.MTU != 0 {
+			want.MTU = d.hostMTU(c.MTU)
+		}
+		if c.MAC != nil {
+			want.MAC, want.OtherMACs = *c.MAC, d.othersThan(*c.MAC)
+		}
+	}
+	return now, want, root.id, root.kind == XDP && root.host.attached, err
 }
 
 // checkChange checks a change as a whole, and returns where the device goes under what name.
@@ -229,6 +246,13 @@ func (t *Table) checkChange(d *device, c LinkChange) (ns *namespace, name string
 		if err := checkMTU(after, c.MTU); err != nil {
 			return nil, "", err
 		}
+		if d.kind == VLAN && c.MTU > d.lower.mtu {
+			return nil, "", fail(Invalid, "Numerical result out of range: mtu %d is more than the %d of %s",
+				c.MTU, d.lower.mtu, d.lower.name)
+		}
+		if err := checkUppers(d, c.MTU); err != nil {
+			return nil, "", err
+		}
 	}
 	if c.MAC != nil {
 		if err := checkMAC(*c.MAC); err != nil {
@@ -245,7 +269,8 @@ func (tx *Tx) changeLink(d *device, c LinkChange) error {
 		return err
 	}
 	// Moves, and what setUp does, are stored and announced as they happen.
-	edited := ns == d.ns && name != d.name || len(c.Settings) > 0 || c.MTU != 0 && c.MTU != d.mtu || c.MAC != nil && *c.MAC != d.mac
+	newMAC := c.MAC != nil && (*c.MAC != d.mac || d.kind == VLAN && !d.ownMAC)
+	edited := ns == d.ns && name != d.name || len(c.Settings) > 0 || c.MTU != 0 && c.MTU != d.mtu || newMAC
 	switch {
 	case ns != d.ns:
 		tx.move(d, ns, name)
@@ -264,18 +289,10 @@ func (tx *Tx) changeLink(d *device, c LinkChange) error {
 		d.settings = changed
 	}
 	tx.setMTU(d, c.MTU)
-	if c.MAC != nil && *c.MAC != d.mac {
+	if newMAC {
 		tx.edit(d)
-		d.mac = *c.MAC
-		if d.host != nil {
-			host := *d.host
-			host.ownMAC = true
-			d.host = &host
-		}
-		if d.up {
-			tx.removeLinkLocal(d)
-			tx.addLinkLocal(d)
-		}
+		d.ownMAC = true
+		tx.setMAC(d, *c.MAC)
 	}
 	if edited {
 		tx.store(d)
@@ -300,6 +317,7 @@ func (tx *Tx) setMTU(d *device, mtu uint32) {
 	case d.up:
 		tx.addLinkLocal(d)
 	}
+	tx.shrinkUppers(d)
 }
 
 // DeleteNamespace removes a namespace: its XDP devices go home to init, down and unconfigured, and renamed devN where

@@ -6,15 +6,20 @@ func (t *Table) linkInfo(d *device) LinkInfo {
 		ID: d.id, Namespace: d.ns.name, Index: d.index, Name: d.name, Kind: d.kind, MAC: d.mac, MTU: d.mtu,
 		Up: d.up, Carrier: t.carrier(d), Settings: d.settings, Counters: d.counters,
 	}
-	if peer := t.deviceByID(d.peer); peer != nil && d.kind == Veth {
-		info.PeerNamespace, info.PeerName, info.PeerIndex = peer.ns.name, peer.name, peer.index
+	peer := t.deviceByID(d.peer)
+	if d.kind == VLAN && d.lower != nil {
+		peer = d.lower
+		info.Tag = d.tag
+	}
+	if peer != nil {
+		info.PeerNamespace, info.PeerName, info.PeerIndex, info.PeerUp = peer.ns.name, peer.name, peer.index, peer.up
 	}
 	if h := d.host; h != nil {
 		info.XDP = &XDPInfo{
 			Host: h.spec.Host, Asked: h.spec.Mode, QueuesAsked: h.spec.Queues, Present: h.attached,
 		}
 		if h.attached {
-			info.XDP.Mode, info.XDP.Queues = h.info.Mode, h.info.Queues
+			info.XDP.Mode, info.XDP.Queues, info.XDP.Strips = h.info.Mode, h.info.Queues, h.info.Strips
 		}
 	}
 	return info
@@ -33,4 +38,15 @@ func (t *Table) Links(namespace, dev string) ([]LinkInfo, error) {
 		out[i] = t.linkInfo(d)
 	}
 	return out, nil
+}
+
+// DeviceName is the name of a device and of its namespace; false where it is gone.
+func (t *Table) DeviceName(id DeviceID) (namespace, name string, ok bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	d := t.deviceByID(id)
+	if d == nil || d.gone {
+		return "", "", false
+	}
+	return d.ns.name, d.name, true
 }

@@ -33,7 +33,16 @@ func randomCommand(t *rapid.T, b *bench) (string, error) {
 	pick := func(what string, from []string) string { return rapid.SampledFrom(from).Draw(t, what) }
 	ns, dev := pick("namespace", modelNamespaces), pick("device", modelDevices)
 	yes := rapid.Bool().Draw(t, "yes")
-	switch kind := rapid.IntRange(0, 16).Draw(t, "command"); kind {
+	switch kind := rapid.IntRange(-2, 16).Draw(t, "command"); kind {
+	case -2:
+		tag := Tag{rapid.SampledFrom([]uint16{VLAN8021Q, VLAN8021AD}).Draw(t, "protocol"), rapid.Uint16Range(4, 5).Draw(t, "id")}
+		lower := pick("lower", modelDevices)
+		_, err := b.AddLink(ns, LinkSpec{Name: dev, Kind: VLAN, Lower: lower, Tag: tag})
+		return fmt.Sprintf("add vlan %s %s on %s %s", ns, dev, lower, tag), err
+	case -1:
+		mac := [6]byte{2, 0, 0, 0, 0, rapid.Byte().Draw(t, "mac")}
+		mtu := rapid.SampledFrom([]uint32{0, 1000, 1400, 1500}).Draw(t, "mtu")
+		return fmt.Sprintf("set %s %s %d %x", ns, dev, mtu, mac), b.SetLink(ns, dev, LinkChange{MTU: mtu, MAC: &mac})
 	case 0:
 		return "netns add " + ns, b.addNamespace(ns)
 	case 1:

@@ -11,14 +11,14 @@ import (
 // neighbors are the permanent neighbours of a device: the ones that are stored.
 type neighbors struct{ macs map[netip.Addr][6]byte }
 
-// SetNeighbor puts a neighbour of a device. state is Permanent, which is stored, or Reachable or Stale, which is only
-// told to the data plane.
+// SetNeighbor puts a neighbour of a device. A Permanent one is stored; other states are only told to the data plane.
+// Without a MAC (zero) the known one stays.
 func (tx *Tx) SetNeighbor(op NeighborOp, namespace, dev string, addr netip.Addr, mac [6]byte, state neigh.State) error {
 	d, err := tx.t.device(namespace, dev)
 	if err != nil {
 		return err
 	}
-	if err := checkNeighbor(d, addr, mac, state); err != nil {
+	if err := checkNeighbor(d, addr, state); err != nil {
 		return err
 	}
 	known := tx.hasNeighbor(d, addr)
@@ -28,13 +28,23 @@ func (tx *Tx) SetNeighbor(op NeighborOp, namespace, dev string, addr netip.Addr,
 	case !known && op == ChangeNeighbor:
 		return fail(NotFound, "No such file or directory: %s is no neighbour of %s", addr, dev)
 	}
+	if mac == [6]byte{} && state.Valid() {
+		if mac = tx.neighborMAC(d, addr); mac == [6]byte{} {
+			return fail(Invalid, "No link layer address given: that of %s is not known (lladdr MAC)", addr)
+		}
+	}
+	if state.Valid() {
+		if err := checkMAC(mac); err != nil {
+			return err
+		}
+	}
 	if state == neigh.Permanent {
 		tx.setPermanent(d, addr, mac)
 	} else {
 		tx.unsetPermanent(d, addr)
 	}
 	tx.tellNeighbor(d, addr, mac, state)
-	tx.foresee(d, addr, true)
+	tx.foresee(d, addr, foreseen{there: true, mac: mac})
 	return nil
 }
 
@@ -64,7 +74,7 @@ func (tx *Tx) DeleteNeighbor(namespace, dev string, addr netip.Addr) error {
 	}
 	tx.unsetPermanent(d, addr)
 	tx.hook(d, func(public *Device) { tx.t.options.Datapath.DeleteNeighbor(public, addr) })
-	tx.foresee(d, addr, false)
+	tx.foresee(d, addr, foreseen{})
 	return nil
 }
 
@@ -81,26 +91,43 @@ func (tx *Tx) FlushNeighbors(namespace, dev string) error {
 	return nil
 }
 
-func checkNeighbor(d *device, addr netip.Addr, mac [6]byte, state neigh.State) error {
+func checkNeighbor(d *device, addr netip.Addr, state neigh.State) error {
 	switch {
 	case d.kind == Loopback:
 		return fail(Invalid, "Operation not supported: lo has no neighbours")
 	case !addr.IsValid() || addr.Is4In6() || addr.Zone() != "" || addr.IsUnspecified() || addr.IsMulticast() || addr.IsLoopback():
 		return fail(Invalid, "Invalid argument: %s is no neighbour's address", addr)
-	case state != neigh.Permanent && state != neigh.Reachable && state != neigh.Stale:
-		return fail(Invalid, "nud state %s cannot be set: use permanent, reachable or stale", state)
+	case state == neigh.Incomplete:
+		return fail(Invalid, "nud state %s cannot be set: use failed, and the next packet asks anew", state)
 	}
-	return checkMAC(mac)
+	return nil
 }
 
 // hasNeighbor tells whether the address is a permanent neighbour or one that the data plane knows, or will when it has
 // heard of this transaction.
 func (tx *Tx) hasNeighbor(d *device, a netip.Addr) bool {
-	if there, ok := tx.foreseen[neighborRef{d.neighbors, a}]; ok {
-		return there
+	if f, ok := tx.foreseen[neighborRef{d.neighbors, a}]; ok {
+		return f.there
 	}
 	_, permanent := d.permanent.macs[a]
 	return permanent || d.neighbors.Lookup(fib.AddrOf(a)) != nil
+}
+
+// neighborMAC is the known MAC address of a neighbour, or zero.
+func (tx *Tx) neighborMAC(d *device, a netip.Addr) (mac [6]byte) {
+	if f, ok := tx.foreseen[neighborRef{d.neighbors, a}]; ok {
+		return f.mac
+	}
+	if n := d.neighbor(a); n != nil && n.HasMAC {
+		return n.MAC
+	}
+	return mac
+}
+
+// foreseen is what the data plane will have of a neighbour after the transaction.
+type foreseen struct {
+	there bool
+	mac   [6]byte
 }
 
 // neighborRef names a neighbour. A device that moves has another table from then on.
@@ -109,14 +136,14 @@ type neighborRef struct {
 	addr  netip.Addr
 }
 
-// foresee notes whether the data plane will have a neighbour after the transaction.
-func (tx *Tx) foresee(d *device, a netip.Addr, there bool) {
+// foresee notes what the data plane will have of a neighbour after the transaction.
+func (tx *Tx) foresee(d *device, a netip.Addr, f foreseen) {
 	ref := neighborRef{d.neighbors, a}
 	old, had := tx.foreseen[ref]
 	if tx.foreseen == nil {
-		tx.foreseen = make(map[neighborRef]bool)
+		tx.foreseen = make(map[neighborRef]foreseen)
 	}
-	tx.foreseen[ref] = there
+	tx.foreseen[ref] = f
 	tx.onUndo(func() {
 		if had {
 			tx.foreseen[ref] = old
@@ -202,10 +229,7 @@ func (t *Table) Neighbors(namespace, dev string) ([]NeighborInfo, error) {
 	for _, d := range devices {
 		first := len(out)
 		for a, mac := range d.permanent.macs {
-			out = append(
-				out,
-				NeighborInfo{Device: d.name, Index: d.index, Addr: a, MAC: mac, HasMAC: true, State: neigh.Permanent},
-			)
+			out = append(out, d.static(a, mac))
 		}
 		d.neighbors.All(func(e *neigh.Entry) bool {
 			if _, permanent := d.permanent.macs[e.Addr.Netip()]; !permanent {
@@ -221,7 +245,7 @@ func (t *Table) Neighbors(namespace, dev string) ([]NeighborInfo, error) {
 // neighbor describes what is known of an address behind d, or is nil.
 func (d *device) neighbor(a netip.Addr) *NeighborInfo {
 	if mac, ok := d.permanent.macs[a]; ok {
-		return &NeighborInfo{Device: d.name, Index: d.index, Addr: a, MAC: mac, HasMAC: true, State: neigh.Permanent}
+		return new(d.static(a, mac))
 	}
 	if e := d.neighbors.Lookup(fib.AddrOf(a)); e != nil {
 		return new(learned(d, e))
@@ -229,9 +253,20 @@ func (d *device) neighbor(a netip.Addr) *NeighborInfo {
 	return nil
 }
 
+// static describes a permanent neighbour.
+func (d *device) static(a netip.Addr, mac [6]byte) NeighborInfo {
+	info := NeighborInfo{Device: d.name, Index: d.index, Addr: a}
+	if e := d.neighbors.Lookup(fib.AddrOf(a)); e != nil {
+		info = learned(d, e)
+	}
+	info.MAC, info.HasMAC, info.State = mac, true, neigh.Permanent
+	return info
+}
+
 func learned(d *device, e *neigh.Entry) NeighborInfo {
 	info := NeighborInfo{
-		Device: d.name, Index: d.index, Addr: e.Addr.Netip(), State: e.State(), Router: e.Router.Load(), Changed: e.Changed.Load(),
+		Device: d.name, Index: d.index, Addr: e.Addr.Netip(), State: e.State(), Router: e.Router.Load(),
+		Changed: e.Changed.Load(), Confirmed: e.Confirmed.Load(), Used: e.Used.Load(), Probes: uint32(e.Probes.Load()),
 	}
 	mac, ok := e.MAC()
 	info.HasMAC = ok
@@ -239,4 +274,18 @@ func learned(d *device, e *neigh.Entry) NeighborInfo {
 		info.MAC[i] = byte(mac >> (40 - 8*i))
 	}
 	return info
+}
+
+// announceAddresses has the data plane tell the link of d that addresses are there, where the device's settings want it
+// and it is usable by then.
+func (tx *Tx) announceAddresses(d *device, addrs ...address) {
+	var list []netip.Addr
+	for _, a := range addrs {
+		if ip := a.prefix.Addr(); ip.Is4() && d.settings.ARPNotify || ip.Is6() && d.settings.NDiscNotify {
+			list = append(list, ip)
+		}
+	}
+	if d.up && len(list) > 0 {
+		tx.hook(d, func(public *Device) { tx.t.options.Datapath.Announce(public, list) })
+	}
 }

@@ -46,14 +46,17 @@ type PortInfo struct {
 	MTU     uint32 // bytes of layer 3
 	Mode    Mode   // the one obtained, never ModeAuto
 	Queues  int    // all of them are bound
+	Strips  bool   // it takes VLAN tags off frames, and cannot be told to leave them
 	Carrier bool
 }
 
 // PortConfig is the state of a device that concerns its host interface.
 type PortConfig struct {
 	Up  bool
-	MTU uint32
+	MTU uint32 // bytes of layer 3, and of VLAN tags beyond the first
 	MAC [6]byte
+	// OtherMACs says that VLAN devices on the device have MAC addresses of their own.
+	OtherMACs bool
 }
 
 // Ports attaches host interfaces; the daemon implements it. Calls are slow and are made without the table's lock, one
@@ -117,3 +120,4 @@ func (noDatapath) Quiesce()                                                    {
 func (noDatapath) SetNeighbor(*Device, netip.Addr, [6]byte, neigh.State) error { return nil }
 func (noDatapath) DeleteNeighbor(*Device, netip.Addr) bool                     { return false }
 func (noDatapath) FlushNeighbors(*Device, bool)                                {}
+func (noDatapath) Announce(*Device, []netip.Addr)                              {}

@@ -128,6 +128,9 @@ func (t *Table) restore() error {
 	if err := t.checkPairs(); err != nil {
 		return err
 	}
+	if err := t.checkVLANs(); err != nil {
+		return err
+	}
 	l.setRoutes()
 	if err := t.checkObjects(); err != nil {
 		return err

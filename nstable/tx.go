@@ -34,7 +34,7 @@ type Tx struct {
 	events []Event
 	hooks  []func() // calls of the data plane, after the publication
 	// foreseen are the neighbours that hooks will make or remove.
-	foreseen map[neighborRef]bool
+	foreseen map[neighborRef]foreseen
 
 	// What to publish. After an undo these may say too much, never too little.
 	viewChanged bool

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"nsrouter/dataplane/counters"
+	"nsrouter/dataplane/limit"
 	"nsrouter/dataplane/neigh"
 	"nsrouter/fib"
 	"nsrouter/nstable/setting"
@@ -28,6 +29,7 @@ const (
 	XDP           // a host interface taken over with AF_XDP
 	Veth          // one end of a pair inside the daemon
 	Dummy         // holds addresses, swallows packets
+	VLAN          // sends and receives tagged frames by another device
 )
 
 // View is what the data plane sees of the table: immutable, published whole after each change. Workers load it once a
@@ -59,10 +61,14 @@ type Device struct {
 	// Namespace is the only namespace that the device is in. This pointer decides where a packet belongs.
 	Namespace *Namespace
 	Peer      DeviceID // other end of a Veth
-	MAC       [6]byte
-	MTU       uint32 // bytes of layer 3
-	Up        bool   // administratively
-	Carrier   bool   // the link is there; for Veth: the peer is up
+	// Lower is the device that a VLAN device is on, Root the one at the bottom, whose frames bear the Tag.
+	Lower, Root DeviceID
+	Tag         Tag
+	VLANs       *VLANs // the VLAN devices on this one; nil: none
+	MAC         [6]byte
+	MTU         uint32 // bytes of layer 3
+	Up          bool   // administratively
+	Carrier     bool   // the link is there; for Veth: the peer is up; for VLAN: the lower device can be used
 	// Addrs are the addresses with their prefix length, in the order in which they were added (the first is the primary
 	// one), link-local IPv6 included.
 	// Addresses that are not, or not yet, used (dad.go) are left out.
@@ -76,6 +82,7 @@ type Device struct {
 
 	Neighbors *neigh.Table     // written by the owner only
 	Counters  *counters.Device // survive moves and renames
+	Limits    *limit.Set       // likewise
 }
 
 // Usable tells whether packets can enter and leave by the device.
@@ -87,6 +94,8 @@ type Namespace struct {
 	FIB *fib.Table
 	// Name at the time of creation or of the last rename; read under the table's lock, not by workers.
 	Name string
+	// Limits are the token buckets of what the router answers; workers take from them.
+	Limits limit.Set
 
 	settings atomic.Pointer[setting.Namespace]
 	own      atomic.Pointer[OwnAddrs]
@@ -111,11 +120,14 @@ var defaultSettings = setting.Namespaces.Default() //nolint:gochecknoglobals // 
 type Datapath interface {
 	// Quiesce returns when no worker uses a view, snapshot or device that was replaced before the call.
 	Quiesce()
-	// SetNeighbor makes an entry, or changes it; packets held for it are sent. state is Permanent, Reachable or Stale.
+	// SetNeighbor makes an entry, or changes it; packets held for it are sent, or dropped where state is Failed. state is
+	// not Incomplete.
 	SetNeighbor(d *Device, addr netip.Addr, mac [6]byte, state neigh.State) error
 	// DeleteNeighbor removes an entry and drops what it holds; false if there was none.
 	DeleteNeighbor(d *Device, addr netip.Addr) bool
 	// FlushNeighbors removes all entries and drops what they hold: before a device moves, goes down or is deleted.
 	// keepPermanent leaves the permanent ones.
 	FlushNeighbors(d *Device, keepPermanent bool)
+	// Announce tells the link of a device that it has addresses, if it is usable.
+	Announce(d *Device, addrs []netip.Addr)
 }

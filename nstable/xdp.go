@@ -87,7 +87,7 @@ func (t *Table) finishXDP(namespace string, s LinkSpec, d *device) error {
 		d.mtu = s.MTU
 	}
 	if s.MAC != nil {
-		d.mac, d.host.ownMAC = *s.MAC, true
+		d.mac, d.ownMAC = *s.MAC, true
 	}
 	if err := checkMTU(d, d.mtu); err != nil {
 		return err
@@ -114,29 +114,26 @@ func (t *Table) finishXDP(namespace string, s LinkSpec, d *device) error {
 
 // SetCarrier tells that the link of a host interface came or went.
 func (t *Table) SetCarrier(id fib.DeviceID, carrier bool) error {
-	return t.changePort(id, func(d *device, h *hostPort) { h.info.Carrier = carrier }, &carrier)
+	return t.changePort(id, func(h *hostPort) { h.info.Carrier = carrier }, &carrier)
 }
 
 // PortGone tells that the host interface of a device has vanished: addresses and routes are kept, unused.
 func (t *Table) PortGone(id fib.DeviceID) error {
 	carrier := false
-	return t.changePort(id, func(d *device, h *hostPort) { h.attached = false; h.info.Carrier = false }, &carrier)
+	return t.changePort(id, func(h *hostPort) { h.attached = false; h.info.Carrier = false }, &carrier)
 }
 
 // PortBack tells that the host interface of a device is attached again, or for the first time. The caller configures it
 // for the state of the device as the view then shows it. Unless the operator has set the MAC, it is the interface's
 // now.
 func (t *Table) PortBack(id fib.DeviceID, info PortInfo) error {
-	return t.changePort(id, func(d *device, h *hostPort) {
+	return t.changePort(id, func(h *hostPort) {
 		h.attached, h.info = true, info
-		if !h.ownMAC {
-			d.mac = info.MAC
-		}
 	}, &info.Carrier)
 }
 
 // changePort changes the host's side of a device. During attachment it only notes the carrier.
-func (t *Table) changePort(id fib.DeviceID, change func(*device, *hostPort), carrier *bool) error {
+func (t *Table) changePort(id fib.DeviceID, change func(*hostPort), carrier *bool) error {
 	return t.doVolatile(func(tx *Tx) error {
 		d := t.deviceByID(id)
 		if r := t.reserved[id]; r != nil && d == nil {
@@ -150,11 +147,9 @@ func (t *Table) changePort(id fib.DeviceID, change func(*device, *hostPort), car
 		tx.edit(d)
 		host := *d.host
 		d.host = &host
-		mac := d.mac
-		change(d, d.host)
-		if mac != d.mac && d.up {
-			tx.removeLinkLocal(d)
-			tx.addLinkLocal(d)
+		change(d.host)
+		if !d.ownMAC && d.host.attached {
+			tx.setMAC(d, d.host.info.MAC)
 		}
 		if now := t.carrier(d); now != was {
 			tx.carrierChanged(d, now)

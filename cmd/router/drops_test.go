@@ -168,7 +168,7 @@ func TestDropsWatch(t *testing.T) {
 		if (moving.PerSecond == nil) != (i == 0) || moving.Packets != uint64(3+1000*i) {
 			t.Errorf("block %d: %s", i, line)
 		}
-		if i > 0 && (*still.PerSecond != 0 || *moving.PerSecond < 1000 || *moving.PerSecond > 11000) {
+		if i > 0 && (*still.PerSecond != 0 || *moving.PerSecond < 100 || *moving.PerSecond > 1e6) {
 			t.Errorf("block %d: %s", i, line)
 		}
 	}
@@ -207,6 +207,44 @@ func TestRPFilterSetting(t *testing.T) {
 	script(t, d, `
 $ link set p1 rp-filter 3
 ! Error: argument "3" is wrong: "rp-filter" takes off or strict or loose
+? 1
+`)
+}
+
+// TestLimitSettings: the limits of answers are set of a namespace and of a device, and shown where they are not the
+// default.
+func TestLimitSettings(t *testing.T) {
+	d := newDropsDaemon(t)
+	for _, name := range []string{
+		"icmp-msgs-per-sec", "icmp-msgs-burst", "too-big-rate", "echo-rate", "neigh-rate", "punt-rate",
+	} {
+		want := `"settings":{"` + strings.ReplaceAll(name, "-", "_") + `":7}`
+		d.must("netns set red " + name + " 7\nlink set p1 " + name + " 7")
+		for _, list := range []string{"-j netns", "-j link show p1"} {
+			if got := d.must(list); !strings.Contains(got, want) {
+				t.Errorf("%s: no %s: %s", list, want, got)
+			}
+		}
+		standard := map[string]string{"icmp-msgs-per-sec": "1000", "icmp-msgs-burst": "50", "too-big-rate": "10000"}[name]
+		if standard == "" {
+			standard = "100000"
+		}
+		d.must("netns set red " + name + " " + standard)
+		if name == "icmp-msgs-burst" {
+			d.must("link set p1 " + name + " 50")
+		} else {
+			d.must("link set p1 " + name + " 0")
+		}
+		if got := d.must("-j netns") + d.must("-j link show p1"); strings.Contains(got, "settings") {
+			t.Errorf("%s at its default is shown: %s", name, got)
+		}
+	}
+	script(t, d, `
+$ netns set red echo-rate many
+! Error: argument "many" is wrong: "echo-rate" takes a number from 0 to 10000000
+? 1
+$ link set p1 icmp-msgs-burst 0
+! Error: argument "0" is wrong: "icmp-msgs-burst" takes a number from 1 to 65535
 ? 1
 `)
 }

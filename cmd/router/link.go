@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
 	"nsrouter/nstable/setting"
@@ -11,11 +12,12 @@ func linkUsage() string {
 	return `
 router link add NAME type xdp [ host IF ] [ mode { auto | zerocopy | copy | generic } ] [ queues N ] [ force ]
 router link add NAME type veth [ peer name NAME2 [ netns NS2 ] ]
+router link add link PARENT name NAME type vlan id N [ protocol { 802.1q | 802.1ad } ]
 router link add NAME type dummy
                 [ mtu N ] [ address MAC ] before "type"
 router link set NAME [ up | down ] [ mtu N ] [ address MAC ] [ name NEW ] [ netns NS2 ] [ SETTING VALUE ]...
 router link delete NAME
-router link show [ [ dev ] NAME ] [ up ] [ type { xdp | veth | dummy | loopback } ]
+router link show [ [ dev ] NAME ] [ up ] [ type { xdp | veth | vlan | dummy | loopback } ]
 force: take an interface that has addresses, a master or the default route
 SETTING VALUE:
 ` + setting.Devices.Usage("   ")
@@ -32,10 +34,11 @@ func linkCommands() []command {
 
 func linkAdd(_ *cli, a *args) *v1.ChangeRequest {
 	add := &v1.LinkAdd{}
+	parent := ""
 	for a.more() && add.Kind == nil {
 		switch w := a.next(); {
-		case w == "link":
-			a.fail("\"link\" is not supported yet: there are no VLAN links")
+		case matches(w, "link"):
+			parent = a.device("link")
 		case w == "netns", w == "index", matches(w, "txqueuelen"), matches(w, "broadcast"):
 			a.fail("%q is not supported yet", w)
 		case w == "mtu":
@@ -58,7 +61,14 @@ func linkAdd(_ *cli, a *args) *v1.ChangeRequest {
 	case add.Name == "":
 		a.fail("not enough information: the name of the link is missing")
 	case add.Kind == nil:
-		a.fail("not enough information: \"type\" argument is required: xdp, veth or dummy")
+		a.fail("not enough information: \"type\" argument is required: xdp, veth, vlan or dummy")
+	case add.GetVlan() == nil && parent != "":
+		a.fail("\"link %s\" goes with \"type vlan\" only", parent)
+	case add.GetVlan() != nil && parent == "":
+		a.fail("not enough information: \"link\" is required: the device that the VLAN is on")
+	}
+	if v := add.GetVlan(); v != nil {
+		v.Link = parent
 	}
 	return &v1.ChangeRequest{Op: &v1.ChangeRequest_LinkAdd{LinkAdd: add}}
 }
@@ -73,9 +83,9 @@ func linkType(a *args, add *v1.LinkAdd) {
 	case "dummy":
 		add.Kind = &v1.LinkAdd_Dummy{Dummy: &v1.DummySpec{}}
 	case "vlan":
-		a.fail("link type \"vlan\" is not supported yet")
+		add.Kind = &v1.LinkAdd_Vlan{Vlan: vlanWords(a)}
 	default:
-		a.fail("unknown link type %q: it is xdp, veth or dummy", kind)
+		a.fail("unknown link type %q: it is xdp, veth, vlan or dummy", kind)
 	}
 }
 
@@ -143,6 +153,49 @@ func vethWords(a *args) *v1.VethSpec {
 		}
 	}
 	return spec
+}
+
+func vlanWords(a *args) *v1.VlanSpec {
+	spec := &v1.VlanSpec{}
+	for a.more() {
+		switch w := a.next(); {
+		case matches(w, "protocol"):
+			spec.Protocol = a.vlanProtocol()
+		case matches(w, "id"):
+			spec.Id = new(a.number("id"))
+		case matches(w, "reorder_hdr"):
+			a.only(w, "on")
+		case matches(w, "gvrp"), matches(w, "mvrp"), matches(w, "loose_binding"), matches(w, "bridge_binding"):
+			a.only(w, "off")
+		case matches(w, "ingress-qos-map"), matches(w, "egress-qos-map"):
+			a.fail("%q is not supported yet: a tag has the priority that the packet came with", w)
+		default:
+			a.fail("%q is a garbage: a vlan link has id and protocol", w)
+		}
+	}
+	if spec.Id == nil {
+		a.fail("not enough information: \"id\" is required: 0 to 4094")
+	}
+	return spec
+}
+
+// only reads the one value of a word that is supported.
+func (a *args) only(word, value string) {
+	if a.value(word) != value {
+		a.fail("%q is not supported yet but as %q", word, value)
+	}
+}
+
+func (a *args) vlanProtocol() v1.VlanProtocol {
+	s := a.value("protocol")
+	switch strings.ToLower(s) {
+	case "802.1q", "0x8100":
+		return v1.VlanProtocol_VLAN_PROTOCOL_8021Q
+	case "802.1ad", "0x88a8":
+		return v1.VlanProtocol_VLAN_PROTOCOL_8021AD
+	}
+	a.fail("argument %q is wrong: \"protocol\" is 802.1q or 802.1ad", s)
+	return 0
 }
 
 func linkSet(_ *cli, a *args) *v1.ChangeRequest {

@@ -35,8 +35,15 @@ type linkJSON struct {
 }
 
 type linkInfoJSON struct {
-	Kind string   `json:"info_kind"`
-	Data *xdpInfo `json:"info_data,omitempty"`
+	Kind string `json:"info_kind"`
+	Data any    `json:"info_data,omitempty"` // *xdpInfo or *vlanInfo
+}
+
+// vlanInfo is what iproute2 tells of a VLAN device.
+type vlanInfo struct {
+	Protocol string   `json:"protocol"`
+	ID       uint32   `json:"id"`
+	Flags    []string `json:"flags"`
 }
 
 // xdpInfo says what was asked of an AF_XDP interface and what was got.
@@ -47,6 +54,7 @@ type xdpInfo struct {
 	QueuesAsked uint32 `json:"queues_asked,omitempty"`
 	Queues      uint32 `json:"queues"`
 	Attached    bool   `json:"attached"`
+	StripsTags  bool   `json:"strips_vlan_tags,omitempty"`
 }
 
 // briefJSON is a link of "ip -j -br link show" or addr show.
@@ -84,6 +92,7 @@ func linkFlags(l *v1.Link) []string {
 	}
 	add(l.Up, "UP")
 	add(l.Up && l.Carrier, "LOWER_UP")
+	add(l.Peer != nil && l.Peer.Netns == l.Netns && !l.Peer.Up, "M-DOWN")
 	return f
 }
 
@@ -96,10 +105,17 @@ func operState(l *v1.Link) string {
 		return "UNKNOWN"
 	case l.Carrier:
 		return "UP"
-	case l.Kind == "veth":
+	case l.Kind == "veth", l.Kind == "vlan":
 		return "LOWERLAYERDOWN"
 	}
 	return "DOWN"
+}
+
+func vlanProtocolName(p v1.VlanProtocol) string {
+	if p == v1.VlanProtocol_VLAN_PROTOCOL_8021AD {
+		return "802.1ad"
+	}
+	return "802.1Q"
 }
 
 func linkObject(l *v1.Link) linkJSON {
@@ -124,8 +140,11 @@ func linkObject(l *v1.Link) linkJSON {
 	if x := l.Xdp; x != nil {
 		o.LinkInfo.Data = &xdpInfo{
 			Host: x.Host, ModeAsked: xdpModeName(x.ModeAsked), Mode: xdpModeName(x.ModeObtained), QueuesAsked: x.QueuesAsked,
-			Queues: x.Queues, Attached: x.Attached,
+			Queues: x.Queues, Attached: x.Attached, StripsTags: x.StripsTags,
 		}
+	}
+	if v := l.Vlan; v != nil {
+		o.LinkInfo.Data = &vlanInfo{Protocol: vlanProtocolName(v.Protocol), ID: v.Id, Flags: []string{"REORDER_HDR"}}
 	}
 	return o
 }
@@ -185,15 +204,25 @@ func linkAddress(o *linkJSON) string {
 
 // linkDetails are a line on AF_XDP, which "link show" always has, and with -d the kind of any link.
 func (c *cli) linkDetails(o *linkJSON, detail bool) string {
-	switch {
-	case !detail || o.LinkInfo == nil:
-		return ""
-	case o.LinkInfo.Data == nil && c.details:
-		return "    " + o.LinkInfo.Kind + "\n"
-	case o.LinkInfo.Data == nil:
+	if !detail || o.LinkInfo == nil {
 		return ""
 	}
-	x := o.LinkInfo.Data
+	switch data := o.LinkInfo.Data.(type) {
+	case *xdpInfo:
+		return data.text(c.details)
+	case *vlanInfo:
+		if c.details {
+			return fmt.Sprintf("    vlan protocol %s id %d <%s>\n", data.Protocol, data.ID, strings.Join(data.Flags, ","))
+		}
+	default:
+		if c.details {
+			return "    " + o.LinkInfo.Kind + "\n"
+		}
+	}
+	return ""
+}
+
+func (x *xdpInfo) text(details bool) string {
 	s := fmt.Sprintf("    xdp host %s mode %s", x.Host, cmp.Or(x.Mode, "none"))
 	if x.Mode != x.ModeAsked {
 		s += " asked " + x.ModeAsked
@@ -202,8 +231,13 @@ func (c *cli) linkDetails(o *linkJSON, detail bool) string {
 	if x.QueuesAsked != 0 && x.QueuesAsked != x.Queues {
 		s += fmt.Sprintf(" asked %d", x.QueuesAsked)
 	}
-	if !x.Attached {
+	switch {
+	case !x.Attached:
 		s += " not attached"
+	case x.StripsTags:
+		s += " rxvlan on: VLAN tags are lost"
+	case details:
+		s += " rxvlan off"
 	}
 	return s + "\n"
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -10,10 +11,14 @@ import (
 )
 
 const neighUsage = `
-router neighbor { add | replace | change } ADDR lladdr MAC dev NAME [ nud { permanent | reachable | stale } ]
+router neighbor { add | replace | change } ADDR [ lladdr MAC ] dev NAME [ nud STATE ]
 router neighbor delete ADDR dev NAME
 router neighbor flush [ dev NAME ] [ to PREFIX ] [ nud STATE ]
 router neighbor show [ [ to ] PREFIX ] [ dev NAME ] [ nud STATE ]
+router neighbor get ADDR dev NAME
+STATE := { permanent | noarp | reachable | stale | delay | probe | failed | incomplete }
+    A permanent neighbour (the default of add) is stored; others live in the data plane. lladdr is
+    needed where the address is not known. Limits and timers: router link help, neigh-max and after.
 `
 
 func neighCommands() []command {
@@ -23,6 +28,7 @@ func neighCommands() []command {
 		{names: []string{"replace"}, change: neighChange(v1.Verb_VERB_REPLACE)},
 		{names: []string{"delete"}, change: neighChange(v1.Verb_VERB_DELETE)},
 		{names: []string{"show", "lst", "list"}, run: (*cli).neighShow},
+		{names: []string{"get"}, run: (*cli).neighGet},
 		{names: []string{"flush"}, change: neighFlush},
 	}
 }
@@ -54,8 +60,6 @@ func neighChange(verb v1.Verb) func(*cli, *args) *v1.ChangeRequest {
 		switch {
 		case n.Dev == "" || n.Address == "":
 			a.fail("device and destination are required arguments")
-		case n.Mac == "" && verb != v1.Verb_VERB_DELETE:
-			a.fail("not enough information: \"lladdr\" argument is required")
 		case n.State == 0 && verb != v1.Verb_VERB_DELETE:
 			n.State = v1.NeighborState_NEIGHBOR_STATE_PERMANENT
 		}
@@ -72,7 +76,7 @@ func (a *args) neighState() v1.NeighborState {
 		}
 	}
 	if s != "all" {
-		a.fail("nud state %q is bad: it is permanent, reachable, stale, probe, incomplete or failed", s)
+		a.fail("nud state %q is bad: it is permanent, noarp, reachable, stale, delay, probe, incomplete or failed", s)
 	}
 	return 0
 }
@@ -107,12 +111,14 @@ func neighFlush(c *cli, a *args) *v1.ChangeRequest {
 
 func (c *cli) neighShow(ctx context.Context, a *args) error {
 	req := &v1.ListNeighborsRequest{Netns: c.netns, Family: c.family}
+	noARP := false // shown only when states are asked for, as in ip(8)
 	for a.more() {
 		switch w := a.next(); w {
 		case "dev":
 			req.Dev = a.device("dev")
 		case "nud":
 			req.State = a.neighState()
+			noARP = true
 		default:
 			if w == "to" {
 				w = a.value("to")
@@ -133,18 +139,65 @@ func (c *cli) neighShow(ctx context.Context, a *args) error {
 		if req.Dev != "" {
 			n.Dev = "" // as in ip(8): what was chosen is not repeated
 		}
+		return c.neighRecord(n), noARP || n.State != v1.NeighborState_NEIGHBOR_STATE_NOARP
+	})
+}
+
+// neighGet shows one neighbour.
+func (c *cli) neighGet(ctx context.Context, a *args) error {
+	req := &v1.ListNeighborsRequest{Netns: c.netns}
+	for a.more() {
+		switch w := a.next(); w {
+		case "dev":
+			req.Dev = a.device("dev")
+		default:
+			if w == "to" {
+				w = a.value("to")
+			} else if req.Prefix != "" {
+				a.garbage(w, "to")
+			}
+			if a.err == nil {
+				req.Prefix = a.toPrefix(a.toAddress(w, c.family), c.family)
+			}
+		}
+	}
+	if req.Dev == "" || req.Prefix == "" {
+		a.fail("Device and address are required arguments")
+	}
+	if err := a.done(); err != nil {
+		return err
+	}
+	stream, err := c.client.ListNeighbors(ctx, req)
+	if err != nil {
+		return err
+	}
+	found := false
+	err = show(c, stream, (*v1.ListNeighborsResponse).GetNeighbors, func(n *v1.Neighbor) (record, bool) {
+		found = true
 		return c.neighRecord(n), true
 	})
+	if err == nil && !found {
+		return errors.New("Neighbour entry not found.") //nolint:staticcheck,revive // the kernel's words
+	}
+	return err
 }
 
 // neighJSON is a neighbour as "ip -j neigh show" has it.
 type neighJSON struct {
-	Dst     string          `json:"dst"`
-	Dev     string          `json:"dev,omitempty"`
-	LLAddr  string          `json:"lladdr,omitempty"`
-	Router  json.RawMessage `json:"router,omitempty"`
-	Updated *uint64         `json:"updated,omitempty"`
-	State   []string        `json:"state"`
+	Dst    string          `json:"dst"`
+	Dev    string          `json:"dev,omitempty"`
+	LLAddr string          `json:"lladdr,omitempty"`
+	Router json.RawMessage `json:"router,omitempty"`
+	*neighStats
+	State []string `json:"state"`
+}
+
+// neighStats is what "ip -s neigh show" adds.
+type neighStats struct {
+	Used      uint64 `json:"used"`
+	Confirmed uint64 `json:"confirmed"`
+	Updated   uint64 `json:"updated"`
+	Probes    uint32 `json:"probes"`
 }
 
 func (c *cli) neighRecord(n *v1.Neighbor) record {
@@ -158,7 +211,7 @@ func (c *cli) neighObject(n *v1.Neighbor) neighJSON {
 		o.Router = json.RawMessage("null") // ip(8) has it so
 	}
 	if c.stats {
-		o.Updated = &n.Updated
+		o.neighStats = &neighStats{Used: n.Used, Confirmed: n.Confirmed, Updated: n.Updated, Probes: n.Probes}
 	}
 	return o
 }
@@ -174,8 +227,8 @@ func neighText(o *neighJSON) string {
 	if o.Router != nil {
 		s += "router "
 	}
-	if o.Updated != nil {
-		s += fmt.Sprintf("updated %d ", *o.Updated)
+	if t := o.neighStats; t != nil {
+		s += fmt.Sprintf(" used %d/%d/%dprobes %d ", t.Used, t.Confirmed, t.Updated, t.Probes)
 	}
 	return s + o.State[0] + " \n"
 }

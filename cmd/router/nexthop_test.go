@@ -224,11 +224,12 @@ $ -n red route add 10.1.0.0/16 dev d0
 $ -n red route add 10.2.0.0/16 dev d0
 ! Error: No space left on device: namespace red has 8 routes, and may have 8 (netns set red max-routes N allows more)
 ? 2
-$ -d netns
-init routes 4 
-    max-routes 0 ...
-red routes 8 
-    max-routes 8 ...
+`)
+	if got := d.must("-d netns"); !strings.Contains(got, "init routes 4 \n    max-routes 0 ") ||
+		!strings.Contains(got, "\nred routes 8 \n    max-routes 8 ") {
+		t.Errorf("-d netns: %s", got)
+	}
+	script(t, d, `
 $ netns
 init
 red

@@ -74,6 +74,13 @@ route add default via 2001:db8::9 metric 50
 -6 route add blackhole 2001:db8:2::/48
 neigh add 10.0.0.7 lladdr 02:00:00:00:00:07 dev v0
 neigh add 2001:db8::7 lladdr 02:00:00:00:00:07 dev v0 nud permanent
+neigh add 10.0.0.8 dev v0 nud stale
+neigh change 10.0.0.7 dev v0 nud permanent
+neigh replace 10.0.0.11 dev v0 lladdr 02:00:00:00:00:0b
+neigh del 10.0.0.11 dev v0
+neigh del 10.0.0.12 dev v0
+neigh change 10.0.0.12 dev v0 nud failed
+neigh add 10.0.0.9 dev v0 lladdr 02:00:00:00:00:09 nud foo
 `
 
 // listings are what is asked of both sides then.
@@ -122,6 +129,7 @@ neigh
 neigh show dev v0
 neigh show 10.0.0.7
 -4 neigh show nud permanent
+neigh show nud failed
 `
 
 // common leaves out what Linux has and the router has not: duplicate address detection and the noprefixroute of newer

@@ -120,6 +120,22 @@ $ n
 10.0.0.7 dev p1 lladdr 02:00:00:00:00:07 PERMANENT 
 $ -j neigh show dev p1
 [{"dst":"10.0.0.7","lladdr":"02:00:00:00:00:07","state":["PERMANENT"]}]
+$ neigh get 10.0.0.7 dev p1
+10.0.0.7 dev p1 lladdr 02:00:00:00:00:07 PERMANENT 
+$ neigh get 10.0.0.8 dev p1
+! Error: Neighbour entry not found.
+? 2
+$ neigh add 10.0.0.8 dev p1 nud stale
+! Error: No link layer address given...
+? 2
+$ neigh add 10.0.0.8 dev p1 nud incomplete
+! Error: nud state INCOMPLETE cannot be set...
+? 2
+$ neigh change 10.0.0.7 dev p1 nud permanent
+$ -s n
+10.0.0.7 dev p1 lladdr 02:00:00:00:00:07  used 0/0/0probes 0 PERMANENT 
+$ -s -j n
+[{"dst":"10.0.0.7","dev":"p1","lladdr":"02:00:00:00:00:07","used":0,"confirmed":0,"updated":0,"probes":0,"state":["PERMANENT"]}]
 $ neigh flush dev p1
 $ neigh del 10.0.0.7 dev p1
 $ -j neigh

@@ -150,7 +150,7 @@ func (d *daemon) start() (err error) {
 	epochs := new(fib.Epochs)
 	d.plane, err = dataplane.New(dataplane.Options{
 		CPUs: d.cpus, Pool: d.pool, View: view, Epochs: epochs, NeighborChanged: changed, AddressProbed: probed,
-		RouterSolicited: d.radv.Solicited,
+		RouterSolicited: d.radv.Solicited, AddressConflict: d.conflictLogger(&table),
 	})
 	if err != nil {
 		return err
@@ -316,4 +316,24 @@ func notifySystemd(state string) {
 	}
 	_, _ = conn.Write([]byte(state))
 	_ = conn.Close()
+}
+
+// conflictLogger tells the operator of stations that claim an address of the router. What it returns is called by
+// workers, which wait neither for the log nor for the table.
+func (d *daemon) conflictLogger(table *atomic.Pointer[nstable.Table]) func(nstable.DeviceID, fib.Addr, [6]byte) {
+	return func(dev nstable.DeviceID, a fib.Addr, mac [6]byte) {
+		t := table.Load()
+		if t == nil {
+			return
+		}
+		go func() {
+			ns, name, ok := t.DeviceName(dev)
+			if !ok {
+				return
+			}
+			d.o.Log.Warn("address-conflict: another station claims an address of the router", zap.String("netns", ns),
+				zap.String("dev", name), zap.Stringer("address", a.Netip()),
+				zap.Stringer("lladdr", net.HardwareAddr(mac[:])))
+		}()
+	}
 }

@@ -107,6 +107,7 @@ func (p *ports) attach(id nstable.DeviceID, spec nstable.XDPSpec) (info nstable.
 	delete(p.missing, id)
 	return nstable.PortInfo{
 		MAC: iface.MAC(), MTU: uint32(iface.MTU()), Mode: gotMode, Queues: len(queues), Carrier: a.carrier,
+		Strips: iface.StripsTags(),
 	}, nil
 }
 
@@ -140,7 +141,7 @@ func (p *ports) detach(id nstable.DeviceID) error {
 }
 
 // Configure implements [nstable.Ports]: the host interface is raised with the device (and stays up), its MTU raised
-// where needed, and it hears all addresses while the device has another one than its own.
+// where needed, and it hears all addresses while the device, or a VLAN device on it, has another one than its own.
 func (p *ports) Configure(id nstable.DeviceID, c nstable.PortConfig) error {
 	if err := p.configure(id, c); err != nil {
 		return err
@@ -160,7 +161,7 @@ func (p *ports) configure(id nstable.DeviceID, c nstable.PortConfig) error {
 	if err := a.iface.RaiseMTU(int(c.MTU)); err != nil {
 		return err
 	}
-	if err := a.iface.SetPromisc(c.MAC != a.iface.MAC()); err != nil {
+	if err := a.iface.SetPromisc(c.MAC != a.iface.MAC() || c.OtherMACs); err != nil {
 		return err
 	}
 	if c.Up {

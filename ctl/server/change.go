@@ -128,8 +128,12 @@ func linkSpec(add *v1.LinkAdd) (nstable.LinkSpec, error) {
 		spec.Kind, spec.Peer, spec.PeerNamespace = nstable.Veth, kind.Veth.GetPeerName(), kind.Veth.GetPeerNetns()
 	case *v1.LinkAdd_Dummy:
 		spec.Kind = nstable.Dummy
+	case *v1.LinkAdd_Vlan:
+		if err := vlanSpec(&spec, kind.Vlan); err != nil {
+			return spec, err
+		}
 	default:
-		return spec, invalid("not enough information: the type of link %q is missing: xdp, veth or dummy", spec.Name)
+		return spec, invalid("not enough information: the type of link %q is missing: xdp, veth, vlan or dummy", spec.Name)
 	}
 	if add.Mac != nil {
 		mac, err := readMAC(*add.Mac)
@@ -137,6 +141,23 @@ func linkSpec(add *v1.LinkAdd) (nstable.LinkSpec, error) {
 		return spec, err
 	}
 	return spec, nil
+}
+
+func vlanSpec(spec *nstable.LinkSpec, v *v1.VlanSpec) error {
+	protocol, ok := vlanProtocols()[v.GetProtocol()]
+	switch {
+	case v.GetLink() == "":
+		return invalid("link not specified: say what the VLAN device %s is on", spec.Name)
+	case v.Id == nil:
+		return invalid("VLAN id not specified")
+	case v.GetId() > nstable.MaxVLAN:
+		return invalid("Invalid VLAN id: %d, an id is 0 to %d", v.GetId(), nstable.MaxVLAN)
+	case !ok:
+		return invalid("VLAN protocol %d is unknown: use 802.1q or 802.1ad", v.GetProtocol())
+	}
+	spec.Kind, spec.Lower = nstable.VLAN, v.GetLink()
+	spec.Tag = nstable.Tag{Protocol: protocol, ID: uint16(v.GetId())}
+	return nil
 }
 
 // maxQueues is far beyond what any interface has.

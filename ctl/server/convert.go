@@ -32,7 +32,24 @@ func apiMode(m nstable.Mode) v1.XdpMode {
 }
 
 func kindName(k nstable.Kind) string {
-	return [...]string{nstable.Loopback: "loopback", nstable.XDP: "xdp", nstable.Veth: "veth", nstable.Dummy: "dummy"}[k]
+	return [...]string{
+		nstable.Loopback: "loopback", nstable.XDP: "xdp", nstable.Veth: "veth", nstable.Dummy: "dummy", nstable.VLAN: "vlan",
+	}[k]
+}
+
+func vlanProtocols() map[v1.VlanProtocol]uint16 {
+	return map[v1.VlanProtocol]uint16{
+		v1.VlanProtocol_VLAN_PROTOCOL_UNSPECIFIED: nstable.VLAN8021Q,
+		v1.VlanProtocol_VLAN_PROTOCOL_8021Q:       nstable.VLAN8021Q,
+		v1.VlanProtocol_VLAN_PROTOCOL_8021AD:      nstable.VLAN8021AD,
+	}
+}
+
+func apiVLANProtocol(protocol uint16) v1.VlanProtocol {
+	if protocol == nstable.VLAN8021AD {
+		return v1.VlanProtocol_VLAN_PROTOCOL_8021AD
+	}
+	return v1.VlanProtocol_VLAN_PROTOCOL_8021Q
 }
 
 func kinds() map[v1.RouteType]fib.Kind {
@@ -61,7 +78,7 @@ func apiRouteType(k fib.Kind) v1.RouteType {
 	}[k]
 }
 
-func apiNeighStates() [6]v1.NeighborState {
+func apiNeighStates() [neigh.NumStates]v1.NeighborState {
 	return [...]v1.NeighborState{
 		neigh.Incomplete: v1.NeighborState_NEIGHBOR_STATE_INCOMPLETE,
 		neigh.Reachable:  v1.NeighborState_NEIGHBOR_STATE_REACHABLE,
@@ -69,6 +86,8 @@ func apiNeighStates() [6]v1.NeighborState {
 		neigh.Probe:      v1.NeighborState_NEIGHBOR_STATE_PROBE,
 		neigh.Failed:     v1.NeighborState_NEIGHBOR_STATE_FAILED,
 		neigh.Permanent:  v1.NeighborState_NEIGHBOR_STATE_PERMANENT,
+		neigh.Delay:      v1.NeighborState_NEIGHBOR_STATE_DELAY,
+		neigh.NoARP:      v1.NeighborState_NEIGHBOR_STATE_NOARP,
 	}
 }
 

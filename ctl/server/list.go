@@ -90,10 +90,11 @@ func (s *Server) ListLinks(
 
 func checkLinkType(kind string) error {
 	switch kind {
-	case "", kindName(nstable.Loopback), kindName(nstable.XDP), kindName(nstable.Veth), kindName(nstable.Dummy):
+	case "", kindName(nstable.Loopback), kindName(nstable.XDP), kindName(nstable.Veth), kindName(nstable.Dummy),
+		kindName(nstable.VLAN):
 		return nil
 	}
-	return invalid("unknown link type %q: it is xdp, veth, dummy or loopback", kind)
+	return invalid("unknown link type %q: it is xdp, veth, vlan, dummy or loopback", kind)
 }
 
 func apiLink(l *nstable.LinkInfo) *v1.Link {
@@ -101,13 +102,16 @@ func apiLink(l *nstable.LinkInfo) *v1.Link {
 		Index: uint32(l.Index), Name: l.Name, Netns: l.Namespace, Kind: kindName(l.Kind),
 		Up: l.Up, Carrier: l.Carrier, Mtu: l.MTU, Mac: macString(l.MAC), Settings: apiSettings(setting.Devices, l.Settings),
 	}
-	if l.Kind == nstable.Veth {
-		out.Peer = &v1.LinkPeer{Index: uint32(l.PeerIndex), Name: l.PeerName, Netns: l.PeerNamespace}
+	if l.Kind == nstable.Veth || l.Kind == nstable.VLAN {
+		out.Peer = &v1.LinkPeer{Index: uint32(l.PeerIndex), Name: l.PeerName, Netns: l.PeerNamespace, Up: l.PeerUp}
+	}
+	if l.Kind == nstable.VLAN {
+		out.Vlan = &v1.VlanState{Id: uint32(l.Tag.ID), Protocol: apiVLANProtocol(l.Tag.Protocol)}
 	}
 	if x := l.XDP; x != nil {
 		out.Xdp = &v1.XdpState{
 			Host: x.Host, ModeAsked: apiMode(x.Asked), QueuesAsked: uint32(x.QueuesAsked), Queues: uint32(x.Queues),
-			Attached: x.Present,
+			Attached: x.Present, StripsTags: x.Strips,
 		}
 		if x.Present {
 			out.Xdp.ModeObtained = apiMode(x.Mode)

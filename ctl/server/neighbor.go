@@ -21,9 +21,14 @@ func planNeighbor(ns string, n *v1.NeighborChange) (step, error) {
 	if n.GetVerb() == v1.Verb_VERB_DELETE {
 		return done(func(tx *nstable.Tx) error { return tx.DeleteNeighbor(ns, n.GetDev(), addr) })
 	}
-	mac, err := readMAC(n.GetMac())
-	if err != nil {
-		return step{}, err
+	var mac [6]byte
+	if n.GetMac() != "" {
+		if mac, err = readMAC(n.GetMac()); err != nil {
+			return step{}, err
+		}
+		if mac == [6]byte{} {
+			return step{}, invalid("%q is no neighbour's MAC address", n.GetMac())
+		}
 	}
 	state := neigh.Permanent
 	if n.GetState() != v1.NeighborState_NEIGHBOR_STATE_UNSPECIFIED {
@@ -136,8 +141,12 @@ func apiNeighbor(n *nstable.NeighborInfo, now int64) *v1.Neighbor {
 	if n.HasMAC {
 		out.Mac = macString(n.MAC)
 	}
-	if n.Changed != 0 && now > n.Changed {
-		out.Updated = uint64(time.Duration(now - n.Changed).Seconds())
+	age := func(at int64) uint64 {
+		if at == 0 || now <= at {
+			return 0
+		}
+		return uint64(time.Duration(now - at).Seconds())
 	}
+	out.Updated, out.Confirmed, out.Used, out.Probes = age(n.Changed), age(n.Confirmed), age(n.Used), n.Probes
 	return out
 }

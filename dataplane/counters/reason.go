@@ -7,9 +7,11 @@ type Reason uint8
 const (
 	BadEthernet Reason = iota
 	UnknownEtherType
+	UnknownVLAN
 	NotForUs
 	DeviceDown
 	BadARP
+	AddressConflict
 	IP4BadHeader
 	IP4BadChecksum
 	IP4Truncated
@@ -44,6 +46,7 @@ const (
 	NeighborHoldFull
 	NeighborFailed
 	NeighborTableFull
+	NeighborBudget
 	OtherNamespace
 	Loop
 	EgressDown
@@ -57,11 +60,13 @@ const (
 )
 
 var reasons = [NumReasons]struct{ name, help string }{
-	BadEthernet:      {"bad-ethernet", "shorter than an Ethernet header, or from a multicast source address"},
+	BadEthernet:      {"bad-ethernet", "shorter than an Ethernet header and its tags, or from a multicast source address"},
 	UnknownEtherType: {"unknown-ethertype", "neither IPv4, IPv6 nor ARP"},
+	UnknownVLAN:      {"unknown-vlan", "tagged for a VLAN that no device here stands for"},
 	NotForUs:         {"not-for-us", "sent to another station's MAC address"},
 	DeviceDown:       {"device-down", "the receiving device is administratively down"},
 	BadARP:           {"bad-arp", "malformed ARP, or one that claims a broadcast or multicast address"},
+	AddressConflict:  {"address-conflict", "ARP or neighbour discovery that claims an address of the router (RFC 5227 2.4)"},
 	IP4BadHeader:     {"ip4-bad-header", "IPv4 version, header length or total length is wrong (RFC 1812 5.2.2)"},
 	IP4BadChecksum:   {"ip4-bad-checksum", "the IPv4 header checksum is wrong"},
 	IP4Truncated:     {"ip4-truncated", "the frame ends before the IPv4 total length"},
@@ -107,7 +112,8 @@ var reasons = [NumReasons]struct{ name, help string }{
 	TooBig:            {"too-big", "larger than the MTU of the device it would leave by"},
 	NeighborHoldFull:  {"neighbor-hold-full", "pushed out by a newer packet while its neighbour was being resolved"},
 	NeighborFailed:    {"neighbor-failed", "the neighbour does not answer"},
-	NeighborTableFull: {"neighbor-table-full", "the device has as many neighbours as it may"},
+	NeighborTableFull: {"neighbor-table-full", "device or namespace have as many neighbours as they may (neigh-max)"},
+	NeighborBudget:    {"neighbor-budget", "too many unknown neighbours were to be asked for in a second (neigh-budget)"},
 	OtherNamespace:    {"other-namespace", "the device it would leave by is in another namespace"},
 	Loop:              {"loop", "crossed from namespace to namespace too often"},
 	EgressDown:        {"egress-down", "the device it would leave by is down or gone"},

@@ -44,6 +44,15 @@ func (a ARP) SenderIP() uint32 { return be.Uint32(a[14:18]) }
 // TargetIP is the address asked for, or the receiver of a reply, in host order.
 func (a ARP) TargetIP() uint32 { return be.Uint32(a[24:28]) }
 
+// TargetMAC is the receiver's address in a reply as 48 bits; in a request it means nothing.
+func (a ARP) TargetMAC() uint64 { return getMAC(a[18:24]) }
+
+// Gratuitous tells an announcement: sender and target are the same, in a reply the MAC addresses too (RFC 5944 4.6, as
+// arp_is_garp of the kernel takes it).
+func (a ARP) Gratuitous() bool {
+	return a.SenderIP() == a.TargetIP() && (a.Operation() == ARPRequest || a.TargetMAC() == a.SenderMAC())
+}
+
 // Set writes a whole packet.
 func (a ARP) Set(operation uint16, senderMAC uint64, senderIP uint32, targetMAC uint64, targetIP uint32) {
 	be.PutUint64(a[0:8], arpEthernetIPv4|uint64(operation))

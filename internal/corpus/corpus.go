@@ -49,7 +49,7 @@ func HostMAC(port int) MAC { return MAC{2, 0, 0, 0, 1, byte(port)} }
 // markedMAC is a sender's address by which the answer to an ARP request is known.
 func markedMAC(n int) MAC { return MAC{2, 0x4e, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)} }
 
-// Route is a route of the router, as `ip route add` takes it.
+// Routes are those of the router, as `ip route add` takes them.
 func Routes() []string {
 	return []string{
 		Far4 + " via 10.0.1.2",
@@ -79,7 +79,8 @@ func OnLink6(n int) netip.Addr {
 func far4(n int) netip.Addr { return netip.AddrFrom4([4]byte{172, 20, byte(n >> 8), byte(n)}) }
 
 func far6(n int) netip.Addr {
-	return netip.AddrFrom16([16]byte{0x20, 1, 0x0d, 0xb8, 0, 0xf, 12: byte(n >> 24), 13: byte(n >> 16), 14: byte(n >> 8), 15: byte(n)})
+	return netip.AddrFrom16([16]byte{0x20, 1, 0x0d, 0xb8, 0, 0xf, 12: byte(n >> 24), 13: byte(n >> 16),
+		14: byte(n >> 8), 15: byte(n)})
 }
 
 // Edit is one thing that makes a packet other than plain.
@@ -161,7 +162,8 @@ func For(frame []byte, n int) bool {
 	if len(frame) < 14 {
 		return false
 	}
-	if m := markedMAC(n); bytes.Equal(frame[:6], m[:]) || bytes.Equal(frame[6:12], m[:]) || len(frame) >= 28 && bytes.Equal(frame[22:28], m[:]) {
+	if m := markedMAC(n); bytes.Equal(frame[:6], m[:]) || bytes.Equal(frame[6:12], m[:]) || len(frame) >= 28 &&
+		bytes.Equal(frame[22:28], m[:]) {
 		return true
 	}
 	switch b := frame[14:]; {
@@ -206,10 +208,12 @@ func Describe(frame []byte) string {
 		case *layers.Ethernet:
 			fmt.Fprintf(&b, "%v > %v %v", l.SrcMAC, l.DstMAC, l.EthernetType)
 		case *layers.IPv4:
-			fmt.Fprintf(&b, "IPv4 %v > %v ttl %d tos %#x len %d id %d flags %v offset %d proto %v options %v", l.SrcIP, l.DstIP, l.TTL, l.TOS,
+			fmt.Fprintf(&b, "IPv4 %v > %v ttl %d tos %#x len %d id %d flags %v offset %d proto %v options %v",
+				l.SrcIP, l.DstIP, l.TTL, l.TOS,
 				l.Length, l.Id, l.Flags, l.FragOffset, l.Protocol, l.Options)
 		case *layers.IPv6:
-			fmt.Fprintf(&b, "IPv6 %v > %v hops %d class %#x label %#x len %d next %v", l.SrcIP, l.DstIP, l.HopLimit, l.TrafficClass, l.FlowLabel,
+			fmt.Fprintf(&b, "IPv6 %v > %v hops %d class %#x label %#x len %d next %v", l.SrcIP, l.DstIP, l.HopLimit,
+				l.TrafficClass, l.FlowLabel,
 				l.Length, l.NextHeader)
 		case *layers.ICMPv4:
 			fmt.Fprintf(&b, "ICMP %v rest %#x", l.TypeCode, uint32(l.Id)<<16|uint32(l.Seq))

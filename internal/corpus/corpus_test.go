@@ -100,7 +100,8 @@ func TestFragments(t *testing.T) {
 			header = 14 + 40
 		}
 		var joined []byte
-		for _, f := range probeOf(v6, size(100), cut("", piece{0, 24, false}, piece{24, 64, false}, piece{64, -1, true})).Frames(9) {
+		for _, f := range probeOf(v6, size(100), cut("", piece{0, 24, false}, piece{24, 64, false},
+			piece{64, -1, true})).Frames(9) {
 			at := header
 			if v6 {
 				at += 8

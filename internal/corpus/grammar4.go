@@ -6,18 +6,23 @@ func dimensions4() []dimension {
 	return []dimension{
 		dimensionOf("source",
 			onLink(), src("10.0.2.2"), src("10.0.1.1"), src("10.0.2.1"), src("127.0.0.1"), src("224.0.0.1"),
-			src("255.255.255.255"), src("0.0.0.0"), src("0.1.2.3"), src("240.0.0.1"), src("10.0.1.255"), src("10.0.1.0"),
+			src("255.255.255.255"), src("0.0.0.0"), src("0.1.2.3"), src("240.0.0.1"), src("10.0.1.255"),
+			src("10.0.1.0"),
 			src("10.0.2.255"), src("169.254.9.9"), src("203.0.113.5")),
 		dimensionOf("destination",
-			dst("198.51.100.9"), dst("198.18.0.1"), dst("10.0.1.1"), dst("10.0.2.1"), dst("10.0.1.2"), dst("172.31.0.1"),
-			dst("192.0.2.1"), dst("192.0.2.200"), dst("203.0.113.1"), dst("10.0.1.255"), dst("10.0.2.255"), dst("10.0.1.0"),
-			dst("10.0.2.0"), dst("224.0.0.1"), dst("224.0.0.5"), dst("239.1.2.3"), dst("255.255.255.255"), dst("127.0.0.1"),
+			dst("198.51.100.9"), dst("198.18.0.1"), dst("10.0.1.1"), dst("10.0.2.1"), dst("10.0.1.2"),
+			dst("172.31.0.1"),
+			dst("192.0.2.1"), dst("192.0.2.200"), dst("203.0.113.1"), dst("10.0.1.255"), dst("10.0.2.255"),
+			dst("10.0.1.0"),
+			dst("10.0.2.0"), dst("224.0.0.1"), dst("224.0.0.5"), dst("239.1.2.3"), dst("255.255.255.255"),
+			dst("127.0.0.1"),
 			dst("127.255.255.255"), dst("0.0.0.0"), dst("0.1.2.3"), dst("240.0.0.1"), dst("169.254.1.1")),
 		dimensionOf("TTL", ttl(0), ttl(1), ttl(2), ttl(255)),
 		dimensionOf("TOS", tos(0xb9), tos(0xff)),
 		dimensionOf("options", options4()...),
 		dimensionOf("transport", transports4()...),
-		dimensionOf("size", size(0), size(12), total(500), total(576), total(600), total(601), total(1400), total(1401), total(1500)),
+		dimensionOf("size", size(0), size(12), total(500), total(576), total(600), total(601), total(1400),
+			total(1401), total(1500)),
 		dimensionOf("fragments", fragments4()...),
 		dimensionOf("link", links()...),
 		dimensionOf("damage", damage4()...),
@@ -67,22 +72,26 @@ func options4() []Edit {
 
 func transports4() []Edit {
 	return []Edit{
-		carry("to a busy port", udp(4000, 9)), noSum(udp(4000, 4001)), badSum("UDP with a bad checksum", udp(4000, 4001)),
+		carry("to a busy port", udp(4000, 9)), noSum(udp(4000, 4001)),
+		badSum("UDP with a bad checksum", udp(4000, 4001)),
 		carry("SYN", tcp(2)), carry("ACK", tcp(16)), carry("RST", tcp(4)),
 		carry("echo request", icmp(8, 0, 0, 5, 0, 6)), carry("echo reply", icmp(0, 0, 0, 5, 0, 6)),
 		carry("echo request of code 1", icmp(8, 1)), badSum("echo request with a bad checksum", icmp(8, 0)),
 		quoting(3, 1, false), quoting(3, 4, false), quoting(5, 1, false), quoting(11, 0, false), quoting(12, 0, false),
 		carry("source quench", icmp(4, 0)), carry("timestamp request", icmp(13, 0, 0, 5, 0, 6)),
-		carry("information request", icmp(15, 0)), carry("address mask request", icmp(17, 0)), carry("router solicitation", icmp(10, 0)),
+		carry("information request", icmp(15, 0)), carry("address mask request", icmp(17, 0)),
+		carry("router solicitation", icmp(10, 0)),
 		carry("ICMP type 200", icmp(200, 0)),
 		carry("IGMP query", transport{protocol: 2, header: []byte{0x11, 0, 0, 0, 0, 0, 0, 0}, sumAt: 2}),
-		carry("protocol 253", raw(253)), carry("SCTP", raw(132)), carry("GRE", raw(47)), carry("protocol 0", raw(0)), carry("protocol 255", raw(255)),
+		carry("protocol 253", raw(253)), carry("SCTP", raw(132)), carry("GRE", raw(47)), carry("protocol 0", raw(0)),
+		carry("protocol 255", raw(255)),
 	}
 }
 
 func fragments4() []Edit {
 	return []Edit{
-		flags("reserved flag", 4, 0), flags("DF", 2, 0), flags("first fragment", 1, 0), flags("first fragment with DF", 3, 0),
+		flags("reserved flag", 4, 0), flags("DF", 2, 0), flags("first fragment", 1, 0),
+		flags("first fragment with DF", 3, 0),
 		flags("middle fragment", 1, 100), flags("last fragment", 0, 100), flags("last fragment with DF", 2, 100),
 		flags("fragment beyond 65,535", 0, 8190), flags("fragment just below 65,535", 1, 8180),
 		cut("in two", piece{0, 24, false}, piece{24, -1, true}),
@@ -99,9 +108,11 @@ func fragments4() []Edit {
 func links() []Edit {
 	return []Edit{
 		ethernetTo("another station's", MAC{2, 0, 0, 0, 0, 0x99}), ethernetTo("the other port's", RouterMAC(2)),
-		ethernetTo("link-layer broadcast", MAC{255, 255, 255, 255, 255, 255}), ethernetTo("link-layer multicast", MAC{1, 0, 0x5e, 0, 0, 5}),
+		ethernetTo("link-layer broadcast", MAC{255, 255, 255, 255, 255, 255}),
+		ethernetTo("link-layer multicast", MAC{1, 0, 0x5e, 0, 0, 5}),
 		ethernetGroup(),
-		tagged("VLAN 5", 0x81, 0, 0, 5), tagged("priority tag", 0x81, 0, 0xa0, 0), tagged("two tags", 0x88, 0xa8, 0, 5, 0x81, 0, 0, 6),
+		tagged("VLAN 5", 0x81, 0, 0, 5), tagged("priority tag", 0x81, 0, 0xa0, 0),
+		tagged("two tags", 0x88, 0xa8, 0, 5, 0x81, 0, 0, 6),
 		Edit{"from a multicast MAC", func(d *draft) { d.from = MAC{3, 0, 0, 0, 1, 1} }},
 		Edit{"from the router's own MAC", func(d *draft) { d.from = RouterMAC(1) }},
 	}

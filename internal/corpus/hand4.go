@@ -9,7 +9,8 @@ func hand4() []Probe {
 		// Larger than any frame, so that it is reassembled, and the answer is fragmented (RFC 1122 3.3.2).
 		for _, n := range []int{1480, 1481, 2000, 2960, 3000} {
 			out = append(out, probeOf(false, dst(a), carry("echo request", icmp(8, 0, 0, 5, 0, 6)), size(n),
-				cut("in pieces of 800", piece{0, 800, false}, piece{800, 1600, false}, piece{1600, 2400, false}, piece{2400, -1, true})))
+				cut("in pieces of 800", piece{0, 800, false}, piece{800, 1600, false}, piece{1600, 2400, false},
+					piece{2400, -1, true})))
 		}
 		for _, o := range options4() {
 			out = append(out, probeOf(false, dst(a), o, carry("echo request", icmp(8, 0, 0, 5, 0, 6))))
@@ -25,10 +26,24 @@ func hand4() []Probe {
 	// No errors about errors (RFC 1812 4.3.2.7).
 	for _, a := range []string{"172.31.0.1", "192.0.2.200", "10.0.1.1"} {
 		for _, typ := range []byte{3, 4, 5, 11, 12, 1, 18, 40} {
-			out = append(out, probeOf(false, dst(a), quoting(typ, 0, false)), probeOf(false, dst(a), ttl(1), quoting(typ, 0, false)))
+			out = append(out, probeOf(false, dst(a), quoting(typ, 0, false)),
+				probeOf(false, dst(a), ttl(1), quoting(typ, 0, false)))
 		}
 	}
-	return append(out, handARP()...)
+	for _, e := range []struct {
+		name string
+		typ  uint16
+	}{{"LLDP", 0x88cc}, {"an IEEE 802.3 length", 46}, {"loopback", 0x9000}, {"MPLS", 0x8847}, {"EtherType 0",
+		0}, {"EtherType 0xffff", 0xffff}} {
+		out = append(out, probeOf(false, Edit{e.name, func(d *draft) { d.etherType = e.typ }}))
+	}
+	arp := handARP()
+	for _, l := range links() {
+		for _, p := range arp[:2] {
+			out = append(out, probeOf(false, p.Edits[0], l))
+		}
+	}
+	return append(out, arp...)
 }
 
 // arpEdit is an ARP packet (RFC 826); zero MACs of from are the marked one, and it goes to everyone unless unicast.
@@ -66,15 +81,18 @@ func (a arpPacket) edit() Edit {
 func handARP() []Probe {
 	var out []Probe
 	add := func(name, sender, target string, change func(*arpPacket)) {
-		a := arpPacket{name: "ARP: " + name, op: 1, sender: sender, target: target, hardware: 1, proto: 0x0800, hlen: 6, plen: 4}
+		a := arpPacket{name: "ARP: " + name, op: 1, sender: sender, target: target, hardware: 1, proto: 0x0800,
+			hlen: 6, plen: 4}
 		if change != nil {
 			change(&a)
 		}
 		out = append(out, probeOf(false, a.edit()))
 	}
-	for _, sender := range []string{"10.0.1.2", "10.0.1.77", "0.0.0.0", "10.0.2.2", "10.0.1.1", "172.20.0.9", "192.168.99.1", "127.0.0.1", "224.0.0.1",
+	for _, sender := range []string{"10.0.1.2", "10.0.1.77", "0.0.0.0", "10.0.2.2", "10.0.1.1", "172.20.0.9",
+		"192.168.99.1", "127.0.0.1", "224.0.0.1",
 		"255.255.255.255", "10.0.1.255", "240.0.0.1"} {
-		for _, target := range []string{"10.0.1.1", "10.0.2.1", "10.0.1.77", "10.0.2.2", "198.51.100.1", "172.31.0.1", "10.0.1.255", "10.0.1.0", "127.0.0.1",
+		for _, target := range []string{"10.0.1.1", "10.0.2.1", "10.0.1.77", "10.0.2.2", "198.51.100.1", "172.31.0.1",
+			"10.0.1.255", "10.0.1.0", "127.0.0.1",
 			"224.0.0.1", "255.255.255.255", "0.0.0.0"} {
 			add("who has "+target+"? asks "+sender, sender, target, nil)
 		}
@@ -110,7 +128,8 @@ func Answer(host netip.Addr) []byte {
 		router = LinkLocal(2)
 		p = probeOf(true, nd("NA", 136, 0x60, host.String(), lladdr(2, HostMAC(2))...), src(host.String()), dst(router))
 	} else {
-		a := arpPacket{op: 2, sender: host.String(), target: router, from: HostMAC(2), targetMAC: RouterMAC(2), unicast: true,
+		a := arpPacket{op: 2, sender: host.String(), target: router, from: HostMAC(2), targetMAC: RouterMAC(2),
+			unicast:  true,
 			hardware: 1, proto: 0x0800, hlen: 6, plen: 4}
 		p = probeOf(false, a.edit())
 	}

@@ -9,7 +9,8 @@ func hand6() []Probe {
 	for _, a := range []string{"2001:db8:1::1", "2001:db8:2::1", "2001:db8:2::2", LinkLocal(1)} {
 		for _, n := range []int{1452, 1453, 2000, 2904, 3000} {
 			out = append(out, probeOf(true, dst(a), echo, size(n),
-				cut("in pieces of 800", piece{0, 800, false}, piece{800, 1600, false}, piece{1600, 2400, false}, piece{2400, -1, true})))
+				cut("in pieces of 800", piece{0, 800, false}, piece{800, 1600, false}, piece{1600, 2400, false},
+					piece{2400, -1, true})))
 		}
 		for _, e := range extensions6() {
 			out = append(out, probeOf(true, dst(a), e, echo))
@@ -18,13 +19,15 @@ func hand6() []Probe {
 	// The first fragment must hold the whole chain of headers (RFC 8200 4.5, RFC 7112).
 	for _, a := range []string{"2001:db8:1::1", "2001:db8:2::2"} {
 		out = append(out,
-			probeOf(true, dst(a), extensions("destination options", destination()), echo, cut("in the header", piece{0, 8, false}, piece{8, -1, true})),
+			probeOf(true, dst(a), extensions("destination options", destination()), echo,
+				cut("in the header", piece{0, 8, false}, piece{8, -1, true})),
 			probeOf(true, dst(a), echo, cut("before the header", piece{0, 0, false}, piece{0, -1, true})))
 	}
 	// No errors about errors (RFC 4443 2.4(e)).
 	for _, a := range []string{"2001:db8:ffff::1", "2001:db8:bad:1::1", "2001:db8:1::1"} {
 		for _, typ := range []byte{1, 2, 3, 4, 100, 127} {
-			out = append(out, probeOf(true, dst(a), quoting(typ, 0, true)), probeOf(true, dst(a), ttl(1), quoting(typ, 0, true)))
+			out = append(out, probeOf(true, dst(a), quoting(typ, 0, true)),
+				probeOf(true, dst(a), ttl(1), quoting(typ, 0, true)))
 		}
 	}
 	return append(out, handND()...)
@@ -69,7 +72,8 @@ func handND() []Probe {
 	host := HostMAC(1)
 	from := lladdr(1, host)
 	const router = "2001:db8:1::1"
-	targets := []string{router, "2001:db8:2::1", LinkLocal(1), LinkLocal(2), "2001:db8:1::", "2001:db8:1::77", "2001:db8:2::2", "fe80::77", "ff02::1", "::",
+	targets := []string{router, "2001:db8:2::1", LinkLocal(1), LinkLocal(2), "2001:db8:1::", "2001:db8:1::77",
+		"2001:db8:2::2", "fe80::77", "ff02::1", "::",
 		"::1", "2001:db8:100::1", "2001:db8:1::2"}
 	for _, t := range targets {
 		add(nd("NS", 135, 0, t, from...))

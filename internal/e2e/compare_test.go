@@ -102,7 +102,8 @@ func (r *reference) sync() {
 	}
 	for s := range r.sides {
 		for port := 1; port <= 2; port++ {
-			if _, ok := r.sides[s].at[port].Wait(10*time.Second, func(f []byte) bool { return bytes.Contains(f, token) }); !ok {
+			if _, ok := r.sides[s].at[port].Wait(10*time.Second,
+				func(f []byte) bool { return bytes.Contains(f, token) }); !ok {
 				r.t.Fatalf("%s: port %d is silent", r.sides[s].name, port)
 			}
 		}
@@ -244,7 +245,8 @@ const errorsPerSecond = 700
 func (p *pace) wait(out []outcome) {
 	for i := range out {
 		for _, x := range out[i].sent[kernels] {
-			if b := x.frame; len(b) > 54 && (b[12] == 8 && b[23] == 1 && b[34] != 0 && b[34] != 8 || b[12] == 0x86 && b[20] == 58 && b[54] < 128) {
+			if b := x.frame; len(b) > 54 && (b[12] == 8 && b[23] == 1 && b[34] != 0 && b[34] != 8 || b[12] == 0x86 &&
+				b[20] == 58 && b[54] < 128) {
 				p.n++
 			}
 		}

@@ -17,7 +17,8 @@ var (
 	referenceSeed   = flag.Uint64("reference.seed", 1, "seed of the random packets of TestReference")
 	referenceStrict = flag.Bool("reference.strict", false, "fail for each difference that is not permitted")
 	referenceShow   = flag.Int("reference.show", 30, "kinds of differences to print")
-	referenceCount  = flag.Int("reference.count", 1000, "random packets, and as many mutations, for each of IPv4 and IPv6")
+	referenceCount  = flag.Int("reference.count", 1000,
+		"random packets, and as many mutations, for each of IPv4 and IPv6")
 )
 
 // mostOpen is how many differences there may be until all that issue 4 asks for is there.
@@ -86,7 +87,8 @@ func (r *reference) lossless() {
 	if l.Stats.Rx.Packets != r.frames {
 		r.t.Errorf("%d frames were sent, the router has seen %d", r.frames, l.Stats.Rx.Packets)
 	}
-	for _, why := range []string{"tx-full", "no-frame", "handoff-full", "egress-down", "neighbor-table-full", "rate-limited"} {
+	for _, why := range []string{"tx-full", "no-frame", "handoff-full", "egress-down", "neighbor-table-full",
+		"rate-limited"} {
 		if n := l.Drops[why]; n != 0 {
 			r.t.Errorf("%d drops: %s", n, why)
 		}

@@ -35,7 +35,8 @@ func newPermits() permits {
 		{name: "arp-padding", match: func(o *outcome) bool {
 			return o.pairwise(func(ours, kernel []byte) bool {
 				rest, ok := bytes.CutPrefix(ours, kernel)
-				return ok && etherType(kernel) == 0x0806 && len(kernel) == 42 && len(rest) == 18 && len(bytes.Trim(rest, "\x00")) == 0
+				return ok && etherType(kernel) == 0x0806 && len(kernel) == 42 && len(rest) == 18 &&
+					len(bytes.Trim(rest, "\x00")) == 0
 			})
 		}},
 		{name: "no-tcp", match: func(o *outcome) bool {
@@ -67,7 +68,8 @@ func newPermits() permits {
 		{name: "no-redirect", match: func(o *outcome) bool {
 			kept := o.sent[kernels][:0:0]
 			for _, x := range o.sent[kernels] {
-				if p, m := transportOf(x.frame); p != 58 || m[0] != 137 || destination(x.frame) != source(o.sentFrame()) {
+				if p, m := transportOf(x.frame); p != 58 || m[0] != 137 ||
+					destination(x.frame) != source(o.sentFrame()) {
 					kept = append(kept, x)
 				}
 			}
@@ -84,7 +86,8 @@ func newPermits() permits {
 		}},
 		{name: "commercial-security", maybe: true, match: func(o *outcome) bool {
 			f := untagged(o.sentFrame())
-			has := is4(f) && f[14] > 0x45 && len(f) > 36 && bytes.IndexByte(f[34:min(len(f), 14+int(f[14]&15)*4)], 134) >= 0
+			has := is4(f) && f[14] > 0x45 && len(f) > 36 &&
+				bytes.IndexByte(f[34:min(len(f), 14+int(f[14]&15)*4)], 134) >= 0
 			return has && (len(o.sent[kernels]) == 0 || o.kernelOnly(func(k []byte) bool {
 				p, m := transportOf(k)
 				return p == 1 && m[0] == 12
@@ -98,20 +101,23 @@ func newPermits() permits {
 			return o.pairwise(func(ours, kernel []byte) bool {
 				p, m := transportOf(kernel)
 				q, n := transportOf(ours)
-				if p != 58 || q != 58 || len(m) != len(n) || len(m) < 48 || m[0] != 2 || binary.BigEndian.Uint32(n[4:]) != 1300 {
+				if p != 58 || q != 58 || len(m) != len(n) || len(m) < 48 || m[0] != 2 ||
+					binary.BigEndian.Uint32(n[4:]) != 1300 {
 					return false
 				}
 				// Either the kernel has looked at the device's MTU first, or lowered the hop limit first.
 				device := binary.BigEndian.Uint32(m[4:]) == corpus.MTU2 && m[15] == n[15]
 				lowered := binary.BigEndian.Uint32(m[4:]) == 1300 && m[15]+1 == n[15]
-				return (device || lowered) && bytes.Equal(n[8:15], m[8:15]) && bytes.Equal(n[16:], m[16:]) && bytes.Equal(ours[:54], kernel[:54])
+				return (device || lowered) && bytes.Equal(n[8:15], m[8:15]) && bytes.Equal(n[16:], m[16:]) &&
+					bytes.Equal(ours[:54], kernel[:54])
 			})
 		}},
 		{name: "target-option", match: func(o *outcome) bool {
 			return o.pairwise(func(ours, kernel []byte) bool {
 				p, m := transportOf(kernel)
 				q, n := transportOf(ours)
-				return p == 58 && q == 58 && len(m) == 24 && len(n) == 32 && m[0] == 136 && bytes.Equal(n[4:24], m[4:]) && n[24] == 2
+				return p == 58 && q == 58 && len(m) == 24 && len(n) == 32 && m[0] == 136 &&
+					bytes.Equal(n[4:24], m[4:]) && n[24] == 2
 			})
 		}},
 	}

@@ -50,7 +50,8 @@ func TestReferenceNeighbors(t *testing.T) {
 	for s := range r.sides {
 		for port := 1; port <= 2; port++ {
 			for _, f := range r.sides[s].at[port].Take() {
-				if b := f.Data; len(b) < 63 || !is6(b) || b[62] != 143 { // reports of multicast groups have their own time
+				if b := f.Data; len(b) < 63 || !is6(b) ||
+					b[62] != 143 { // reports of multicast groups have their own time
 					seen[s] = append(seen[s], fmt.Sprintf("port %d: %x", port, normalize(unpadded(b))))
 				}
 			}

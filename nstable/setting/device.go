@@ -4,6 +4,7 @@ import "slices"
 
 // Device is the settings of a device.
 type Device struct {
+	Neighbor
 	RA RA
 	IP4
 	// RPFilter is how the source addresses of what the device receives are checked against the routes.
@@ -11,6 +12,8 @@ type Device struct {
 	// DADTransmits is how many neighbour solicitations try an IPv6 address before it is used; 0: it is used at once, as
 	// with AcceptDAD 0.
 	DADTransmits, AcceptDAD uint32
+	// Limits are those of answers to what the device receives, beside the namespace's.
+	Limits Limits
 }
 
 // RPFilter is a check of source addresses by the routes back to them (RFC 3704; rp_filter in Linux).
@@ -37,6 +40,8 @@ var Devices = slices.Concat(
 		number("accept-dad", "whether IPv6 addresses are tried for duplicates (1) or used at once (0)",
 			0, 1, 1, func(d *Device) *uint32 { return &d.AcceptDAD }),
 	},
+	neighborRows(),
 	advertising(),
+	limits(false, func(d *Device) *Limits { return &d.Limits }),
 	ip4Rows(),
 )

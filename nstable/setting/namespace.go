@@ -1,10 +1,16 @@
 package setting
 
+import "slices"
+
 // Namespace is the settings of a namespace.
 type Namespace struct {
 	// MaxRoutes limits the routes, connected ones included; 0: no limit. Those that are there stay, even if they are
 	// more.
 	MaxRoutes uint32
+	// NeighMax limits the neighbours of all devices; permanent ones are not limited.
+	NeighMax uint32
+	// Limits are those of answers to what all devices of the namespace receive.
+	Limits Limits
 	// Martians are the addresses from and to which nothing is forwarded.
 	Martians Martians
 }
@@ -12,8 +18,13 @@ type Namespace struct {
 // Namespaces describes the settings of a namespace.
 //
 //nolint:gochecknoglobals // a constant table
-var Namespaces = Table[Namespace]{
-	number("max-routes", "how many routes there may be, connected ones included; 0: no limit", 0, 1<<32-1, 0,
-		func(n *Namespace) *uint32 { return &n.MaxRoutes }),
-	martians(),
-}
+var Namespaces = slices.Concat(
+	Table[Namespace]{
+		number("max-routes", "how many routes there may be, connected ones included; 0: no limit", 0, 1<<32-1, 0,
+			func(n *Namespace) *uint32 { return &n.MaxRoutes }),
+		number("neigh-max", "how many neighbours there may be behind all devices, permanent ones not limited", 16,
+			highestNeighMax, defaultNamespaceNeighMax, func(n *Namespace) *uint32 { return &n.NeighMax }),
+		martians(),
+	},
+	limits(true, func(n *Namespace) *Limits { return &n.Limits }),
+)

@@ -139,6 +139,55 @@ func (XdpMode) EnumDescriptor() ([]byte, []int) {
 	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{1}
 }
 
+type VlanProtocol int32
+
+const (
+	VlanProtocol_VLAN_PROTOCOL_UNSPECIFIED VlanProtocol = 0
+	VlanProtocol_VLAN_PROTOCOL_8021Q       VlanProtocol = 1
+	VlanProtocol_VLAN_PROTOCOL_8021AD      VlanProtocol = 2
+)
+
+// Enum value maps for VlanProtocol.
+var (
+	VlanProtocol_name = map[int32]string{
+		0: "VLAN_PROTOCOL_UNSPECIFIED",
+		1: "VLAN_PROTOCOL_8021Q",
+		2: "VLAN_PROTOCOL_8021AD",
+	}
+	VlanProtocol_value = map[string]int32{
+		"VLAN_PROTOCOL_UNSPECIFIED": 0,
+		"VLAN_PROTOCOL_8021Q":       1,
+		"VLAN_PROTOCOL_8021AD":      2,
+	}
+)
+
+func (x VlanProtocol) Enum() *VlanProtocol {
+	p := new(VlanProtocol)
+	*p = x
+	return p
+}
+
+func (x VlanProtocol) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (VlanProtocol) Descriptor() protoreflect.EnumDescriptor {
+	return file_nsrouter_v1_change_proto_enumTypes[2].Descriptor()
+}
+
+func (VlanProtocol) Type() protoreflect.EnumType {
+	return &file_nsrouter_v1_change_proto_enumTypes[2]
+}
+
+func (x VlanProtocol) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use VlanProtocol.Descriptor instead.
+func (VlanProtocol) EnumDescriptor() ([]byte, []int) {
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{2}
+}
+
 type Family int32
 
 const (
@@ -172,11 +221,11 @@ func (x Family) String() string {
 }
 
 func (Family) Descriptor() protoreflect.EnumDescriptor {
-	return file_nsrouter_v1_change_proto_enumTypes[2].Descriptor()
+	return file_nsrouter_v1_change_proto_enumTypes[3].Descriptor()
 }
 
 func (Family) Type() protoreflect.EnumType {
-	return &file_nsrouter_v1_change_proto_enumTypes[2]
+	return &file_nsrouter_v1_change_proto_enumTypes[3]
 }
 
 func (x Family) Number() protoreflect.EnumNumber {
@@ -185,7 +234,7 @@ func (x Family) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Family.Descriptor instead.
 func (Family) EnumDescriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{2}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{3}
 }
 
 type RouteType int32
@@ -239,11 +288,11 @@ func (x RouteType) String() string {
 }
 
 func (RouteType) Descriptor() protoreflect.EnumDescriptor {
-	return file_nsrouter_v1_change_proto_enumTypes[3].Descriptor()
+	return file_nsrouter_v1_change_proto_enumTypes[4].Descriptor()
 }
 
 func (RouteType) Type() protoreflect.EnumType {
-	return &file_nsrouter_v1_change_proto_enumTypes[3]
+	return &file_nsrouter_v1_change_proto_enumTypes[4]
 }
 
 func (x RouteType) Number() protoreflect.EnumNumber {
@@ -252,7 +301,7 @@ func (x RouteType) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RouteType.Descriptor instead.
 func (RouteType) EnumDescriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{3}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{4}
 }
 
 type NeighborState int32
@@ -265,6 +314,8 @@ const (
 	NeighborState_NEIGHBOR_STATE_PROBE       NeighborState = 4
 	NeighborState_NEIGHBOR_STATE_FAILED      NeighborState = 5
 	NeighborState_NEIGHBOR_STATE_PERMANENT   NeighborState = 6
+	NeighborState_NEIGHBOR_STATE_DELAY       NeighborState = 7
+	NeighborState_NEIGHBOR_STATE_NOARP       NeighborState = 8
 )
 
 // Enum value maps for NeighborState.
@@ -277,6 +328,8 @@ var (
 		4: "NEIGHBOR_STATE_PROBE",
 		5: "NEIGHBOR_STATE_FAILED",
 		6: "NEIGHBOR_STATE_PERMANENT",
+		7: "NEIGHBOR_STATE_DELAY",
+		8: "NEIGHBOR_STATE_NOARP",
 	}
 	NeighborState_value = map[string]int32{
 		"NEIGHBOR_STATE_UNSPECIFIED": 0,
@@ -286,6 +339,8 @@ var (
 		"NEIGHBOR_STATE_PROBE":       4,
 		"NEIGHBOR_STATE_FAILED":      5,
 		"NEIGHBOR_STATE_PERMANENT":   6,
+		"NEIGHBOR_STATE_DELAY":       7,
+		"NEIGHBOR_STATE_NOARP":       8,
 	}
 )
 
@@ -300,11 +355,11 @@ func (x NeighborState) String() string {
 }
 
 func (NeighborState) Descriptor() protoreflect.EnumDescriptor {
-	return file_nsrouter_v1_change_proto_enumTypes[4].Descriptor()
+	return file_nsrouter_v1_change_proto_enumTypes[5].Descriptor()
 }
 
 func (NeighborState) Type() protoreflect.EnumType {
-	return &file_nsrouter_v1_change_proto_enumTypes[4]
+	return &file_nsrouter_v1_change_proto_enumTypes[5]
 }
 
 func (x NeighborState) Number() protoreflect.EnumNumber {
@@ -313,7 +368,7 @@ func (x NeighborState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use NeighborState.Descriptor instead.
 func (NeighborState) EnumDescriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{4}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{5}
 }
 
 // RouteTable is a table of a namespace, or all of them.
@@ -355,11 +410,11 @@ func (x RouteTable) String() string {
 }
 
 func (RouteTable) Descriptor() protoreflect.EnumDescriptor {
-	return file_nsrouter_v1_change_proto_enumTypes[5].Descriptor()
+	return file_nsrouter_v1_change_proto_enumTypes[6].Descriptor()
 }
 
 func (RouteTable) Type() protoreflect.EnumType {
-	return &file_nsrouter_v1_change_proto_enumTypes[5]
+	return &file_nsrouter_v1_change_proto_enumTypes[6]
 }
 
 func (x RouteTable) Number() protoreflect.EnumNumber {
@@ -368,7 +423,7 @@ func (x RouteTable) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RouteTable.Descriptor instead.
 func (RouteTable) EnumDescriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{5}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{6}
 }
 
 // ChangeRequest is one change of the router. It is applied whole or not at all.
@@ -1064,8 +1119,9 @@ type LinkAdd struct {
 	//	*LinkAdd_Xdp
 	//	*LinkAdd_Veth
 	//	*LinkAdd_Dummy
+	//	*LinkAdd_Vlan
 	Kind isLinkAdd_Kind `protobuf_oneof:"kind"`
-	// mtu in bytes and mac are the interface's own, or the kind's default, where they are not given.
+	// mtu in bytes and mac are the interface's own, the lower link's, or the kind's default, where they are not given.
 	Mtu           *uint32 `protobuf:"varint,5,opt,name=mtu,proto3,oneof" json:"mtu,omitempty"`
 	Mac           *string `protobuf:"bytes,6,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1143,6 +1199,15 @@ func (x *LinkAdd) GetDummy() *DummySpec {
 	return nil
 }
 
+func (x *LinkAdd) GetVlan() *VlanSpec {
+	if x != nil {
+		if x, ok := x.Kind.(*LinkAdd_Vlan); ok {
+			return x.Vlan
+		}
+	}
+	return nil
+}
+
 func (x *LinkAdd) GetMtu() uint32 {
 	if x != nil && x.Mtu != nil {
 		return *x.Mtu
@@ -1173,11 +1238,17 @@ type LinkAdd_Dummy struct {
 	Dummy *DummySpec `protobuf:"bytes,4,opt,name=dummy,proto3,oneof"`
 }
 
+type LinkAdd_Vlan struct {
+	Vlan *VlanSpec `protobuf:"bytes,7,opt,name=vlan,proto3,oneof"`
+}
+
 func (*LinkAdd_Xdp) isLinkAdd_Kind() {}
 
 func (*LinkAdd_Veth) isLinkAdd_Kind() {}
 
 func (*LinkAdd_Dummy) isLinkAdd_Kind() {}
+
+func (*LinkAdd_Vlan) isLinkAdd_Kind() {}
 
 // XdpSpec takes a Linux interface of the daemon's Linux network namespace over with AF_XDP.
 type XdpSpec struct {
@@ -1341,6 +1412,70 @@ func (*DummySpec) Descriptor() ([]byte, []int) {
 	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{12}
 }
 
+// VlanSpec makes a link of the tagged frames of another.
+type VlanSpec struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// link is the one that it is on, in the same namespace: it may be a VLAN itself.
+	Link string `protobuf:"bytes,1,opt,name=link,proto3" json:"link,omitempty"`
+	// id is 0 to 4094.
+	Id *uint32 `protobuf:"varint,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// protocol is 802.1Q where it is not specified.
+	Protocol      VlanProtocol `protobuf:"varint,3,opt,name=protocol,proto3,enum=nsrouter.v1.VlanProtocol" json:"protocol,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VlanSpec) Reset() {
+	*x = VlanSpec{}
+	mi := &file_nsrouter_v1_change_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VlanSpec) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VlanSpec) ProtoMessage() {}
+
+func (x *VlanSpec) ProtoReflect() protoreflect.Message {
+	mi := &file_nsrouter_v1_change_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VlanSpec.ProtoReflect.Descriptor instead.
+func (*VlanSpec) Descriptor() ([]byte, []int) {
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *VlanSpec) GetLink() string {
+	if x != nil {
+		return x.Link
+	}
+	return ""
+}
+
+func (x *VlanSpec) GetId() uint32 {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return 0
+}
+
+func (x *VlanSpec) GetProtocol() VlanProtocol {
+	if x != nil {
+		return x.Protocol
+	}
+	return VlanProtocol_VLAN_PROTOCOL_UNSPECIFIED
+}
+
 // LinkSet changes what is given, all or nothing.
 type LinkSet struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -1358,7 +1493,7 @@ type LinkSet struct {
 
 func (x *LinkSet) Reset() {
 	*x = LinkSet{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[13]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1370,7 +1505,7 @@ func (x *LinkSet) String() string {
 func (*LinkSet) ProtoMessage() {}
 
 func (x *LinkSet) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[13]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1383,7 +1518,7 @@ func (x *LinkSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkSet.ProtoReflect.Descriptor instead.
 func (*LinkSet) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{13}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LinkSet) GetName() string {
@@ -1444,7 +1579,7 @@ type LinkDelete struct {
 
 func (x *LinkDelete) Reset() {
 	*x = LinkDelete{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[14]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1456,7 +1591,7 @@ func (x *LinkDelete) String() string {
 func (*LinkDelete) ProtoMessage() {}
 
 func (x *LinkDelete) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[14]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1469,7 +1604,7 @@ func (x *LinkDelete) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkDelete.ProtoReflect.Descriptor instead.
 func (*LinkDelete) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{14}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LinkDelete) GetName() string {
@@ -1493,7 +1628,7 @@ type AddressChange struct {
 
 func (x *AddressChange) Reset() {
 	*x = AddressChange{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[15]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1505,7 +1640,7 @@ func (x *AddressChange) String() string {
 func (*AddressChange) ProtoMessage() {}
 
 func (x *AddressChange) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[15]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1518,7 +1653,7 @@ func (x *AddressChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressChange.ProtoReflect.Descriptor instead.
 func (*AddressChange) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{15}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AddressChange) GetVerb() Verb {
@@ -1559,7 +1694,7 @@ type AddressFlush struct {
 
 func (x *AddressFlush) Reset() {
 	*x = AddressFlush{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[16]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1571,7 +1706,7 @@ func (x *AddressFlush) String() string {
 func (*AddressFlush) ProtoMessage() {}
 
 func (x *AddressFlush) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[16]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1584,7 +1719,7 @@ func (x *AddressFlush) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressFlush.ProtoReflect.Descriptor instead.
 func (*AddressFlush) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{16}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AddressFlush) GetDev() string {
@@ -1631,7 +1766,7 @@ type RouteChange struct {
 
 func (x *RouteChange) Reset() {
 	*x = RouteChange{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[17]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1643,7 +1778,7 @@ func (x *RouteChange) String() string {
 func (*RouteChange) ProtoMessage() {}
 
 func (x *RouteChange) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[17]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1656,7 +1791,7 @@ func (x *RouteChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteChange.ProtoReflect.Descriptor instead.
 func (*RouteChange) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{17}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RouteChange) GetVerb() Verb {
@@ -1771,7 +1906,7 @@ type RouteHop struct {
 
 func (x *RouteHop) Reset() {
 	*x = RouteHop{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[18]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1783,7 +1918,7 @@ func (x *RouteHop) String() string {
 func (*RouteHop) ProtoMessage() {}
 
 func (x *RouteHop) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[18]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1796,7 +1931,7 @@ func (x *RouteHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteHop.ProtoReflect.Descriptor instead.
 func (*RouteHop) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{18}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RouteHop) GetGateway() string {
@@ -1885,7 +2020,7 @@ type NexthopChange struct {
 
 func (x *NexthopChange) Reset() {
 	*x = NexthopChange{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[19]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1897,7 +2032,7 @@ func (x *NexthopChange) String() string {
 func (*NexthopChange) ProtoMessage() {}
 
 func (x *NexthopChange) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[19]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1910,7 +2045,7 @@ func (x *NexthopChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NexthopChange.ProtoReflect.Descriptor instead.
 func (*NexthopChange) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{19}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *NexthopChange) GetVerb() Verb {
@@ -1994,7 +2129,7 @@ type NexthopMember struct {
 
 func (x *NexthopMember) Reset() {
 	*x = NexthopMember{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[20]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2006,7 +2141,7 @@ func (x *NexthopMember) String() string {
 func (*NexthopMember) ProtoMessage() {}
 
 func (x *NexthopMember) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[20]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2019,7 +2154,7 @@ func (x *NexthopMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NexthopMember.ProtoReflect.Descriptor instead.
 func (*NexthopMember) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{20}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *NexthopMember) GetId() uint32 {
@@ -2046,7 +2181,7 @@ type NexthopFlush struct {
 
 func (x *NexthopFlush) Reset() {
 	*x = NexthopFlush{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[21]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2058,7 +2193,7 @@ func (x *NexthopFlush) String() string {
 func (*NexthopFlush) ProtoMessage() {}
 
 func (x *NexthopFlush) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[21]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2071,7 +2206,7 @@ func (x *NexthopFlush) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NexthopFlush.ProtoReflect.Descriptor instead.
 func (*NexthopFlush) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{21}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *NexthopFlush) GetFilter() *NexthopFilter {
@@ -2095,7 +2230,7 @@ type NexthopFilter struct {
 
 func (x *NexthopFilter) Reset() {
 	*x = NexthopFilter{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[22]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2107,7 +2242,7 @@ func (x *NexthopFilter) String() string {
 func (*NexthopFilter) ProtoMessage() {}
 
 func (x *NexthopFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[22]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2120,7 +2255,7 @@ func (x *NexthopFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NexthopFilter.ProtoReflect.Descriptor instead.
 func (*NexthopFilter) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{22}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *NexthopFilter) GetId() uint32 {
@@ -2167,7 +2302,7 @@ type RouteFlush struct {
 
 func (x *RouteFlush) Reset() {
 	*x = RouteFlush{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[23]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2179,7 +2314,7 @@ func (x *RouteFlush) String() string {
 func (*RouteFlush) ProtoMessage() {}
 
 func (x *RouteFlush) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[23]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2192,7 +2327,7 @@ func (x *RouteFlush) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteFlush.ProtoReflect.Descriptor instead.
 func (*RouteFlush) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{23}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RouteFlush) GetFilter() *RouteFilter {
@@ -2203,19 +2338,20 @@ func (x *RouteFlush) GetFilter() *RouteFilter {
 }
 
 type NeighborChange struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Verb          Verb                   `protobuf:"varint,1,opt,name=verb,proto3,enum=nsrouter.v1.Verb" json:"verb,omitempty"`
-	Address       string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	Mac           string                 `protobuf:"bytes,3,opt,name=mac,proto3" json:"mac,omitempty"`
-	Dev           string                 `protobuf:"bytes,4,opt,name=dev,proto3" json:"dev,omitempty"`
-	State         NeighborState          `protobuf:"varint,5,opt,name=state,proto3,enum=nsrouter.v1.NeighborState" json:"state,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Verb    Verb                   `protobuf:"varint,1,opt,name=verb,proto3,enum=nsrouter.v1.Verb" json:"verb,omitempty"`
+	Address string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	// mac may be left out where the neighbour's is known.
+	Mac           string        `protobuf:"bytes,3,opt,name=mac,proto3" json:"mac,omitempty"`
+	Dev           string        `protobuf:"bytes,4,opt,name=dev,proto3" json:"dev,omitempty"`
+	State         NeighborState `protobuf:"varint,5,opt,name=state,proto3,enum=nsrouter.v1.NeighborState" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *NeighborChange) Reset() {
 	*x = NeighborChange{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[24]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2227,7 +2363,7 @@ func (x *NeighborChange) String() string {
 func (*NeighborChange) ProtoMessage() {}
 
 func (x *NeighborChange) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[24]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2240,7 +2376,7 @@ func (x *NeighborChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborChange.ProtoReflect.Descriptor instead.
 func (*NeighborChange) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{24}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *NeighborChange) GetVerb() Verb {
@@ -2291,7 +2427,7 @@ type NeighborFlush struct {
 
 func (x *NeighborFlush) Reset() {
 	*x = NeighborFlush{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[25]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2303,7 +2439,7 @@ func (x *NeighborFlush) String() string {
 func (*NeighborFlush) ProtoMessage() {}
 
 func (x *NeighborFlush) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[25]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2316,7 +2452,7 @@ func (x *NeighborFlush) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborFlush.ProtoReflect.Descriptor instead.
 func (*NeighborFlush) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{25}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *NeighborFlush) GetDev() string {
@@ -2377,7 +2513,7 @@ type RouteFilter struct {
 
 func (x *RouteFilter) Reset() {
 	*x = RouteFilter{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[26]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2389,7 +2525,7 @@ func (x *RouteFilter) String() string {
 func (*RouteFilter) ProtoMessage() {}
 
 func (x *RouteFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[26]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2402,7 +2538,7 @@ func (x *RouteFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteFilter.ProtoReflect.Descriptor instead.
 func (*RouteFilter) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{26}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RouteFilter) GetFamily() Family {
@@ -2541,12 +2677,13 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\bsettings\x18\x02 \x03(\v2\x14.nsrouter.v1.SettingR\bsettings\"3\n" +
 	"\aSetting\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"\xea\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\x97\x02\n" +
 	"\aLinkAdd\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12(\n" +
 	"\x03xdp\x18\x02 \x01(\v2\x14.nsrouter.v1.XdpSpecH\x00R\x03xdp\x12+\n" +
 	"\x04veth\x18\x03 \x01(\v2\x15.nsrouter.v1.VethSpecH\x00R\x04veth\x12.\n" +
-	"\x05dummy\x18\x04 \x01(\v2\x16.nsrouter.v1.DummySpecH\x00R\x05dummy\x12\x15\n" +
+	"\x05dummy\x18\x04 \x01(\v2\x16.nsrouter.v1.DummySpecH\x00R\x05dummy\x12+\n" +
+	"\x04vlan\x18\a \x01(\v2\x15.nsrouter.v1.VlanSpecH\x00R\x04vlan\x12\x15\n" +
 	"\x03mtu\x18\x05 \x01(\rH\x01R\x03mtu\x88\x01\x01\x12\x15\n" +
 	"\x03mac\x18\x06 \x01(\tH\x02R\x03mac\x88\x01\x01B\x06\n" +
 	"\x04kindB\x06\n" +
@@ -2561,7 +2698,12 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\tpeer_name\x18\x01 \x01(\tR\bpeerName\x12\x1d\n" +
 	"\n" +
 	"peer_netns\x18\x02 \x01(\tR\tpeerNetns\"\v\n" +
-	"\tDummySpec\"\x86\x02\n" +
+	"\tDummySpec\"q\n" +
+	"\bVlanSpec\x12\x12\n" +
+	"\x04link\x18\x01 \x01(\tR\x04link\x12\x13\n" +
+	"\x02id\x18\x02 \x01(\rH\x00R\x02id\x88\x01\x01\x125\n" +
+	"\bprotocol\x18\x03 \x01(\x0e2\x19.nsrouter.v1.VlanProtocolR\bprotocolB\x05\n" +
+	"\x03_id\"\x86\x02\n" +
 	"\aLinkSet\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x13\n" +
 	"\x02up\x18\x02 \x01(\bH\x00R\x02up\x88\x01\x01\x12\x15\n" +
@@ -2682,7 +2824,11 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\rXDP_MODE_AUTO\x10\x01\x12\x15\n" +
 	"\x11XDP_MODE_ZEROCOPY\x10\x02\x12\x11\n" +
 	"\rXDP_MODE_COPY\x10\x03\x12\x14\n" +
-	"\x10XDP_MODE_GENERIC\x10\x04*B\n" +
+	"\x10XDP_MODE_GENERIC\x10\x04*`\n" +
+	"\fVlanProtocol\x12\x1d\n" +
+	"\x19VLAN_PROTOCOL_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13VLAN_PROTOCOL_8021Q\x10\x01\x12\x18\n" +
+	"\x14VLAN_PROTOCOL_8021AD\x10\x02*B\n" +
 	"\x06Family\x12\x16\n" +
 	"\x12FAMILY_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vFAMILY_IPV4\x10\x04\x12\x0f\n" +
@@ -2696,7 +2842,7 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\x14ROUTE_TYPE_BLACKHOLE\x10\x06\x12\x1a\n" +
 	"\x16ROUTE_TYPE_UNREACHABLE\x10\a\x12\x17\n" +
 	"\x13ROUTE_TYPE_PROHIBIT\x10\b\x12\x14\n" +
-	"\x10ROUTE_TYPE_THROW\x10\t*\xd9\x01\n" +
+	"\x10ROUTE_TYPE_THROW\x10\t*\x8d\x02\n" +
 	"\rNeighborState\x12\x1e\n" +
 	"\x1aNEIGHBOR_STATE_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19NEIGHBOR_STATE_INCOMPLETE\x10\x01\x12\x1c\n" +
@@ -2704,7 +2850,9 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\x14NEIGHBOR_STATE_STALE\x10\x03\x12\x18\n" +
 	"\x14NEIGHBOR_STATE_PROBE\x10\x04\x12\x19\n" +
 	"\x15NEIGHBOR_STATE_FAILED\x10\x05\x12\x1c\n" +
-	"\x18NEIGHBOR_STATE_PERMANENT\x10\x06*m\n" +
+	"\x18NEIGHBOR_STATE_PERMANENT\x10\x06\x12\x18\n" +
+	"\x14NEIGHBOR_STATE_DELAY\x10\a\x12\x18\n" +
+	"\x14NEIGHBOR_STATE_NOARP\x10\b*m\n" +
 	"\n" +
 	"RouteTable\x12\x1b\n" +
 	"\x17ROUTE_TABLE_UNSPECIFIED\x10\x00\x12\x13\n" +
@@ -2724,89 +2872,93 @@ func file_nsrouter_v1_change_proto_rawDescGZIP() []byte {
 	return file_nsrouter_v1_change_proto_rawDescData
 }
 
-var file_nsrouter_v1_change_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_nsrouter_v1_change_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_nsrouter_v1_change_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_nsrouter_v1_change_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_nsrouter_v1_change_proto_goTypes = []any{
 	(Verb)(0),              // 0: nsrouter.v1.Verb
 	(XdpMode)(0),           // 1: nsrouter.v1.XdpMode
-	(Family)(0),            // 2: nsrouter.v1.Family
-	(RouteType)(0),         // 3: nsrouter.v1.RouteType
-	(NeighborState)(0),     // 4: nsrouter.v1.NeighborState
-	(RouteTable)(0),        // 5: nsrouter.v1.RouteTable
-	(*ChangeRequest)(nil),  // 6: nsrouter.v1.ChangeRequest
-	(*ChangeResponse)(nil), // 7: nsrouter.v1.ChangeResponse
-	(*BatchRequest)(nil),   // 8: nsrouter.v1.BatchRequest
-	(*BatchResponse)(nil),  // 9: nsrouter.v1.BatchResponse
-	(*BatchFailure)(nil),   // 10: nsrouter.v1.BatchFailure
-	(*NetnsAdd)(nil),       // 11: nsrouter.v1.NetnsAdd
-	(*NetnsDelete)(nil),    // 12: nsrouter.v1.NetnsDelete
-	(*NetnsSet)(nil),       // 13: nsrouter.v1.NetnsSet
-	(*Setting)(nil),        // 14: nsrouter.v1.Setting
-	(*LinkAdd)(nil),        // 15: nsrouter.v1.LinkAdd
-	(*XdpSpec)(nil),        // 16: nsrouter.v1.XdpSpec
-	(*VethSpec)(nil),       // 17: nsrouter.v1.VethSpec
-	(*DummySpec)(nil),      // 18: nsrouter.v1.DummySpec
-	(*LinkSet)(nil),        // 19: nsrouter.v1.LinkSet
-	(*LinkDelete)(nil),     // 20: nsrouter.v1.LinkDelete
-	(*AddressChange)(nil),  // 21: nsrouter.v1.AddressChange
-	(*AddressFlush)(nil),   // 22: nsrouter.v1.AddressFlush
-	(*RouteChange)(nil),    // 23: nsrouter.v1.RouteChange
-	(*RouteHop)(nil),       // 24: nsrouter.v1.RouteHop
-	(*NexthopChange)(nil),  // 25: nsrouter.v1.NexthopChange
-	(*NexthopMember)(nil),  // 26: nsrouter.v1.NexthopMember
-	(*NexthopFlush)(nil),   // 27: nsrouter.v1.NexthopFlush
-	(*NexthopFilter)(nil),  // 28: nsrouter.v1.NexthopFilter
-	(*RouteFlush)(nil),     // 29: nsrouter.v1.RouteFlush
-	(*NeighborChange)(nil), // 30: nsrouter.v1.NeighborChange
-	(*NeighborFlush)(nil),  // 31: nsrouter.v1.NeighborFlush
-	(*RouteFilter)(nil),    // 32: nsrouter.v1.RouteFilter
+	(VlanProtocol)(0),      // 2: nsrouter.v1.VlanProtocol
+	(Family)(0),            // 3: nsrouter.v1.Family
+	(RouteType)(0),         // 4: nsrouter.v1.RouteType
+	(NeighborState)(0),     // 5: nsrouter.v1.NeighborState
+	(RouteTable)(0),        // 6: nsrouter.v1.RouteTable
+	(*ChangeRequest)(nil),  // 7: nsrouter.v1.ChangeRequest
+	(*ChangeResponse)(nil), // 8: nsrouter.v1.ChangeResponse
+	(*BatchRequest)(nil),   // 9: nsrouter.v1.BatchRequest
+	(*BatchResponse)(nil),  // 10: nsrouter.v1.BatchResponse
+	(*BatchFailure)(nil),   // 11: nsrouter.v1.BatchFailure
+	(*NetnsAdd)(nil),       // 12: nsrouter.v1.NetnsAdd
+	(*NetnsDelete)(nil),    // 13: nsrouter.v1.NetnsDelete
+	(*NetnsSet)(nil),       // 14: nsrouter.v1.NetnsSet
+	(*Setting)(nil),        // 15: nsrouter.v1.Setting
+	(*LinkAdd)(nil),        // 16: nsrouter.v1.LinkAdd
+	(*XdpSpec)(nil),        // 17: nsrouter.v1.XdpSpec
+	(*VethSpec)(nil),       // 18: nsrouter.v1.VethSpec
+	(*DummySpec)(nil),      // 19: nsrouter.v1.DummySpec
+	(*VlanSpec)(nil),       // 20: nsrouter.v1.VlanSpec
+	(*LinkSet)(nil),        // 21: nsrouter.v1.LinkSet
+	(*LinkDelete)(nil),     // 22: nsrouter.v1.LinkDelete
+	(*AddressChange)(nil),  // 23: nsrouter.v1.AddressChange
+	(*AddressFlush)(nil),   // 24: nsrouter.v1.AddressFlush
+	(*RouteChange)(nil),    // 25: nsrouter.v1.RouteChange
+	(*RouteHop)(nil),       // 26: nsrouter.v1.RouteHop
+	(*NexthopChange)(nil),  // 27: nsrouter.v1.NexthopChange
+	(*NexthopMember)(nil),  // 28: nsrouter.v1.NexthopMember
+	(*NexthopFlush)(nil),   // 29: nsrouter.v1.NexthopFlush
+	(*NexthopFilter)(nil),  // 30: nsrouter.v1.NexthopFilter
+	(*RouteFlush)(nil),     // 31: nsrouter.v1.RouteFlush
+	(*NeighborChange)(nil), // 32: nsrouter.v1.NeighborChange
+	(*NeighborFlush)(nil),  // 33: nsrouter.v1.NeighborFlush
+	(*RouteFilter)(nil),    // 34: nsrouter.v1.RouteFilter
 }
 var file_nsrouter_v1_change_proto_depIdxs = []int32{
-	11, // 0: nsrouter.v1.ChangeRequest.netns_add:type_name -> nsrouter.v1.NetnsAdd
-	12, // 1: nsrouter.v1.ChangeRequest.netns_delete:type_name -> nsrouter.v1.NetnsDelete
-	15, // 2: nsrouter.v1.ChangeRequest.link_add:type_name -> nsrouter.v1.LinkAdd
-	19, // 3: nsrouter.v1.ChangeRequest.link_set:type_name -> nsrouter.v1.LinkSet
-	20, // 4: nsrouter.v1.ChangeRequest.link_delete:type_name -> nsrouter.v1.LinkDelete
-	21, // 5: nsrouter.v1.ChangeRequest.address:type_name -> nsrouter.v1.AddressChange
-	22, // 6: nsrouter.v1.ChangeRequest.address_flush:type_name -> nsrouter.v1.AddressFlush
-	23, // 7: nsrouter.v1.ChangeRequest.route:type_name -> nsrouter.v1.RouteChange
-	29, // 8: nsrouter.v1.ChangeRequest.route_flush:type_name -> nsrouter.v1.RouteFlush
-	30, // 9: nsrouter.v1.ChangeRequest.neighbor:type_name -> nsrouter.v1.NeighborChange
-	31, // 10: nsrouter.v1.ChangeRequest.neighbor_flush:type_name -> nsrouter.v1.NeighborFlush
-	25, // 11: nsrouter.v1.ChangeRequest.nexthop:type_name -> nsrouter.v1.NexthopChange
-	27, // 12: nsrouter.v1.ChangeRequest.nexthop_flush:type_name -> nsrouter.v1.NexthopFlush
-	13, // 13: nsrouter.v1.ChangeRequest.netns_set:type_name -> nsrouter.v1.NetnsSet
-	6,  // 14: nsrouter.v1.BatchRequest.changes:type_name -> nsrouter.v1.ChangeRequest
-	10, // 15: nsrouter.v1.BatchResponse.failures:type_name -> nsrouter.v1.BatchFailure
-	14, // 16: nsrouter.v1.NetnsSet.settings:type_name -> nsrouter.v1.Setting
-	16, // 17: nsrouter.v1.LinkAdd.xdp:type_name -> nsrouter.v1.XdpSpec
-	17, // 18: nsrouter.v1.LinkAdd.veth:type_name -> nsrouter.v1.VethSpec
-	18, // 19: nsrouter.v1.LinkAdd.dummy:type_name -> nsrouter.v1.DummySpec
-	1,  // 20: nsrouter.v1.XdpSpec.mode:type_name -> nsrouter.v1.XdpMode
-	14, // 21: nsrouter.v1.LinkSet.settings:type_name -> nsrouter.v1.Setting
-	0,  // 22: nsrouter.v1.AddressChange.verb:type_name -> nsrouter.v1.Verb
-	2,  // 23: nsrouter.v1.AddressFlush.family:type_name -> nsrouter.v1.Family
-	0,  // 24: nsrouter.v1.RouteChange.verb:type_name -> nsrouter.v1.Verb
-	3,  // 25: nsrouter.v1.RouteChange.type:type_name -> nsrouter.v1.RouteType
-	24, // 26: nsrouter.v1.RouteChange.nexthops:type_name -> nsrouter.v1.RouteHop
-	0,  // 27: nsrouter.v1.NexthopChange.verb:type_name -> nsrouter.v1.Verb
-	26, // 28: nsrouter.v1.NexthopChange.group:type_name -> nsrouter.v1.NexthopMember
-	2,  // 29: nsrouter.v1.NexthopChange.family:type_name -> nsrouter.v1.Family
-	28, // 30: nsrouter.v1.NexthopFlush.filter:type_name -> nsrouter.v1.NexthopFilter
-	2,  // 31: nsrouter.v1.NexthopFilter.family:type_name -> nsrouter.v1.Family
-	32, // 32: nsrouter.v1.RouteFlush.filter:type_name -> nsrouter.v1.RouteFilter
-	0,  // 33: nsrouter.v1.NeighborChange.verb:type_name -> nsrouter.v1.Verb
-	4,  // 34: nsrouter.v1.NeighborChange.state:type_name -> nsrouter.v1.NeighborState
-	2,  // 35: nsrouter.v1.NeighborFlush.family:type_name -> nsrouter.v1.Family
-	4,  // 36: nsrouter.v1.NeighborFlush.state:type_name -> nsrouter.v1.NeighborState
-	2,  // 37: nsrouter.v1.RouteFilter.family:type_name -> nsrouter.v1.Family
-	3,  // 38: nsrouter.v1.RouteFilter.type:type_name -> nsrouter.v1.RouteType
-	5,  // 39: nsrouter.v1.RouteFilter.table:type_name -> nsrouter.v1.RouteTable
-	40, // [40:40] is the sub-list for method output_type
-	40, // [40:40] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	12, // 0: nsrouter.v1.ChangeRequest.netns_add:type_name -> nsrouter.v1.NetnsAdd
+	13, // 1: nsrouter.v1.ChangeRequest.netns_delete:type_name -> nsrouter.v1.NetnsDelete
+	16, // 2: nsrouter.v1.ChangeRequest.link_add:type_name -> nsrouter.v1.LinkAdd
+	21, // 3: nsrouter.v1.ChangeRequest.link_set:type_name -> nsrouter.v1.LinkSet
+	22, // 4: nsrouter.v1.ChangeRequest.link_delete:type_name -> nsrouter.v1.LinkDelete
+	23, // 5: nsrouter.v1.ChangeRequest.address:type_name -> nsrouter.v1.AddressChange
+	24, // 6: nsrouter.v1.ChangeRequest.address_flush:type_name -> nsrouter.v1.AddressFlush
+	25, // 7: nsrouter.v1.ChangeRequest.route:type_name -> nsrouter.v1.RouteChange
+	31, // 8: nsrouter.v1.ChangeRequest.route_flush:type_name -> nsrouter.v1.RouteFlush
+	32, // 9: nsrouter.v1.ChangeRequest.neighbor:type_name -> nsrouter.v1.NeighborChange
+	33, // 10: nsrouter.v1.ChangeRequest.neighbor_flush:type_name -> nsrouter.v1.NeighborFlush
+	27, // 11: nsrouter.v1.ChangeRequest.nexthop:type_name -> nsrouter.v1.NexthopChange
+	29, // 12: nsrouter.v1.ChangeRequest.nexthop_flush:type_name -> nsrouter.v1.NexthopFlush
+	14, // 13: nsrouter.v1.ChangeRequest.netns_set:type_name -> nsrouter.v1.NetnsSet
+	7,  // 14: nsrouter.v1.BatchRequest.changes:type_name -> nsrouter.v1.ChangeRequest
+	11, // 15: nsrouter.v1.BatchResponse.failures:type_name -> nsrouter.v1.BatchFailure
+	15, // 16: nsrouter.v1.NetnsSet.settings:type_name -> nsrouter.v1.Setting
+	17, // 17: nsrouter.v1.LinkAdd.xdp:type_name -> nsrouter.v1.XdpSpec
+	18, // 18: nsrouter.v1.LinkAdd.veth:type_name -> nsrouter.v1.VethSpec
+	19, // 19: nsrouter.v1.LinkAdd.dummy:type_name -> nsrouter.v1.DummySpec
+	20, // 20: nsrouter.v1.LinkAdd.vlan:type_name -> nsrouter.v1.VlanSpec
+	1,  // 21: nsrouter.v1.XdpSpec.mode:type_name -> nsrouter.v1.XdpMode
+	2,  // 22: nsrouter.v1.VlanSpec.protocol:type_name -> nsrouter.v1.VlanProtocol
+	15, // 23: nsrouter.v1.LinkSet.settings:type_name -> nsrouter.v1.Setting
+	0,  // 24: nsrouter.v1.AddressChange.verb:type_name -> nsrouter.v1.Verb
+	3,  // 25: nsrouter.v1.AddressFlush.family:type_name -> nsrouter.v1.Family
+	0,  // 26: nsrouter.v1.RouteChange.verb:type_name -> nsrouter.v1.Verb
+	4,  // 27: nsrouter.v1.RouteChange.type:type_name -> nsrouter.v1.RouteType
+	26, // 28: nsrouter.v1.RouteChange.nexthops:type_name -> nsrouter.v1.RouteHop
+	0,  // 29: nsrouter.v1.NexthopChange.verb:type_name -> nsrouter.v1.Verb
+	28, // 30: nsrouter.v1.NexthopChange.group:type_name -> nsrouter.v1.NexthopMember
+	3,  // 31: nsrouter.v1.NexthopChange.family:type_name -> nsrouter.v1.Family
+	30, // 32: nsrouter.v1.NexthopFlush.filter:type_name -> nsrouter.v1.NexthopFilter
+	3,  // 33: nsrouter.v1.NexthopFilter.family:type_name -> nsrouter.v1.Family
+	34, // 34: nsrouter.v1.RouteFlush.filter:type_name -> nsrouter.v1.RouteFilter
+	0,  // 35: nsrouter.v1.NeighborChange.verb:type_name -> nsrouter.v1.Verb
+	5,  // 36: nsrouter.v1.NeighborChange.state:type_name -> nsrouter.v1.NeighborState
+	3,  // 37: nsrouter.v1.NeighborFlush.family:type_name -> nsrouter.v1.Family
+	5,  // 38: nsrouter.v1.NeighborFlush.state:type_name -> nsrouter.v1.NeighborState
+	3,  // 39: nsrouter.v1.RouteFilter.family:type_name -> nsrouter.v1.Family
+	4,  // 40: nsrouter.v1.RouteFilter.type:type_name -> nsrouter.v1.RouteType
+	6,  // 41: nsrouter.v1.RouteFilter.table:type_name -> nsrouter.v1.RouteTable
+	42, // [42:42] is the sub-list for method output_type
+	42, // [42:42] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_nsrouter_v1_change_proto_init() }
@@ -2834,17 +2986,19 @@ func file_nsrouter_v1_change_proto_init() {
 		(*LinkAdd_Xdp)(nil),
 		(*LinkAdd_Veth)(nil),
 		(*LinkAdd_Dummy)(nil),
+		(*LinkAdd_Vlan)(nil),
 	}
 	file_nsrouter_v1_change_proto_msgTypes[13].OneofWrappers = []any{}
-	file_nsrouter_v1_change_proto_msgTypes[17].OneofWrappers = []any{}
-	file_nsrouter_v1_change_proto_msgTypes[26].OneofWrappers = []any{}
+	file_nsrouter_v1_change_proto_msgTypes[14].OneofWrappers = []any{}
+	file_nsrouter_v1_change_proto_msgTypes[18].OneofWrappers = []any{}
+	file_nsrouter_v1_change_proto_msgTypes[27].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsrouter_v1_change_proto_rawDesc), len(file_nsrouter_v1_change_proto_rawDesc)),
-			NumEnums:      6,
-			NumMessages:   27,
+			NumEnums:      7,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

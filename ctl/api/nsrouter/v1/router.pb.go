@@ -395,14 +395,14 @@ type Link struct {
 	Index uint32 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
 	Name  string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	Netns string `protobuf:"bytes,3,opt,name=netns,proto3" json:"netns,omitempty"`
-	// kind is loopback, xdp, veth or dummy.
+	// kind is loopback, xdp, veth, dummy or vlan.
 	Kind string `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
 	// up is the administrative state, carrier whether the link is there.
 	Up      bool   `protobuf:"varint,5,opt,name=up,proto3" json:"up,omitempty"`
 	Carrier bool   `protobuf:"varint,6,opt,name=carrier,proto3" json:"carrier,omitempty"`
 	Mtu     uint32 `protobuf:"varint,7,opt,name=mtu,proto3" json:"mtu,omitempty"`
 	Mac     string `protobuf:"bytes,8,opt,name=mac,proto3" json:"mac,omitempty"`
-	// peer is the other end of a veth.
+	// peer is the other end of a veth, or the link that a VLAN is on.
 	Peer      *LinkPeer  `protobuf:"bytes,9,opt,name=peer,proto3" json:"peer,omitempty"`
 	Xdp       *XdpState  `protobuf:"bytes,10,opt,name=xdp,proto3" json:"xdp,omitempty"`
 	Addresses []*Address `protobuf:"bytes,11,rep,name=addresses,proto3" json:"addresses,omitempty"`
@@ -410,6 +410,7 @@ type Link struct {
 	Stats *LinkStats `protobuf:"bytes,12,opt,name=stats,proto3" json:"stats,omitempty"`
 	// settings are all of them.
 	Settings      []*Setting `protobuf:"bytes,13,rep,name=settings,proto3" json:"settings,omitempty"`
+	Vlan          *VlanState `protobuf:"bytes,14,opt,name=vlan,proto3" json:"vlan,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -535,18 +536,79 @@ func (x *Link) GetSettings() []*Setting {
 	return nil
 }
 
-type LinkPeer struct {
+func (x *Link) GetVlan() *VlanState {
+	if x != nil {
+		return x.Vlan
+	}
+	return nil
+}
+
+type VlanState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Index         uint32                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Netns         string                 `protobuf:"bytes,3,opt,name=netns,proto3" json:"netns,omitempty"`
+	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Protocol      VlanProtocol           `protobuf:"varint,2,opt,name=protocol,proto3,enum=nsrouter.v1.VlanProtocol" json:"protocol,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VlanState) Reset() {
+	*x = VlanState{}
+	mi := &file_nsrouter_v1_router_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VlanState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VlanState) ProtoMessage() {}
+
+func (x *VlanState) ProtoReflect() protoreflect.Message {
+	mi := &file_nsrouter_v1_router_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VlanState.ProtoReflect.Descriptor instead.
+func (*VlanState) Descriptor() ([]byte, []int) {
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *VlanState) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *VlanState) GetProtocol() VlanProtocol {
+	if x != nil {
+		return x.Protocol
+	}
+	return VlanProtocol_VLAN_PROTOCOL_UNSPECIFIED
+}
+
+type LinkPeer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Index uint32                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Name  string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Netns string                 `protobuf:"bytes,3,opt,name=netns,proto3" json:"netns,omitempty"`
+	// up is its administrative state.
+	Up            bool `protobuf:"varint,4,opt,name=up,proto3" json:"up,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LinkPeer) Reset() {
 	*x = LinkPeer{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[7]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -558,7 +620,7 @@ func (x *LinkPeer) String() string {
 func (*LinkPeer) ProtoMessage() {}
 
 func (x *LinkPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[7]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -571,7 +633,7 @@ func (x *LinkPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkPeer.ProtoReflect.Descriptor instead.
 func (*LinkPeer) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{7}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *LinkPeer) GetIndex() uint32 {
@@ -595,6 +657,13 @@ func (x *LinkPeer) GetNetns() string {
 	return ""
 }
 
+func (x *LinkPeer) GetUp() bool {
+	if x != nil {
+		return x.Up
+	}
+	return false
+}
+
 type XdpState struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Host      string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
@@ -605,14 +674,16 @@ type XdpState struct {
 	QueuesAsked uint32 `protobuf:"varint,4,opt,name=queues_asked,json=queuesAsked,proto3" json:"queues_asked,omitempty"`
 	Queues      uint32 `protobuf:"varint,5,opt,name=queues,proto3" json:"queues,omitempty"`
 	// attached tells that the interface is there and taken.
-	Attached      bool `protobuf:"varint,6,opt,name=attached,proto3" json:"attached,omitempty"`
+	Attached bool `protobuf:"varint,6,opt,name=attached,proto3" json:"attached,omitempty"`
+	// strips_tags tells that the interface takes VLAN tags off frames, and cannot be told to leave them.
+	StripsTags    bool `protobuf:"varint,7,opt,name=strips_tags,json=stripsTags,proto3" json:"strips_tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *XdpState) Reset() {
 	*x = XdpState{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[8]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -624,7 +695,7 @@ func (x *XdpState) String() string {
 func (*XdpState) ProtoMessage() {}
 
 func (x *XdpState) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[8]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -637,7 +708,7 @@ func (x *XdpState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use XdpState.ProtoReflect.Descriptor instead.
 func (*XdpState) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{8}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *XdpState) GetHost() string {
@@ -682,6 +753,13 @@ func (x *XdpState) GetAttached() bool {
 	return false
 }
 
+func (x *XdpState) GetStripsTags() bool {
+	if x != nil {
+		return x.StripsTags
+	}
+	return false
+}
+
 type Address struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Cidr  string                 `protobuf:"bytes,1,opt,name=cidr,proto3" json:"cidr,omitempty"`
@@ -703,7 +781,7 @@ type Address struct {
 
 func (x *Address) Reset() {
 	*x = Address{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[9]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -715,7 +793,7 @@ func (x *Address) String() string {
 func (*Address) ProtoMessage() {}
 
 func (x *Address) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[9]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -728,7 +806,7 @@ func (x *Address) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Address.ProtoReflect.Descriptor instead.
 func (*Address) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{9}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Address) GetCidr() string {
@@ -803,7 +881,7 @@ type LinkStats struct {
 
 func (x *LinkStats) Reset() {
 	*x = LinkStats{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[10]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +893,7 @@ func (x *LinkStats) String() string {
 func (*LinkStats) ProtoMessage() {}
 
 func (x *LinkStats) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[10]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -828,7 +906,7 @@ func (x *LinkStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkStats.ProtoReflect.Descriptor instead.
 func (*LinkStats) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{10}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *LinkStats) GetRxPackets() uint64 {
@@ -925,7 +1003,7 @@ type Drop struct {
 
 func (x *Drop) Reset() {
 	*x = Drop{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[11]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -937,7 +1015,7 @@ func (x *Drop) String() string {
 func (*Drop) ProtoMessage() {}
 
 func (x *Drop) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[11]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -950,7 +1028,7 @@ func (x *Drop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drop.ProtoReflect.Descriptor instead.
 func (*Drop) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{11}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Drop) GetReason() string {
@@ -987,7 +1065,7 @@ type QueueStats struct {
 
 func (x *QueueStats) Reset() {
 	*x = QueueStats{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[12]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -999,7 +1077,7 @@ func (x *QueueStats) String() string {
 func (*QueueStats) ProtoMessage() {}
 
 func (x *QueueStats) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[12]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1012,7 +1090,7 @@ func (x *QueueStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueStats.ProtoReflect.Descriptor instead.
 func (*QueueStats) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{12}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *QueueStats) GetQueue() uint32 {
@@ -1095,7 +1173,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[13]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1107,7 +1185,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[13]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1120,7 +1198,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{13}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListRoutesRequest) GetNetns() string {
@@ -1146,7 +1224,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[14]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1158,7 +1236,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[14]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1171,7 +1249,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{14}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*Route {
@@ -1210,7 +1288,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[15]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1222,7 +1300,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[15]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1235,7 +1313,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{15}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Route) GetType() RouteType {
@@ -1373,7 +1451,7 @@ type LoadRoutesRequest struct {
 
 func (x *LoadRoutesRequest) Reset() {
 	*x = LoadRoutesRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[16]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1385,7 +1463,7 @@ func (x *LoadRoutesRequest) String() string {
 func (*LoadRoutesRequest) ProtoMessage() {}
 
 func (x *LoadRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[16]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1398,7 +1476,7 @@ func (x *LoadRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadRoutesRequest.ProtoReflect.Descriptor instead.
 func (*LoadRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{16}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LoadRoutesRequest) GetNetns() string {
@@ -1455,7 +1533,7 @@ type LoadRoutesResponse struct {
 
 func (x *LoadRoutesResponse) Reset() {
 	*x = LoadRoutesResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[17]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1467,7 +1545,7 @@ func (x *LoadRoutesResponse) String() string {
 func (*LoadRoutesResponse) ProtoMessage() {}
 
 func (x *LoadRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[17]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1480,7 +1558,7 @@ func (x *LoadRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadRoutesResponse.ProtoReflect.Descriptor instead.
 func (*LoadRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{17}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LoadRoutesResponse) GetApplied() uint64 {
@@ -1507,7 +1585,7 @@ type ListNexthopsRequest struct {
 
 func (x *ListNexthopsRequest) Reset() {
 	*x = ListNexthopsRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[18]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1519,7 +1597,7 @@ func (x *ListNexthopsRequest) String() string {
 func (*ListNexthopsRequest) ProtoMessage() {}
 
 func (x *ListNexthopsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[18]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1532,7 +1610,7 @@ func (x *ListNexthopsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNexthopsRequest.ProtoReflect.Descriptor instead.
 func (*ListNexthopsRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{18}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListNexthopsRequest) GetNetns() string {
@@ -1558,7 +1636,7 @@ type ListNexthopsResponse struct {
 
 func (x *ListNexthopsResponse) Reset() {
 	*x = ListNexthopsResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[19]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1570,7 +1648,7 @@ func (x *ListNexthopsResponse) String() string {
 func (*ListNexthopsResponse) ProtoMessage() {}
 
 func (x *ListNexthopsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[19]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1583,7 +1661,7 @@ func (x *ListNexthopsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNexthopsResponse.ProtoReflect.Descriptor instead.
 func (*ListNexthopsResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{19}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListNexthopsResponse) GetNexthops() []*Nexthop {
@@ -1610,7 +1688,7 @@ type Nexthop struct {
 
 func (x *Nexthop) Reset() {
 	*x = Nexthop{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[20]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1622,7 +1700,7 @@ func (x *Nexthop) String() string {
 func (*Nexthop) ProtoMessage() {}
 
 func (x *Nexthop) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[20]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1635,7 +1713,7 @@ func (x *Nexthop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nexthop.ProtoReflect.Descriptor instead.
 func (*Nexthop) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{20}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Nexthop) GetId() uint32 {
@@ -1703,7 +1781,7 @@ type GetRouteRequest struct {
 
 func (x *GetRouteRequest) Reset() {
 	*x = GetRouteRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[21]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1715,7 +1793,7 @@ func (x *GetRouteRequest) String() string {
 func (*GetRouteRequest) ProtoMessage() {}
 
 func (x *GetRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[21]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1728,7 +1806,7 @@ func (x *GetRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRouteRequest.ProtoReflect.Descriptor instead.
 func (*GetRouteRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{21}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetRouteRequest) GetNetns() string {
@@ -1805,7 +1883,7 @@ type GetRouteResponse struct {
 
 func (x *GetRouteResponse) Reset() {
 	*x = GetRouteResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[22]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1817,7 +1895,7 @@ func (x *GetRouteResponse) String() string {
 func (*GetRouteResponse) ProtoMessage() {}
 
 func (x *GetRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[22]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1830,7 +1908,7 @@ func (x *GetRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRouteResponse.ProtoReflect.Descriptor instead.
 func (*GetRouteResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{22}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetRouteResponse) GetRoute() *Route {
@@ -1910,7 +1988,7 @@ type ListNeighborsRequest struct {
 
 func (x *ListNeighborsRequest) Reset() {
 	*x = ListNeighborsRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[23]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1922,7 +2000,7 @@ func (x *ListNeighborsRequest) String() string {
 func (*ListNeighborsRequest) ProtoMessage() {}
 
 func (x *ListNeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[23]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1935,7 +2013,7 @@ func (x *ListNeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNeighborsRequest.ProtoReflect.Descriptor instead.
 func (*ListNeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{23}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListNeighborsRequest) GetNetns() string {
@@ -1982,7 +2060,7 @@ type ListNeighborsResponse struct {
 
 func (x *ListNeighborsResponse) Reset() {
 	*x = ListNeighborsResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[24]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1994,7 +2072,7 @@ func (x *ListNeighborsResponse) String() string {
 func (*ListNeighborsResponse) ProtoMessage() {}
 
 func (x *ListNeighborsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[24]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2007,7 +2085,7 @@ func (x *ListNeighborsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNeighborsResponse.ProtoReflect.Descriptor instead.
 func (*ListNeighborsResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{24}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListNeighborsResponse) GetNeighbors() []*Neighbor {
@@ -2025,15 +2103,20 @@ type Neighbor struct {
 	Mac    string        `protobuf:"bytes,3,opt,name=mac,proto3" json:"mac,omitempty"`
 	State  NeighborState `protobuf:"varint,4,opt,name=state,proto3,enum=nsrouter.v1.NeighborState" json:"state,omitempty"`
 	Router bool          `protobuf:"varint,5,opt,name=router,proto3" json:"router,omitempty"`
-	// updated is the age of the present state in seconds.
-	Updated       uint64 `protobuf:"varint,6,opt,name=updated,proto3" json:"updated,omitempty"`
+	// updated is the age of the present state, confirmed that of the last answer, used that of the last packet sent to it:
+	// seconds.
+	Updated   uint64 `protobuf:"varint,6,opt,name=updated,proto3" json:"updated,omitempty"`
+	Confirmed uint64 `protobuf:"varint,7,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
+	Used      uint64 `protobuf:"varint,8,opt,name=used,proto3" json:"used,omitempty"`
+	// probes is how often it was asked since the answer before.
+	Probes        uint32 `protobuf:"varint,9,opt,name=probes,proto3" json:"probes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Neighbor) Reset() {
 	*x = Neighbor{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[25]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2045,7 +2128,7 @@ func (x *Neighbor) String() string {
 func (*Neighbor) ProtoMessage() {}
 
 func (x *Neighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[25]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2058,7 +2141,7 @@ func (x *Neighbor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbor.ProtoReflect.Descriptor instead.
 func (*Neighbor) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{25}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Neighbor) GetAddress() string {
@@ -2103,6 +2186,27 @@ func (x *Neighbor) GetUpdated() uint64 {
 	return 0
 }
 
+func (x *Neighbor) GetConfirmed() uint64 {
+	if x != nil {
+		return x.Confirmed
+	}
+	return 0
+}
+
+func (x *Neighbor) GetUsed() uint64 {
+	if x != nil {
+		return x.Used
+	}
+	return 0
+}
+
+func (x *Neighbor) GetProbes() uint32 {
+	if x != nil {
+		return x.Probes
+	}
+	return 0
+}
+
 type MonitorRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Netns    string                 `protobuf:"bytes,1,opt,name=netns,proto3" json:"netns,omitempty"`
@@ -2115,7 +2219,7 @@ type MonitorRequest struct {
 
 func (x *MonitorRequest) Reset() {
 	*x = MonitorRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[26]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2127,7 +2231,7 @@ func (x *MonitorRequest) String() string {
 func (*MonitorRequest) ProtoMessage() {}
 
 func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[26]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2140,7 +2244,7 @@ func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorRequest.ProtoReflect.Descriptor instead.
 func (*MonitorRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{26}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *MonitorRequest) GetNetns() string {
@@ -2173,7 +2277,7 @@ type MonitorResponse struct {
 
 func (x *MonitorResponse) Reset() {
 	*x = MonitorResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[27]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2185,7 +2289,7 @@ func (x *MonitorResponse) String() string {
 func (*MonitorResponse) ProtoMessage() {}
 
 func (x *MonitorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[27]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2198,7 +2302,7 @@ func (x *MonitorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorResponse.ProtoReflect.Descriptor instead.
 func (*MonitorResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{27}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *MonitorResponse) GetEvents() []*Event {
@@ -2229,7 +2333,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[28]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2241,7 +2345,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[28]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2254,7 +2358,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{28}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Event) GetNetnsName() string {
@@ -2399,7 +2503,7 @@ type AddressEvent struct {
 
 func (x *AddressEvent) Reset() {
 	*x = AddressEvent{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[29]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2411,7 +2515,7 @@ func (x *AddressEvent) String() string {
 func (*AddressEvent) ProtoMessage() {}
 
 func (x *AddressEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[29]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2424,7 +2528,7 @@ func (x *AddressEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressEvent.ProtoReflect.Descriptor instead.
 func (*AddressEvent) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{29}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AddressEvent) GetAddress() *Address {
@@ -2458,7 +2562,7 @@ type IdentifyNetnsRequest struct {
 
 func (x *IdentifyNetnsRequest) Reset() {
 	*x = IdentifyNetnsRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[30]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2470,7 +2574,7 @@ func (x *IdentifyNetnsRequest) String() string {
 func (*IdentifyNetnsRequest) ProtoMessage() {}
 
 func (x *IdentifyNetnsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[30]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2483,7 +2587,7 @@ func (x *IdentifyNetnsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdentifyNetnsRequest.ProtoReflect.Descriptor instead.
 func (*IdentifyNetnsRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{30}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *IdentifyNetnsRequest) GetPid() uint32 {
@@ -2502,7 +2606,7 @@ type IdentifyNetnsResponse struct {
 
 func (x *IdentifyNetnsResponse) Reset() {
 	*x = IdentifyNetnsResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[31]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2514,7 +2618,7 @@ func (x *IdentifyNetnsResponse) String() string {
 func (*IdentifyNetnsResponse) ProtoMessage() {}
 
 func (x *IdentifyNetnsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[31]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2527,7 +2631,7 @@ func (x *IdentifyNetnsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdentifyNetnsResponse.ProtoReflect.Descriptor instead.
 func (*IdentifyNetnsResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{31}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *IdentifyNetnsResponse) GetNetns() string {
@@ -2546,7 +2650,7 @@ type GetNetnsPathRequest struct {
 
 func (x *GetNetnsPathRequest) Reset() {
 	*x = GetNetnsPathRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[32]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2558,7 +2662,7 @@ func (x *GetNetnsPathRequest) String() string {
 func (*GetNetnsPathRequest) ProtoMessage() {}
 
 func (x *GetNetnsPathRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[32]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2571,7 +2675,7 @@ func (x *GetNetnsPathRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNetnsPathRequest.ProtoReflect.Descriptor instead.
 func (*GetNetnsPathRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{32}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GetNetnsPathRequest) GetNetns() string {
@@ -2593,7 +2697,7 @@ type GetNetnsPathResponse struct {
 
 func (x *GetNetnsPathResponse) Reset() {
 	*x = GetNetnsPathResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[33]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2605,7 +2709,7 @@ func (x *GetNetnsPathResponse) String() string {
 func (*GetNetnsPathResponse) ProtoMessage() {}
 
 func (x *GetNetnsPathResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[33]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2618,7 +2722,7 @@ func (x *GetNetnsPathResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNetnsPathResponse.ProtoReflect.Descriptor instead.
 func (*GetNetnsPathResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{33}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetNetnsPathResponse) GetNetns() string {
@@ -2644,7 +2748,7 @@ type ListPidsRequest struct {
 
 func (x *ListPidsRequest) Reset() {
 	*x = ListPidsRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[34]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2656,7 +2760,7 @@ func (x *ListPidsRequest) String() string {
 func (*ListPidsRequest) ProtoMessage() {}
 
 func (x *ListPidsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[34]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2669,7 +2773,7 @@ func (x *ListPidsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPidsRequest.ProtoReflect.Descriptor instead.
 func (*ListPidsRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{34}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListPidsRequest) GetNetns() string {
@@ -2688,7 +2792,7 @@ type ListPidsResponse struct {
 
 func (x *ListPidsResponse) Reset() {
 	*x = ListPidsResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[35]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2700,7 +2804,7 @@ func (x *ListPidsResponse) String() string {
 func (*ListPidsResponse) ProtoMessage() {}
 
 func (x *ListPidsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[35]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2713,7 +2817,7 @@ func (x *ListPidsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPidsResponse.ProtoReflect.Descriptor instead.
 func (*ListPidsResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{35}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListPidsResponse) GetPids() []uint32 {
@@ -2731,7 +2835,7 @@ type GetFramesRequest struct {
 
 func (x *GetFramesRequest) Reset() {
 	*x = GetFramesRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[36]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2743,7 +2847,7 @@ func (x *GetFramesRequest) String() string {
 func (*GetFramesRequest) ProtoMessage() {}
 
 func (x *GetFramesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[36]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2756,7 +2860,7 @@ func (x *GetFramesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFramesRequest.ProtoReflect.Descriptor instead.
 func (*GetFramesRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{36}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{37}
 }
 
 // GetFramesResponse says where the frames of the daemon's area are: total = free + held + pipeline + queues.
@@ -2778,7 +2882,7 @@ type GetFramesResponse struct {
 
 func (x *GetFramesResponse) Reset() {
 	*x = GetFramesResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[37]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2790,7 +2894,7 @@ func (x *GetFramesResponse) String() string {
 func (*GetFramesResponse) ProtoMessage() {}
 
 func (x *GetFramesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[37]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2803,7 +2907,7 @@ func (x *GetFramesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFramesResponse.ProtoReflect.Descriptor instead.
 func (*GetFramesResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{37}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetFramesResponse) GetTotal() uint32 {
@@ -2879,7 +2983,7 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x04type\x18\x03 \x01(\tR\x04type\x12\x14\n" +
 	"\x05stats\x18\x04 \x01(\bR\x05stats\"<\n" +
 	"\x11ListLinksResponse\x12'\n" +
-	"\x05links\x18\x01 \x03(\v2\x11.nsrouter.v1.LinkR\x05links\"\x90\x03\n" +
+	"\x05links\x18\x01 \x03(\v2\x11.nsrouter.v1.LinkR\x05links\"\xbc\x03\n" +
 	"\x04Link\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -2894,11 +2998,16 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	" \x01(\v2\x15.nsrouter.v1.XdpStateR\x03xdp\x122\n" +
 	"\taddresses\x18\v \x03(\v2\x14.nsrouter.v1.AddressR\taddresses\x12,\n" +
 	"\x05stats\x18\f \x01(\v2\x16.nsrouter.v1.LinkStatsR\x05stats\x120\n" +
-	"\bsettings\x18\r \x03(\v2\x14.nsrouter.v1.SettingR\bsettings\"J\n" +
+	"\bsettings\x18\r \x03(\v2\x14.nsrouter.v1.SettingR\bsettings\x12*\n" +
+	"\x04vlan\x18\x0e \x01(\v2\x16.nsrouter.v1.VlanStateR\x04vlan\"R\n" +
+	"\tVlanState\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\rR\x02id\x125\n" +
+	"\bprotocol\x18\x02 \x01(\x0e2\x19.nsrouter.v1.VlanProtocolR\bprotocol\"Z\n" +
 	"\bLinkPeer\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
-	"\x05netns\x18\x03 \x01(\tR\x05netns\"\xe5\x01\n" +
+	"\x05netns\x18\x03 \x01(\tR\x05netns\x12\x0e\n" +
+	"\x02up\x18\x04 \x01(\bR\x02up\"\x86\x02\n" +
 	"\bXdpState\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x123\n" +
 	"\n" +
@@ -2906,7 +3015,9 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\rmode_obtained\x18\x03 \x01(\x0e2\x14.nsrouter.v1.XdpModeR\fmodeObtained\x12!\n" +
 	"\fqueues_asked\x18\x04 \x01(\rR\vqueuesAsked\x12\x16\n" +
 	"\x06queues\x18\x05 \x01(\rR\x06queues\x12\x1a\n" +
-	"\battached\x18\x06 \x01(\bR\battached\"\xc1\x01\n" +
+	"\battached\x18\x06 \x01(\bR\battached\x12\x1f\n" +
+	"\vstrips_tags\x18\a \x01(\bR\n" +
+	"stripsTags\"\xc1\x01\n" +
 	"\aAddress\x12\x12\n" +
 	"\x04cidr\x18\x01 \x01(\tR\x04cidr\x12\x1c\n" +
 	"\tbroadcast\x18\x02 \x01(\tR\tbroadcast\x12\x14\n" +
@@ -3027,14 +3138,17 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x06prefix\x18\x04 \x01(\tR\x06prefix\x120\n" +
 	"\x05state\x18\x05 \x01(\x0e2\x1a.nsrouter.v1.NeighborStateR\x05state\"L\n" +
 	"\x15ListNeighborsResponse\x123\n" +
-	"\tneighbors\x18\x01 \x03(\v2\x15.nsrouter.v1.NeighborR\tneighbors\"\xac\x01\n" +
+	"\tneighbors\x18\x01 \x03(\v2\x15.nsrouter.v1.NeighborR\tneighbors\"\xf6\x01\n" +
 	"\bNeighbor\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x10\n" +
 	"\x03dev\x18\x02 \x01(\tR\x03dev\x12\x10\n" +
 	"\x03mac\x18\x03 \x01(\tR\x03mac\x120\n" +
 	"\x05state\x18\x04 \x01(\x0e2\x1a.nsrouter.v1.NeighborStateR\x05state\x12\x16\n" +
 	"\x06router\x18\x05 \x01(\bR\x06router\x12\x18\n" +
-	"\aupdated\x18\x06 \x01(\x04R\aupdated\"]\n" +
+	"\aupdated\x18\x06 \x01(\x04R\aupdated\x12\x1c\n" +
+	"\tconfirmed\x18\a \x01(\x04R\tconfirmed\x12\x12\n" +
+	"\x04used\x18\b \x01(\x04R\x04used\x12\x16\n" +
+	"\x06probes\x18\t \x01(\rR\x06probes\"]\n" +
 	"\x0eMonitorRequest\x12\x14\n" +
 	"\x05netns\x18\x01 \x01(\tR\x05netns\x12\x1b\n" +
 	"\tall_netns\x18\x02 \x01(\bR\ballNetns\x12\x18\n" +
@@ -3109,7 +3223,7 @@ func file_nsrouter_v1_router_proto_rawDescGZIP() []byte {
 	return file_nsrouter_v1_router_proto_rawDescData
 }
 
-var file_nsrouter_v1_router_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_nsrouter_v1_router_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_nsrouter_v1_router_proto_goTypes = []any{
 	(*ListNetnsRequest)(nil),      // 0: nsrouter.v1.ListNetnsRequest
 	(*ListNetnsResponse)(nil),     // 1: nsrouter.v1.ListNetnsResponse
@@ -3118,137 +3232,141 @@ var file_nsrouter_v1_router_proto_goTypes = []any{
 	(*ListLinksRequest)(nil),      // 4: nsrouter.v1.ListLinksRequest
 	(*ListLinksResponse)(nil),     // 5: nsrouter.v1.ListLinksResponse
 	(*Link)(nil),                  // 6: nsrouter.v1.Link
-	(*LinkPeer)(nil),              // 7: nsrouter.v1.LinkPeer
-	(*XdpState)(nil),              // 8: nsrouter.v1.XdpState
-	(*Address)(nil),               // 9: nsrouter.v1.Address
-	(*LinkStats)(nil),             // 10: nsrouter.v1.LinkStats
-	(*Drop)(nil),                  // 11: nsrouter.v1.Drop
-	(*QueueStats)(nil),            // 12: nsrouter.v1.QueueStats
-	(*ListRoutesRequest)(nil),     // 13: nsrouter.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),    // 14: nsrouter.v1.ListRoutesResponse
-	(*Route)(nil),                 // 15: nsrouter.v1.Route
-	(*LoadRoutesRequest)(nil),     // 16: nsrouter.v1.LoadRoutesRequest
-	(*LoadRoutesResponse)(nil),    // 17: nsrouter.v1.LoadRoutesResponse
-	(*ListNexthopsRequest)(nil),   // 18: nsrouter.v1.ListNexthopsRequest
-	(*ListNexthopsResponse)(nil),  // 19: nsrouter.v1.ListNexthopsResponse
-	(*Nexthop)(nil),               // 20: nsrouter.v1.Nexthop
-	(*GetRouteRequest)(nil),       // 21: nsrouter.v1.GetRouteRequest
-	(*GetRouteResponse)(nil),      // 22: nsrouter.v1.GetRouteResponse
-	(*ListNeighborsRequest)(nil),  // 23: nsrouter.v1.ListNeighborsRequest
-	(*ListNeighborsResponse)(nil), // 24: nsrouter.v1.ListNeighborsResponse
-	(*Neighbor)(nil),              // 25: nsrouter.v1.Neighbor
-	(*MonitorRequest)(nil),        // 26: nsrouter.v1.MonitorRequest
-	(*MonitorResponse)(nil),       // 27: nsrouter.v1.MonitorResponse
-	(*Event)(nil),                 // 28: nsrouter.v1.Event
-	(*AddressEvent)(nil),          // 29: nsrouter.v1.AddressEvent
-	(*IdentifyNetnsRequest)(nil),  // 30: nsrouter.v1.IdentifyNetnsRequest
-	(*IdentifyNetnsResponse)(nil), // 31: nsrouter.v1.IdentifyNetnsResponse
-	(*GetNetnsPathRequest)(nil),   // 32: nsrouter.v1.GetNetnsPathRequest
-	(*GetNetnsPathResponse)(nil),  // 33: nsrouter.v1.GetNetnsPathResponse
-	(*ListPidsRequest)(nil),       // 34: nsrouter.v1.ListPidsRequest
-	(*ListPidsResponse)(nil),      // 35: nsrouter.v1.ListPidsResponse
-	(*GetFramesRequest)(nil),      // 36: nsrouter.v1.GetFramesRequest
-	(*GetFramesResponse)(nil),     // 37: nsrouter.v1.GetFramesResponse
-	(*Setting)(nil),               // 38: nsrouter.v1.Setting
-	(*SuppressedAnswers)(nil),     // 39: nsrouter.v1.SuppressedAnswers
-	(XdpMode)(0),                  // 40: nsrouter.v1.XdpMode
-	(*RouteFilter)(nil),           // 41: nsrouter.v1.RouteFilter
-	(RouteType)(0),                // 42: nsrouter.v1.RouteType
-	(*RouteHop)(nil),              // 43: nsrouter.v1.RouteHop
-	(Verb)(0),                     // 44: nsrouter.v1.Verb
-	(*RouteChange)(nil),           // 45: nsrouter.v1.RouteChange
-	(*BatchFailure)(nil),          // 46: nsrouter.v1.BatchFailure
-	(*NexthopFilter)(nil),         // 47: nsrouter.v1.NexthopFilter
-	(*NexthopMember)(nil),         // 48: nsrouter.v1.NexthopMember
-	(Family)(0),                   // 49: nsrouter.v1.Family
-	(NeighborState)(0),            // 50: nsrouter.v1.NeighborState
-	(*ChangeRequest)(nil),         // 51: nsrouter.v1.ChangeRequest
-	(*BatchRequest)(nil),          // 52: nsrouter.v1.BatchRequest
-	(*ListDropsRequest)(nil),      // 53: nsrouter.v1.ListDropsRequest
-	(*ChangeResponse)(nil),        // 54: nsrouter.v1.ChangeResponse
-	(*BatchResponse)(nil),         // 55: nsrouter.v1.BatchResponse
-	(*ListDropsResponse)(nil),     // 56: nsrouter.v1.ListDropsResponse
+	(*VlanState)(nil),             // 7: nsrouter.v1.VlanState
+	(*LinkPeer)(nil),              // 8: nsrouter.v1.LinkPeer
+	(*XdpState)(nil),              // 9: nsrouter.v1.XdpState
+	(*Address)(nil),               // 10: nsrouter.v1.Address
+	(*LinkStats)(nil),             // 11: nsrouter.v1.LinkStats
+	(*Drop)(nil),                  // 12: nsrouter.v1.Drop
+	(*QueueStats)(nil),            // 13: nsrouter.v1.QueueStats
+	(*ListRoutesRequest)(nil),     // 14: nsrouter.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),    // 15: nsrouter.v1.ListRoutesResponse
+	(*Route)(nil),                 // 16: nsrouter.v1.Route
+	(*LoadRoutesRequest)(nil),     // 17: nsrouter.v1.LoadRoutesRequest
+	(*LoadRoutesResponse)(nil),    // 18: nsrouter.v1.LoadRoutesResponse
+	(*ListNexthopsRequest)(nil),   // 19: nsrouter.v1.ListNexthopsRequest
+	(*ListNexthopsResponse)(nil),  // 20: nsrouter.v1.ListNexthopsResponse
+	(*Nexthop)(nil),               // 21: nsrouter.v1.Nexthop
+	(*GetRouteRequest)(nil),       // 22: nsrouter.v1.GetRouteRequest
+	(*GetRouteResponse)(nil),      // 23: nsrouter.v1.GetRouteResponse
+	(*ListNeighborsRequest)(nil),  // 24: nsrouter.v1.ListNeighborsRequest
+	(*ListNeighborsResponse)(nil), // 25: nsrouter.v1.ListNeighborsResponse
+	(*Neighbor)(nil),              // 26: nsrouter.v1.Neighbor
+	(*MonitorRequest)(nil),        // 27: nsrouter.v1.MonitorRequest
+	(*MonitorResponse)(nil),       // 28: nsrouter.v1.MonitorResponse
+	(*Event)(nil),                 // 29: nsrouter.v1.Event
+	(*AddressEvent)(nil),          // 30: nsrouter.v1.AddressEvent
+	(*IdentifyNetnsRequest)(nil),  // 31: nsrouter.v1.IdentifyNetnsRequest
+	(*IdentifyNetnsResponse)(nil), // 32: nsrouter.v1.IdentifyNetnsResponse
+	(*GetNetnsPathRequest)(nil),   // 33: nsrouter.v1.GetNetnsPathRequest
+	(*GetNetnsPathResponse)(nil),  // 34: nsrouter.v1.GetNetnsPathResponse
+	(*ListPidsRequest)(nil),       // 35: nsrouter.v1.ListPidsRequest
+	(*ListPidsResponse)(nil),      // 36: nsrouter.v1.ListPidsResponse
+	(*GetFramesRequest)(nil),      // 37: nsrouter.v1.GetFramesRequest
+	(*GetFramesResponse)(nil),     // 38: nsrouter.v1.GetFramesResponse
+	(*Setting)(nil),               // 39: nsrouter.v1.Setting
+	(*SuppressedAnswers)(nil),     // 40: nsrouter.v1.SuppressedAnswers
+	(VlanProtocol)(0),             // 41: nsrouter.v1.VlanProtocol
+	(XdpMode)(0),                  // 42: nsrouter.v1.XdpMode
+	(*RouteFilter)(nil),           // 43: nsrouter.v1.RouteFilter
+	(RouteType)(0),                // 44: nsrouter.v1.RouteType
+	(*RouteHop)(nil),              // 45: nsrouter.v1.RouteHop
+	(Verb)(0),                     // 46: nsrouter.v1.Verb
+	(*RouteChange)(nil),           // 47: nsrouter.v1.RouteChange
+	(*BatchFailure)(nil),          // 48: nsrouter.v1.BatchFailure
+	(*NexthopFilter)(nil),         // 49: nsrouter.v1.NexthopFilter
+	(*NexthopMember)(nil),         // 50: nsrouter.v1.NexthopMember
+	(Family)(0),                   // 51: nsrouter.v1.Family
+	(NeighborState)(0),            // 52: nsrouter.v1.NeighborState
+	(*ChangeRequest)(nil),         // 53: nsrouter.v1.ChangeRequest
+	(*BatchRequest)(nil),          // 54: nsrouter.v1.BatchRequest
+	(*ListDropsRequest)(nil),      // 55: nsrouter.v1.ListDropsRequest
+	(*ChangeResponse)(nil),        // 56: nsrouter.v1.ChangeResponse
+	(*BatchResponse)(nil),         // 57: nsrouter.v1.BatchResponse
+	(*ListDropsResponse)(nil),     // 58: nsrouter.v1.ListDropsResponse
 }
 var file_nsrouter_v1_router_proto_depIdxs = []int32{
 	2,  // 0: nsrouter.v1.ListNetnsResponse.netns:type_name -> nsrouter.v1.Netns
-	38, // 1: nsrouter.v1.Netns.settings:type_name -> nsrouter.v1.Setting
+	39, // 1: nsrouter.v1.Netns.settings:type_name -> nsrouter.v1.Setting
 	3,  // 2: nsrouter.v1.Netns.stats:type_name -> nsrouter.v1.NetnsStats
-	11, // 3: nsrouter.v1.NetnsStats.drops:type_name -> nsrouter.v1.Drop
-	39, // 4: nsrouter.v1.NetnsStats.suppressed:type_name -> nsrouter.v1.SuppressedAnswers
+	12, // 3: nsrouter.v1.NetnsStats.drops:type_name -> nsrouter.v1.Drop
+	40, // 4: nsrouter.v1.NetnsStats.suppressed:type_name -> nsrouter.v1.SuppressedAnswers
 	6,  // 5: nsrouter.v1.ListLinksResponse.links:type_name -> nsrouter.v1.Link
-	7,  // 6: nsrouter.v1.Link.peer:type_name -> nsrouter.v1.LinkPeer
-	8,  // 7: nsrouter.v1.Link.xdp:type_name -> nsrouter.v1.XdpState
-	9,  // 8: nsrouter.v1.Link.addresses:type_name -> nsrouter.v1.Address
-	10, // 9: nsrouter.v1.Link.stats:type_name -> nsrouter.v1.LinkStats
-	38, // 10: nsrouter.v1.Link.settings:type_name -> nsrouter.v1.Setting
-	40, // 11: nsrouter.v1.XdpState.mode_asked:type_name -> nsrouter.v1.XdpMode
-	40, // 12: nsrouter.v1.XdpState.mode_obtained:type_name -> nsrouter.v1.XdpMode
-	11, // 13: nsrouter.v1.LinkStats.drops:type_name -> nsrouter.v1.Drop
-	12, // 14: nsrouter.v1.LinkStats.queues:type_name -> nsrouter.v1.QueueStats
-	39, // 15: nsrouter.v1.LinkStats.suppressed:type_name -> nsrouter.v1.SuppressedAnswers
-	41, // 16: nsrouter.v1.ListRoutesRequest.filter:type_name -> nsrouter.v1.RouteFilter
-	15, // 17: nsrouter.v1.ListRoutesResponse.routes:type_name -> nsrouter.v1.Route
-	42, // 18: nsrouter.v1.Route.type:type_name -> nsrouter.v1.RouteType
-	43, // 19: nsrouter.v1.Route.nexthops:type_name -> nsrouter.v1.RouteHop
-	44, // 20: nsrouter.v1.LoadRoutesRequest.verb:type_name -> nsrouter.v1.Verb
-	45, // 21: nsrouter.v1.LoadRoutesRequest.routes:type_name -> nsrouter.v1.RouteChange
-	46, // 22: nsrouter.v1.LoadRoutesResponse.failures:type_name -> nsrouter.v1.BatchFailure
-	47, // 23: nsrouter.v1.ListNexthopsRequest.filter:type_name -> nsrouter.v1.NexthopFilter
-	20, // 24: nsrouter.v1.ListNexthopsResponse.nexthops:type_name -> nsrouter.v1.Nexthop
-	43, // 25: nsrouter.v1.Nexthop.hop:type_name -> nsrouter.v1.RouteHop
-	48, // 26: nsrouter.v1.Nexthop.group:type_name -> nsrouter.v1.NexthopMember
-	49, // 27: nsrouter.v1.Nexthop.family:type_name -> nsrouter.v1.Family
-	15, // 28: nsrouter.v1.GetRouteResponse.route:type_name -> nsrouter.v1.Route
-	43, // 29: nsrouter.v1.GetRouteResponse.nexthops:type_name -> nsrouter.v1.RouteHop
-	25, // 30: nsrouter.v1.GetRouteResponse.neighbor:type_name -> nsrouter.v1.Neighbor
-	15, // 31: nsrouter.v1.GetRouteResponse.matched:type_name -> nsrouter.v1.Route
-	49, // 32: nsrouter.v1.ListNeighborsRequest.family:type_name -> nsrouter.v1.Family
-	50, // 33: nsrouter.v1.ListNeighborsRequest.state:type_name -> nsrouter.v1.NeighborState
-	25, // 34: nsrouter.v1.ListNeighborsResponse.neighbors:type_name -> nsrouter.v1.Neighbor
-	50, // 35: nsrouter.v1.Neighbor.state:type_name -> nsrouter.v1.NeighborState
-	28, // 36: nsrouter.v1.MonitorResponse.events:type_name -> nsrouter.v1.Event
-	2,  // 37: nsrouter.v1.Event.netns:type_name -> nsrouter.v1.Netns
-	6,  // 38: nsrouter.v1.Event.link:type_name -> nsrouter.v1.Link
-	29, // 39: nsrouter.v1.Event.address:type_name -> nsrouter.v1.AddressEvent
-	15, // 40: nsrouter.v1.Event.route:type_name -> nsrouter.v1.Route
-	25, // 41: nsrouter.v1.Event.neighbor:type_name -> nsrouter.v1.Neighbor
-	20, // 42: nsrouter.v1.Event.nexthop:type_name -> nsrouter.v1.Nexthop
-	9,  // 43: nsrouter.v1.AddressEvent.address:type_name -> nsrouter.v1.Address
-	51, // 44: nsrouter.v1.RouterService.Change:input_type -> nsrouter.v1.ChangeRequest
-	52, // 45: nsrouter.v1.RouterService.Batch:input_type -> nsrouter.v1.BatchRequest
-	16, // 46: nsrouter.v1.RouterService.LoadRoutes:input_type -> nsrouter.v1.LoadRoutesRequest
-	0,  // 47: nsrouter.v1.RouterService.ListNetns:input_type -> nsrouter.v1.ListNetnsRequest
-	4,  // 48: nsrouter.v1.RouterService.ListLinks:input_type -> nsrouter.v1.ListLinksRequest
-	13, // 49: nsrouter.v1.RouterService.ListRoutes:input_type -> nsrouter.v1.ListRoutesRequest
-	18, // 50: nsrouter.v1.RouterService.ListNexthops:input_type -> nsrouter.v1.ListNexthopsRequest
-	23, // 51: nsrouter.v1.RouterService.ListNeighbors:input_type -> nsrouter.v1.ListNeighborsRequest
-	53, // 52: nsrouter.v1.RouterService.ListDrops:input_type -> nsrouter.v1.ListDropsRequest
-	21, // 53: nsrouter.v1.RouterService.GetRoute:input_type -> nsrouter.v1.GetRouteRequest
-	26, // 54: nsrouter.v1.RouterService.Monitor:input_type -> nsrouter.v1.MonitorRequest
-	30, // 55: nsrouter.v1.RouterService.IdentifyNetns:input_type -> nsrouter.v1.IdentifyNetnsRequest
-	32, // 56: nsrouter.v1.RouterService.GetNetnsPath:input_type -> nsrouter.v1.GetNetnsPathRequest
-	34, // 57: nsrouter.v1.RouterService.ListPids:input_type -> nsrouter.v1.ListPidsRequest
-	36, // 58: nsrouter.v1.RouterService.GetFrames:input_type -> nsrouter.v1.GetFramesRequest
-	54, // 59: nsrouter.v1.RouterService.Change:output_type -> nsrouter.v1.ChangeResponse
-	55, // 60: nsrouter.v1.RouterService.Batch:output_type -> nsrouter.v1.BatchResponse
-	17, // 61: nsrouter.v1.RouterService.LoadRoutes:output_type -> nsrouter.v1.LoadRoutesResponse
-	1,  // 62: nsrouter.v1.RouterService.ListNetns:output_type -> nsrouter.v1.ListNetnsResponse
-	5,  // 63: nsrouter.v1.RouterService.ListLinks:output_type -> nsrouter.v1.ListLinksResponse
-	14, // 64: nsrouter.v1.RouterService.ListRoutes:output_type -> nsrouter.v1.ListRoutesResponse
-	19, // 65: nsrouter.v1.RouterService.ListNexthops:output_type -> nsrouter.v1.ListNexthopsResponse
-	24, // 66: nsrouter.v1.RouterService.ListNeighbors:output_type -> nsrouter.v1.ListNeighborsResponse
-	56, // 67: nsrouter.v1.RouterService.ListDrops:output_type -> nsrouter.v1.ListDropsResponse
-	22, // 68: nsrouter.v1.RouterService.GetRoute:output_type -> nsrouter.v1.GetRouteResponse
-	27, // 69: nsrouter.v1.RouterService.Monitor:output_type -> nsrouter.v1.MonitorResponse
-	31, // 70: nsrouter.v1.RouterService.IdentifyNetns:output_type -> nsrouter.v1.IdentifyNetnsResponse
-	33, // 71: nsrouter.v1.RouterService.GetNetnsPath:output_type -> nsrouter.v1.GetNetnsPathResponse
-	35, // 72: nsrouter.v1.RouterService.ListPids:output_type -> nsrouter.v1.ListPidsResponse
-	37, // 73: nsrouter.v1.RouterService.GetFrames:output_type -> nsrouter.v1.GetFramesResponse
-	59, // [59:74] is the sub-list for method output_type
-	44, // [44:59] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	8,  // 6: nsrouter.v1.Link.peer:type_name -> nsrouter.v1.LinkPeer
+	9,  // 7: nsrouter.v1.Link.xdp:type_name -> nsrouter.v1.XdpState
+	10, // 8: nsrouter.v1.Link.addresses:type_name -> nsrouter.v1.Address
+	11, // 9: nsrouter.v1.Link.stats:type_name -> nsrouter.v1.LinkStats
+	39, // 10: nsrouter.v1.Link.settings:type_name -> nsrouter.v1.Setting
+	7,  // 11: nsrouter.v1.Link.vlan:type_name -> nsrouter.v1.VlanState
+	41, // 12: nsrouter.v1.VlanState.protocol:type_name -> nsrouter.v1.VlanProtocol
+	42, // 13: nsrouter.v1.XdpState.mode_asked:type_name -> nsrouter.v1.XdpMode
+	42, // 14: nsrouter.v1.XdpState.mode_obtained:type_name -> nsrouter.v1.XdpMode
+	12, // 15: nsrouter.v1.LinkStats.drops:type_name -> nsrouter.v1.Drop
+	13, // 16: nsrouter.v1.LinkStats.queues:type_name -> nsrouter.v1.QueueStats
+	40, // 17: nsrouter.v1.LinkStats.suppressed:type_name -> nsrouter.v1.SuppressedAnswers
+	43, // 18: nsrouter.v1.ListRoutesRequest.filter:type_name -> nsrouter.v1.RouteFilter
+	16, // 19: nsrouter.v1.ListRoutesResponse.routes:type_name -> nsrouter.v1.Route
+	44, // 20: nsrouter.v1.Route.type:type_name -> nsrouter.v1.RouteType
+	45, // 21: nsrouter.v1.Route.nexthops:type_name -> nsrouter.v1.RouteHop
+	46, // 22: nsrouter.v1.LoadRoutesRequest.verb:type_name -> nsrouter.v1.Verb
+	47, // 23: nsrouter.v1.LoadRoutesRequest.routes:type_name -> nsrouter.v1.RouteChange
+	48, // 24: nsrouter.v1.LoadRoutesResponse.failures:type_name -> nsrouter.v1.BatchFailure
+	49, // 25: nsrouter.v1.ListNexthopsRequest.filter:type_name -> nsrouter.v1.NexthopFilter
+	21, // 26: nsrouter.v1.ListNexthopsResponse.nexthops:type_name -> nsrouter.v1.Nexthop
+	45, // 27: nsrouter.v1.Nexthop.hop:type_name -> nsrouter.v1.RouteHop
+	50, // 28: nsrouter.v1.Nexthop.group:type_name -> nsrouter.v1.NexthopMember
+	51, // 29: nsrouter.v1.Nexthop.family:type_name -> nsrouter.v1.Family
+	16, // 30: nsrouter.v1.GetRouteResponse.route:type_name -> nsrouter.v1.Route
+	45, // 31: nsrouter.v1.GetRouteResponse.nexthops:type_name -> nsrouter.v1.RouteHop
+	26, // 32: nsrouter.v1.GetRouteResponse.neighbor:type_name -> nsrouter.v1.Neighbor
+	16, // 33: nsrouter.v1.GetRouteResponse.matched:type_name -> nsrouter.v1.Route
+	51, // 34: nsrouter.v1.ListNeighborsRequest.family:type_name -> nsrouter.v1.Family
+	52, // 35: nsrouter.v1.ListNeighborsRequest.state:type_name -> nsrouter.v1.NeighborState
+	26, // 36: nsrouter.v1.ListNeighborsResponse.neighbors:type_name -> nsrouter.v1.Neighbor
+	52, // 37: nsrouter.v1.Neighbor.state:type_name -> nsrouter.v1.NeighborState
+	29, // 38: nsrouter.v1.MonitorResponse.events:type_name -> nsrouter.v1.Event
+	2,  // 39: nsrouter.v1.Event.netns:type_name -> nsrouter.v1.Netns
+	6,  // 40: nsrouter.v1.Event.link:type_name -> nsrouter.v1.Link
+	30, // 41: nsrouter.v1.Event.address:type_name -> nsrouter.v1.AddressEvent
+	16, // 42: nsrouter.v1.Event.route:type_name -> nsrouter.v1.Route
+	26, // 43: nsrouter.v1.Event.neighbor:type_name -> nsrouter.v1.Neighbor
+	21, // 44: nsrouter.v1.Event.nexthop:type_name -> nsrouter.v1.Nexthop
+	10, // 45: nsrouter.v1.AddressEvent.address:type_name -> nsrouter.v1.Address
+	53, // 46: nsrouter.v1.RouterService.Change:input_type -> nsrouter.v1.ChangeRequest
+	54, // 47: nsrouter.v1.RouterService.Batch:input_type -> nsrouter.v1.BatchRequest
+	17, // 48: nsrouter.v1.RouterService.LoadRoutes:input_type -> nsrouter.v1.LoadRoutesRequest
+	0,  // 49: nsrouter.v1.RouterService.ListNetns:input_type -> nsrouter.v1.ListNetnsRequest
+	4,  // 50: nsrouter.v1.RouterService.ListLinks:input_type -> nsrouter.v1.ListLinksRequest
+	14, // 51: nsrouter.v1.RouterService.ListRoutes:input_type -> nsrouter.v1.ListRoutesRequest
+	19, // 52: nsrouter.v1.RouterService.ListNexthops:input_type -> nsrouter.v1.ListNexthopsRequest
+	24, // 53: nsrouter.v1.RouterService.ListNeighbors:input_type -> nsrouter.v1.ListNeighborsRequest
+	55, // 54: nsrouter.v1.RouterService.ListDrops:input_type -> nsrouter.v1.ListDropsRequest
+	22, // 55: nsrouter.v1.RouterService.GetRoute:input_type -> nsrouter.v1.GetRouteRequest
+	27, // 56: nsrouter.v1.RouterService.Monitor:input_type -> nsrouter.v1.MonitorRequest
+	31, // 57: nsrouter.v1.RouterService.IdentifyNetns:input_type -> nsrouter.v1.IdentifyNetnsRequest
+	33, // 58: nsrouter.v1.RouterService.GetNetnsPath:input_type -> nsrouter.v1.GetNetnsPathRequest
+	35, // 59: nsrouter.v1.RouterService.ListPids:input_type -> nsrouter.v1.ListPidsRequest
+	37, // 60: nsrouter.v1.RouterService.GetFrames:input_type -> nsrouter.v1.GetFramesRequest
+	56, // 61: nsrouter.v1.RouterService.Change:output_type -> nsrouter.v1.ChangeResponse
+	57, // 62: nsrouter.v1.RouterService.Batch:output_type -> nsrouter.v1.BatchResponse
+	18, // 63: nsrouter.v1.RouterService.LoadRoutes:output_type -> nsrouter.v1.LoadRoutesResponse
+	1,  // 64: nsrouter.v1.RouterService.ListNetns:output_type -> nsrouter.v1.ListNetnsResponse
+	5,  // 65: nsrouter.v1.RouterService.ListLinks:output_type -> nsrouter.v1.ListLinksResponse
+	15, // 66: nsrouter.v1.RouterService.ListRoutes:output_type -> nsrouter.v1.ListRoutesResponse
+	20, // 67: nsrouter.v1.RouterService.ListNexthops:output_type -> nsrouter.v1.ListNexthopsResponse
+	25, // 68: nsrouter.v1.RouterService.ListNeighbors:output_type -> nsrouter.v1.ListNeighborsResponse
+	58, // 69: nsrouter.v1.RouterService.ListDrops:output_type -> nsrouter.v1.ListDropsResponse
+	23, // 70: nsrouter.v1.RouterService.GetRoute:output_type -> nsrouter.v1.GetRouteResponse
+	28, // 71: nsrouter.v1.RouterService.Monitor:output_type -> nsrouter.v1.MonitorResponse
+	32, // 72: nsrouter.v1.RouterService.IdentifyNetns:output_type -> nsrouter.v1.IdentifyNetnsResponse
+	34, // 73: nsrouter.v1.RouterService.GetNetnsPath:output_type -> nsrouter.v1.GetNetnsPathResponse
+	36, // 74: nsrouter.v1.RouterService.ListPids:output_type -> nsrouter.v1.ListPidsResponse
+	38, // 75: nsrouter.v1.RouterService.GetFrames:output_type -> nsrouter.v1.GetFramesResponse
+	61, // [61:76] is the sub-list for method output_type
+	46, // [46:61] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_nsrouter_v1_router_proto_init() }
@@ -3258,7 +3376,7 @@ func file_nsrouter_v1_router_proto_init() {
 	}
 	file_nsrouter_v1_change_proto_init()
 	file_nsrouter_v1_drops_proto_init()
-	file_nsrouter_v1_router_proto_msgTypes[28].OneofWrappers = []any{
+	file_nsrouter_v1_router_proto_msgTypes[29].OneofWrappers = []any{
 		(*Event_Netns)(nil),
 		(*Event_Link)(nil),
 		(*Event_Address)(nil),
@@ -3273,7 +3391,7 @@ func file_nsrouter_v1_router_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsrouter_v1_router_proto_rawDesc), len(file_nsrouter_v1_router_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   38,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
