@@ -133,8 +133,9 @@ type GetQuery struct {
 	Source      netip.Addr // invalid: not said
 	InDevice    string     // that it comes in by; "": the router's own
 	Protocol    uint8      // of layer 4
-	SourcePort  uint16
+	SourcePort  uint16     // for ICMP and ICMPv6 the identifier of an echo
 	DestPort    uint16
+	Label       uint32 // flow label of IPv6
 }
 
 // LinkSpec says what device to make.

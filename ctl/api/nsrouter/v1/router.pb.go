@@ -1771,10 +1771,12 @@ type GetRouteRequest struct {
 	Address string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
 	From    string                 `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
 	Iif     string                 `protobuf:"bytes,4,opt,name=iif,proto3" json:"iif,omitempty"`
-	// protocol (of IP) and the ports tell the flow, which chooses among several next hops.
+	// protocol (of IP), the ports and the flow label (of IPv6) tell the flow, which chooses among several next hops. For ICMP
+	// and ICMPv6 the source port is the identifier of an echo.
 	Protocol        uint32 `protobuf:"varint,5,opt,name=protocol,proto3" json:"protocol,omitempty"`
 	SourcePort      uint32 `protobuf:"varint,6,opt,name=source_port,json=sourcePort,proto3" json:"source_port,omitempty"`
 	DestinationPort uint32 `protobuf:"varint,7,opt,name=destination_port,json=destinationPort,proto3" json:"destination_port,omitempty"`
+	FlowLabel       uint32 `protobuf:"varint,8,opt,name=flow_label,json=flowLabel,proto3" json:"flow_label,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1854,6 +1856,13 @@ func (x *GetRouteRequest) GetSourcePort() uint32 {
 func (x *GetRouteRequest) GetDestinationPort() uint32 {
 	if x != nil {
 		return x.DestinationPort
+	}
+	return 0
+}
+
+func (x *GetRouteRequest) GetFlowLabel() uint32 {
+	if x != nil {
+		return x.FlowLabel
 	}
 	return 0
 }
@@ -3111,7 +3120,7 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x05group\x18\x04 \x03(\v2\x1a.nsrouter.v1.NexthopMemberR\x05group\x12\x1a\n" +
 	"\bprotocol\x18\x05 \x01(\rR\bprotocol\x12+\n" +
 	"\x06family\x18\x06 \x01(\x0e2\x13.nsrouter.v1.FamilyR\x06family\x12\x14\n" +
-	"\x05scope\x18\a \x01(\rR\x05scope\"\xcf\x01\n" +
+	"\x05scope\x18\a \x01(\rR\x05scope\"\xee\x01\n" +
 	"\x0fGetRouteRequest\x12\x14\n" +
 	"\x05netns\x18\x01 \x01(\tR\x05netns\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
@@ -3120,7 +3129,9 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\bprotocol\x18\x05 \x01(\rR\bprotocol\x12\x1f\n" +
 	"\vsource_port\x18\x06 \x01(\rR\n" +
 	"sourcePort\x12)\n" +
-	"\x10destination_port\x18\a \x01(\rR\x0fdestinationPort\"\xca\x02\n" +
+	"\x10destination_port\x18\a \x01(\rR\x0fdestinationPort\x12\x1d\n" +
+	"\n" +
+	"flow_label\x18\b \x01(\rR\tflowLabel\"\xca\x02\n" +
 	"\x10GetRouteResponse\x12(\n" +
 	"\x05route\x18\x01 \x01(\v2\x12.nsrouter.v1.RouteR\x05route\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x14\n" +
