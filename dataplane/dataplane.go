@@ -117,7 +117,8 @@ func newWorker(id, cpu int, o Options) (*Worker, error) {
 			changed: o.NeighborChanged, conflict: o.AddressConflict,
 			maxHeld: o.Pool.Frames() / heldShare / len(o.CPUs),
 		},
-		nap: shortNap, solicited: o.RouterSolicited,
+		reassembly: newReassembler(o.Pool.Frames(), len(o.CPUs)),
+		nap:        shortNap, solicited: o.RouterSolicited,
 	}, nil
 }
 
@@ -221,6 +222,9 @@ func (w *Worker) release() {
 	for e := range w.neighbors.asked {
 		w.forget(e, counters.EgressDown)
 	}
+	for _, d := range w.reassembly.open {
+		w.abandon(d, counters.EgressDown)
+	}
 	for i := range w.inbox {
 		for p := w.inbox[i].peek(); p != nil; p = w.inbox[i].peek() {
 			w.cache.Put(p.Addr)
@@ -292,7 +296,7 @@ func (d *Dataplane) DeleteNeighbor(dev *nstable.Device, addr netip.Addr) bool {
 func (d *Dataplane) FlushNeighbors(dev *nstable.Device, keepPermanent bool) {
 	if !keepPermanent {
 		for _, w := range d.workers {
-			w.call(func(w *Worker) { w.forgetFrom(dev) })
+			w.call(func(w *Worker) { w.forgetFrom(dev); w.forgetFragments(dev) })
 		}
 	}
 	d.workers[dev.Owner].call(func(w *Worker) {

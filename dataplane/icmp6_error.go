@@ -22,11 +22,11 @@ func (w *Worker) icmp6Error(v []uint16) {
 		w.slot.Drops[p.Reason].Add(1)
 		typ, rest := uint8(header.ICMPv6Unreachable), uint32(0)
 		switch p.Reason {
-		case counters.TTLExpired:
+		case counters.TTLExpired, counters.ReassemblyTimeout:
 			typ = header.ICMPv6TimeExceeded
 		case counters.TooBig:
 			typ, rest = header.ICMPv6TooBig, uint32(p.Detail)
-		case counters.UnknownProtocol, counters.IP6Option, counters.IP6Jumbo, counters.IP6RoutingHeader:
+		case counters.UnknownProtocol, counters.IP6Option, counters.IP6Jumbo, counters.IP6RoutingHeader, counters.BadFragment:
 			typ, rest = header.ICMPv6Parameter, uint32(p.Detail)
 		default:
 		}

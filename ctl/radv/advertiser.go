@@ -2,6 +2,7 @@ package radv
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"nsrouter/nstable"
@@ -16,7 +17,8 @@ const (
 	maxResponseDelay   = 500 * time.Millisecond // MAX_RA_DELAY_TIME
 )
 
-// retryDelay is when to try again what could not be sent, since the workers do not know the device yet or have no frame.
+// retryDelay is when to try again what could not be sent, since the workers do not know the device yet or have no
+// frame.
 const retryDelay = 200 * time.Millisecond
 
 // advertiser is a device that advertises: when it did, and when it is to next. All advertisements are multicast.
@@ -27,7 +29,9 @@ type advertiser struct {
 	last   time.Time // zero: never
 	// initial is how many advertisements are still to follow each other quickly, since there is something new to say.
 	initial int
-	random  func(n time.Duration) time.Duration // uniform in [0, n)
+	// withdrawn are prefixes that are no more, as long as that is new.
+	withdrawn []netip.Prefix
+	random    func(n time.Duration) time.Duration // uniform in [0, n)
 }
 
 // announce has the next advertisements follow soon, and quickly (RFC 4861 6.2.4).
@@ -35,6 +39,20 @@ func (a *advertiser) announce(now time.Time) {
 	a.initial = maxInitial
 	a.next = a.soonest(now)
 }
+
+// follow takes up what has become of the device.
+func (a *advertiser) follow(d *nstable.Device) {
+	now := prefixes(d)
+	list := slices.DeleteFunc(append(a.withdrawn, prefixes(a.dev)...), func(p netip.Prefix) bool {
+		return slices.Contains(now, p)
+	})
+	slices.SortFunc(list, netip.Prefix.Compare)
+	list = slices.Compact(list)
+	a.dev, a.withdrawn = d, list[:min(len(list), maxWithdrawn)]
+}
+
+// maxWithdrawn bounds the list of prefixes that are no more.
+const maxWithdrawn = 256
 
 // solicited answers a solicitation (RFC 4861 6.2.6) where the next advertisement would come later anyway.
 func (a *advertiser) solicited(now time.Time) {
@@ -59,6 +77,8 @@ func (a *advertiser) sent(now time.Time) {
 		a.initial--
 		if a.initial > 0 {
 			wait = min(wait, maxInitialInterval)
+		} else {
+			a.withdrawn = nil
 		}
 	}
 	a.last, a.next = now, now.Add(wait)

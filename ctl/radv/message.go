@@ -19,9 +19,10 @@ const messageLimit = 1280 - 40
 // fixedLen is the length of an advertisement without options in bytes.
 const fixedLen = 16
 
-// messages are the router advertisements that say all there is to say of a device. The last ones of a device, which is to
-// be used as a router no more, have a router lifetime of zero (RFC 4861 6.2.5).
-func messages(d *nstable.Device, final bool) ([][]byte, error) {
+// messages are the router advertisements that say all there is to say of a device. The last ones of a device, which is
+// to be used as a router no more, have a router lifetime of zero (RFC 4861 6.2.5). withdrawn are prefixes that the
+// device had until a moment ago.
+func messages(d *nstable.Device, withdrawn []netip.Prefix, final bool) ([][]byte, error) {
 	ra := &d.Settings.RA
 	head := ndp.RouterAdvertisement{
 		CurrentHopLimit:           uint8(ra.HopLimit),
@@ -39,7 +40,7 @@ func messages(d *nstable.Device, final bool) ([][]byte, error) {
 		head.RouterSelectionPreference = ndp.Medium // RFC 4191 2.2
 	}
 	var out [][]byte
-	for _, options := range split(options(d, final)) {
+	for _, options := range split(options(d, withdrawn, final)) {
 		m := head
 		m.Options = options
 		b, err := ndp.MarshalMessage(&m)
@@ -52,19 +53,17 @@ func messages(d *nstable.Device, final bool) ([][]byte, error) {
 }
 
 // options are those of RFC 4861 4.2 and RFC 8106 5.1, the same in all advertisements but for the last.
-func options(d *nstable.Device, final bool) []ndp.Option {
+func options(d *nstable.Device, withdrawn []netip.Prefix, final bool) []ndp.Option {
 	ra := &d.Settings.RA
 	list := []ndp.Option{&ndp.LinkLayerAddress{Direction: ndp.Source, Addr: net.HardwareAddr(d.MAC[:])}}
 	if mtu := linkMTU(d); mtu != 0 {
 		list = append(list, ndp.NewMTU(mtu))
 	}
 	for _, p := range prefixes(d) {
-		list = append(list, &ndp.PrefixInformation{
-			PrefixLength: uint8(p.Bits()), Prefix: p.Addr(),
-			OnLink: ra.OnLink, AutonomousAddressConfiguration: ra.Autonomous && p.Bits() == 64,
-			ValidLifetime:     time.Duration(ra.ValidLifetime) * time.Second,
-			PreferredLifetime: time.Duration(min(ra.PreferredLifetime, ra.ValidLifetime)) * time.Second,
-		})
+		list = append(list, prefixOption(ra, p, ra.ValidLifetime, min(ra.PreferredLifetime, ra.ValidLifetime)))
+	}
+	for _, p := range withdrawn {
+		list = append(list, prefixOption(ra, p, min(ra.ValidLifetime, withdrawnLifetime), 0))
 	}
 	var servers []netip.Addr
 	for _, a := range ra.RDNSS {
@@ -81,6 +80,20 @@ func options(d *nstable.Device, final bool) []ndp.Option {
 		list = append(list, &ndp.RecursiveDNSServer{Lifetime: lifetime, Servers: servers})
 	}
 	return list
+}
+
+// withdrawnLifetime is how long, in seconds, a prefix that the device has no more stays valid: hosts do not believe
+// less (RFC 4862 5.5.3). They use addresses in it for what they have begun and nothing else.
+const withdrawnLifetime = 2 * 60 * 60
+
+// prefixOption says how long a prefix is valid and preferred, in seconds.
+func prefixOption(ra *setting.RA, p netip.Prefix, valid, preferred uint32) *ndp.PrefixInformation {
+	return &ndp.PrefixInformation{
+		PrefixLength: uint8(p.Bits()), Prefix: p.Addr(),
+		OnLink: ra.OnLink, AutonomousAddressConfiguration: ra.Autonomous && p.Bits() == 64,
+		ValidLifetime:     time.Duration(valid) * time.Second,
+		PreferredLifetime: time.Duration(preferred) * time.Second,
+	}
 }
 
 // split deals options out to as few messages as hold them.
@@ -154,8 +167,8 @@ func preference(p setting.Preference) ndp.Preference {
 	}
 }
 
-// source is the address that a device advertises from: its first link-local one (RFC 4861 4.2). ok is false where it has
-// none.
+// source is the address that a device advertises from: its first link-local one (RFC 4861 4.2). ok is false where it
+// has none.
 func source(d *nstable.Device) (a netip.Addr, ok bool) {
 	for _, p := range d.Addrs {
 		if p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() {

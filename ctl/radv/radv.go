@@ -1,4 +1,5 @@
-// Package radv sends router advertisements by the devices that are set to (RFC 4861 6.2, RFC 8106): `link set DEV ra on`.
+// Package radv sends router advertisements by the devices that are set to (RFC 4861 6.2, RFC 8106): `link set DEV ra
+// on`.
 //
 //	nstable: a view is about to be published ---> Publishing --+
 //	                                                           |   advertisers   --> Send (dataplane)
@@ -6,10 +7,11 @@
 //	                                                      Run, a clock
 //
 // A device advertises while it is set to, is up with its link, and has a link-local address. It says what it has:
-// prefixes of its addresses, its MTU, its MAC address, and what its settings say. A change of any of that is announced as
-// the device itself was: soon, and thrice. When a device is to advertise no more - switched off, down, moved to another
-// namespace, deleted, or the daemon ends - its hosts are told with a router lifetime of zero, before the workers see the
-// change. A device that has lost its link cannot do that.
+// prefixes of its addresses, its MTU, its MAC address, and what its settings say. A change of any of that is announced
+// as the device itself was: soon, and thrice; a prefix that is no more is, so often, one that hosts are not to prefer.
+// When a device is to advertise no more - switched off, down, moved to another namespace, deleted, or the daemon ends -
+// its hosts are told with a router lifetime of zero, before the workers see the change. A device that has lost its link
+// cannot do that.
 package radv
 
 import (
@@ -104,7 +106,7 @@ func (s *Server) follow(id nstable.DeviceID, before, after *nstable.Device) (cha
 		a.dev = after
 		return changed
 	}
-	a.dev = after
+	a.follow(after)
 	a.announce(time.Now())
 	return true
 }
@@ -173,7 +175,7 @@ func (s *Server) retire(a *advertiser) {
 }
 
 func (s *Server) send(a *advertiser, final bool) bool {
-	list, err := messages(a.dev, final)
+	list, err := messages(a.dev, a.withdrawn, final)
 	if err != nil {
 		s.o.Log("router advertisement of "+a.dev.Name, err)
 		return true // it would fail again: wait for the next time

@@ -309,6 +309,50 @@ func TestChanged(t *testing.T) {
 	}
 }
 
+// TestWithdrawn: a prefix that a device has no more is not preferred any more, and not mentioned after three times; one
+// that comes back is as before.
+func TestWithdrawn(t *testing.T) {
+	run(t, func(w *world) {
+		old := netip.MustParsePrefix("fd00:1::1/64")
+		add := func() {
+			w.publish(1, func(d *nstable.Device) { d.Addrs = append(slices.Clone(d.Addrs), old) })
+		}
+		remove := func() { w.publish(1, func(d *nstable.Device) { d.Addrs = d.Addrs[:3] }) }
+		const stays = "2001:db8:1:: 720h0m0s 168h0m0s"
+		expect := func(what string, h heard, want ...string) {
+			t.Helper()
+			var got []string
+			for _, o := range h.ra.Options {
+				if p, ok := o.(*ndp.PrefixInformation); ok {
+					got = append(got, fmt.Sprintf("%s %v %v", p.Prefix, p.ValidLifetime, p.PreferredLifetime))
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: %q, want %q", what, got, want)
+			}
+		}
+		w.set(1, "ra", "on")
+		add()
+		w.after(100 * time.Second)
+		remove()
+		got := w.after(time.Hour)
+		if len(got) < 4 {
+			t.Fatalf("%d advertisements", len(got))
+		}
+		for i := range 3 {
+			expect("removed", got[i], stays, "fd00:1:: 2h0m0s 0s")
+		}
+		expect("removed for a while", got[3], stays)
+		add()
+		w.after(100 * time.Second)
+		remove()
+		add()
+		for _, h := range w.after(time.Minute) {
+			expect("there again", h, stays, "fd00:1:: 720h0m0s 168h0m0s")
+		}
+	})
+}
+
 // TestRetry: what the workers do not send is tried again, and the first three are counted from then.
 func TestRetry(t *testing.T) {
 	run(t, func(w *world) {

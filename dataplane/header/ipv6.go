@@ -23,11 +23,14 @@ type IPv6 []byte
 // Version is 6 in a good header.
 func (p IPv6) Version() int { return int(p[0] >> 4) }
 
-// PayloadLen is the length behind the fixed header in bytes.
-func (p IPv6) PayloadLen() int { return int(be.Uint16(p[4:6])) }
-
 // TrafficClass is the differentiated services field and the two bits of ECN (RFC 2474, RFC 3168).
 func (p IPv6) TrafficClass() byte { return byte(be.Uint16(p[0:2]) >> 4) }
+
+// SetTrafficClass writes the traffic class.
+func (p IPv6) SetTrafficClass(c byte) { be.PutUint16(p[0:2], be.Uint16(p[0:2])&0xf00f|uint16(c)<<4) }
+
+// PayloadLen is the length behind the fixed header in bytes.
+func (p IPv6) PayloadLen() int { return int(be.Uint16(p[4:6])) }
 
 // NextHeader is the type of the header behind this one.
 func (p IPv6) NextHeader() byte { return p[6] }

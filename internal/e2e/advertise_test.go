@@ -110,6 +110,10 @@ func TestAdvertise(t *testing.T) {
 	// What the device gets, hosts hear soon.
 	w.r.Must("addr add fd00:1::1/64 dev p1")
 	w.autoconfigured(a, "fd00:1::/64")
+	w.r.Must("addr del fd00:1::1/64 dev p1")
+	w.Eventually(10*time.Second, "an address that is not preferred any more", func() bool {
+		return strings.Contains(a.Run("ip", "-6", "addr", "show", "dev", "eth0", "deprecated"), "fd00:1:")
+	})
 	// A host that comes late need not wait until the next is due.
 	c := w.plainHost(3, "init")
 	c.Interface("eth0").Down()

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/binary"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -53,10 +54,32 @@ func newPermits() permits {
 		}},
 		{name: "broadcast-source", match: func(o *outcome) bool {
 			f := o.sentFrame()
-			return is4(f) && directedBroadcast(source(f)) && o.oursNothing() && o.kernelOnly(func(k []byte) bool {
+			if !is4(f) || !directedBroadcast(source(f)) {
+				return false
+			}
+			if len(o.sent[kernels]) == 0 { // which looks at sources only where it may send a redirect
+				return len(o.sent[ours]) == 1 && o.sent[ours][0].port == 1 && source(o.sent[ours][0].frame) == source(f)
+			}
+			return o.oursNothing() && o.kernelOnly(func(k []byte) bool {
 				p, m := transportOf(k)
 				return p == 1 && (m[0] == 3 || m[0] == 11 || m[0] == 12 || m[0] == 0) && destination(k) == source(f)
 			})
+		}},
+		{name: "error-about-broadcast", maybe: true, match: func(o *outcome) bool { // only where they are forwarded
+			f := o.sentFrame()
+			return is4(f) && directedBroadcast(destination(f)) && o.oursNothing() && o.kernelOnly(func(k []byte) bool {
+				p, m := transportOf(k)
+				return p == 1 && (m[0] == 3 || m[0] == 11 || m[0] == 12)
+			})
+		}},
+		// Other packets have addresses enough that the kernel's limit (net/ipv4/route.c, ip_error) is not met.
+		{name: "errors-to-a-source", maybe: true, match: func(o *outcome) bool {
+			f := o.sentFrame()
+			if !is4(f) || source(f) != netip.MustParseAddr("10.0.1.0") || len(o.sent[kernels]) > 0 || len(o.sent[ours]) != 1 {
+				return false
+			}
+			p, m := transportOf(o.sent[ours][0].frame)
+			return p == 1 && m[0] == 3 && (m[1] <= 1 || m[1] == 13)
 		}},
 		{name: "error-about-redirect", match: func(o *outcome) bool {
 			m := behind(o.sentFrame(), 58)

@@ -118,7 +118,8 @@ func TestToolTraceroute(t *testing.T) {
 			out := a.Run("traceroute", args...)
 			hops := regexp.MustCompile(`(?m)^ *(\d+)  (\S+)`).FindAllStringSubmatch(out, -1)
 			if len(hops) != 2 || hops[0][2] != c.router || hops[1][2] != c.to {
-				t.Errorf("traceroute %s: %s%v %v", strings.Join(args, " "), out, w.link("init", "p1").Drops, w.link("init", "p2").Drops)
+				t.Errorf("traceroute %s: %sdrops %v %v",
+					strings.Join(args, " "), out, w.link("init", "p1").Drops, w.link("init", "p2").Drops)
 			}
 		}
 	}

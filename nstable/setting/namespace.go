@@ -7,6 +7,8 @@ type Namespace struct {
 	// MaxRoutes limits the routes, connected ones included; 0: no limit. Those that are there stay, even if they are
 	// more.
 	MaxRoutes uint32
+	// Fragments is reassembly.
+	Fragments Fragments
 	// NeighMax limits the neighbours of all devices; permanent ones are not limited.
 	NeighMax uint32
 	// Limits are those of answers to what all devices of the namespace receive.
@@ -26,5 +28,6 @@ var Namespaces = slices.Concat(
 			highestNeighMax, defaultNamespaceNeighMax, func(n *Namespace) *uint32 { return &n.NeighMax }),
 		martians(),
 	},
+	fragments(),
 	limits(true, func(n *Namespace) *Limits { return &n.Limits }),
 )
