@@ -103,7 +103,7 @@ func TestAnnounceAddresses(t *testing.T) {
 		t.Errorf("down: %s", got)
 	}
 	b.datapath.take()
-	b.ok(b.Do(func(tx *Tx) error { return tx.AddAddress("init", "d", netip.MustParsePrefix("10.0.1.1/24")) }))
+	b.ok(b.Do(func(tx *Tx) error { return tx.AddAddress("init", "d", AddressSpec{Prefix: netip.MustParsePrefix("10.0.1.1/24")}) }))
 	if got := strings.Join(b.datapath.take(), ";"); strings.Contains(got, "announce") {
 		t.Errorf("an address while down: %s", got)
 	}
@@ -111,7 +111,7 @@ func TestAnnounceAddresses(t *testing.T) {
 		t.Errorf("up: %s", got)
 	}
 	b.datapath.take()
-	b.ok(b.Do(func(tx *Tx) error { return tx.AddAddress("init", "d", netip.MustParsePrefix("10.0.2.1/24")) }))
+	b.ok(b.Do(func(tx *Tx) error { return tx.AddAddress("init", "d", AddressSpec{Prefix: netip.MustParsePrefix("10.0.2.1/24")}) }))
 	if got := strings.Join(b.datapath.take(), ";"); !strings.Contains(got, "announce d@init [10.0.2.1]") {
 		t.Errorf("an address while up: %s", got)
 	}
