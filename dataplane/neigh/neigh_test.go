@@ -105,7 +105,7 @@ func TestReaders(t *testing.T) {
 // TestAimedScan: addresses that differ only in bits that a hash without a key does not spread, as a sender can choose
 // them, make no long chains of slots.
 func TestAimedScan(t *testing.T) {
-	for _, shift := range []int{0, 16, 32, 40, 43, 50} {
+	for _, shift := range []int{0, 8, 16, 32, 40, 43, 50} {
 		table := NewTable()
 		for i := range uint64(8192) {
 			table.Add(fib.Addr{Hi: 0x20010db8 << 32, Lo: i << shift}, 0)
