@@ -137,8 +137,8 @@ func TestVethBetweenNamespaces(t *testing.T) {
 		-n red link add up0 type veth peer name down0 netns blue
 		-n red addr add 10.9.0.1/30 dev up0
 		-n blue addr add 10.9.0.2/30 dev down0
-		-n red addr add 2001:db8:9::1/64 dev up0
-		-n blue addr add 2001:db8:9::2/64 dev down0
+		-n red addr add 2001:db8:9::1/64 dev up0 nodad
+		-n blue addr add 2001:db8:9::2/64 dev down0 nodad
 		-n red link set up0 up
 		-n blue link set down0 up
 		-n red route add 10.0.2.0/24 via 10.9.0.2
