@@ -29,6 +29,9 @@ type Options struct {
 	// NeighborChanged is told of every dynamic change of a neighbour, by the worker that made it: it must not block.
 	// gone says that the entry was removed. May be nil.
 	NeighborChanged func(dev nstable.DeviceID, e *neigh.Entry, gone bool)
+	// AddressProbed is told the result of every trial that a view has asked for ([nstable.Probe]), by the worker that owns
+	// the device: it must not block. May be nil.
+	AddressProbed func(nstable.ProbeResult)
 	// AddressConflict is told of a station that claims an address of the router, once in ten seconds for each; it must
 	// not block. May be nil.
 	AddressConflict func(dev nstable.DeviceID, a fib.Addr, mac [6]byte)
@@ -101,6 +104,9 @@ func newWorker(id, cpu int, o Options) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("worker %d: eventfd: %w", id, err)
 	}
+	if o.AddressProbed == nil {
+		o.AddressProbed = func(nstable.ProbeResult) {}
+	}
 	if o.RouterSolicited == nil {
 		o.RouterSolicited = func(RouterSolicitation) {}
 	}
@@ -119,6 +125,7 @@ func newWorker(id, cpu int, o Options) (*Worker, error) {
 		},
 		reassembly: newReassembler(o.Pool.Frames(), len(o.CPUs)),
 		nap:        shortNap, solicited: o.RouterSolicited,
+		probed: o.AddressProbed, trials: make(map[uint32]*trial),
 	}, nil
 }
 

@@ -403,3 +403,30 @@ func TestSource6(t *testing.T) {
 		}
 	}
 }
+
+// TestPointToPoint127: on a /127 the lower address is a neighbour like another, not the router's anycast (RFC 6164).
+func TestPointToPoint127(t *testing.T) {
+	r := newRig(t)
+	d := r.view.Devices[p2]
+	d.Addrs = append(d.Addrs, netip.MustParsePrefix("2001:db8:a::1/127"))
+	r.route(0, "2001:db8:a::/127", fib.NextHop{Kind: fib.Unicast, Device: p2})
+	r.route(0, "2001:db8:a::1/128", fib.NextHop{Kind: fib.Local, Device: p2})
+	d.Neighbors.Add(fib.AddrOf(netip.MustParseAddr("2001:db8:a::")), 0).Set(neigh.Permanent, hostMAC(p2), 0)
+	for _, c := range []struct{ dst, want string }{
+		{"2001:db8:a::", "forwarded"}, {"2001:db8:a::1", "1/4 0 from 2001:db8:a::1"},
+	} {
+		r.inject(p1, udp6(t, p1, ip6("2001:db8:1::2", c.dst, 9), 20))
+		r.step()
+		if got := r.outcome(); got != c.want {
+			t.Errorf("%s: %s, want %s", c.dst, got, c.want)
+		}
+	}
+	r.inject(p2, solicitation(t, p2, "2001:db8:2::2", "ff02::1:ff00:0", "2001:db8:a::", 255, true))
+	r.inject(p2, solicitation(t, p2, "2001:db8:2::2", "ff02::1:ff00:1", "2001:db8:a::1", 255, true))
+	r.step()
+	if na := layer[*layers.ICMPv6NeighborAdvertisement](t, r.one(p2), layers.LayerTypeICMPv6NeighborAdvertisement); na.
+		TargetAddress.String() != "2001:db8:a::1" {
+		t.Errorf("%+v", na)
+	}
+	r.conserved()
+}

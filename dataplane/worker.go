@@ -69,6 +69,8 @@ type Worker struct {
 	pollWait  int64         // how long to poll without traffic before sleeping, nanoseconds
 	nap       time.Duration // how long to sleep next while the kernel has frames to send
 	neighbors neighborKeeper
+	trials    map[uint32]*trial         // addresses that are being tried, by round
+	probed    func(nstable.ProbeResult) // tells the control plane; must not block
 	// What has come of datagrams for the router itself.
 	reassembly reassembler
 	solicited  func(RouterSolicitation) // tells the control plane; must not block

@@ -95,6 +95,7 @@ func newReference(t *testing.T) *reference {
 		k.Sysctl("net.ipv6.neigh."+dev+".proxy_delay", "0")
 	}
 	// What the interfaces' own stacks have said before they were taken over, and what both say at their beginning.
+	r.world.settle()
 	time.Sleep(300 * time.Millisecond)
 	r.sync()
 	for s := range r.sides {

@@ -768,7 +768,13 @@ type Address struct {
 	// scope is rtnetlink's RT_SCOPE_*: 0 global, 253 link, 254 host.
 	Scope uint32 `protobuf:"varint,3,opt,name=scope,proto3" json:"scope,omitempty"`
 	// secondary tells an IPv4 address of a prefix that has an earlier one.
-	Secondary     bool `protobuf:"varint,4,opt,name=secondary,proto3" json:"secondary,omitempty"`
+	Secondary bool `protobuf:"varint,4,opt,name=secondary,proto3" json:"secondary,omitempty"`
+	// nodad tells an IPv6 address that is used without duplicate address detection.
+	Nodad bool `protobuf:"varint,5,opt,name=nodad,proto3" json:"nodad,omitempty"`
+	// tentative tells an IPv6 address that is not used: it is being tried, is to be, or has failed.
+	Tentative bool `protobuf:"varint,6,opt,name=tentative,proto3" json:"tentative,omitempty"`
+	// dadfailed tells a tentative address that another node has.
+	Dadfailed     bool `protobuf:"varint,7,opt,name=dadfailed,proto3" json:"dadfailed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -827,6 +833,27 @@ func (x *Address) GetScope() uint32 {
 func (x *Address) GetSecondary() bool {
 	if x != nil {
 		return x.Secondary
+	}
+	return false
+}
+
+func (x *Address) GetNodad() bool {
+	if x != nil {
+		return x.Nodad
+	}
+	return false
+}
+
+func (x *Address) GetTentative() bool {
+	if x != nil {
+		return x.Tentative
+	}
+	return false
+}
+
+func (x *Address) GetDadfailed() bool {
+	if x != nil {
+		return x.Dadfailed
 	}
 	return false
 }
@@ -2999,12 +3026,15 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x06queues\x18\x05 \x01(\rR\x06queues\x12\x1a\n" +
 	"\battached\x18\x06 \x01(\bR\battached\x12\x1f\n" +
 	"\vstrips_tags\x18\a \x01(\bR\n" +
-	"stripsTags\"o\n" +
+	"stripsTags\"\xc1\x01\n" +
 	"\aAddress\x12\x12\n" +
 	"\x04cidr\x18\x01 \x01(\tR\x04cidr\x12\x1c\n" +
 	"\tbroadcast\x18\x02 \x01(\tR\tbroadcast\x12\x14\n" +
 	"\x05scope\x18\x03 \x01(\rR\x05scope\x12\x1c\n" +
-	"\tsecondary\x18\x04 \x01(\bR\tsecondary\"\xb9\x03\n" +
+	"\tsecondary\x18\x04 \x01(\bR\tsecondary\x12\x14\n" +
+	"\x05nodad\x18\x05 \x01(\bR\x05nodad\x12\x1c\n" +
+	"\ttentative\x18\x06 \x01(\bR\ttentative\x12\x1c\n" +
+	"\tdadfailed\x18\a \x01(\bR\tdadfailed\"\xb9\x03\n" +
 	"\tLinkStats\x12\x1d\n" +
 	"\n" +
 	"rx_packets\x18\x01 \x01(\x04R\trxPackets\x12\x19\n" +
