@@ -69,7 +69,8 @@ type node struct {
 //	                     |
 //	                 transmit                       queue, hand-over to another worker, veth crossing
 //
-// IPv4 packets with options pass ip4-options in place of ip4-lookup. ip4-forward has an edge to ip4-fragment, too. What the fragment nodes make is sent once the batch is through (pieces).
+// IPv4 packets with options pass ip4-options in place of ip4-lookup. ip4-forward has an edge to ip4-fragment, too. What
+// the fragment nodes make is sent once the batch is through (pieces).
 //
 // And from everywhere: drop, which counts the reason at the device that the packet came in by. transmit and resolve
 // count what they cannot queue themselves, since packets reach them from outside the graph too.
