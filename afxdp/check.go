@@ -32,7 +32,7 @@ func (i *Interface) check(force bool) (*netlink.LinkAttrs, error) {
 	case a.Xdp != nil && a.Xdp.Attached:
 		return nil, fmt.Errorf("it has an XDP program already, id %d: another program holds it (ip -d link show %s)",
 			a.Xdp.ProgId, i.host)
-	case a.MTU > frame.MaxMTU:
+	case a.MTU > frame.MaxLinkMTU:
 		return nil, tooLarge(a.MTU, fmt.Sprintf(": ip link set %s mtu %d", i.host, frame.MaxMTU))
 	}
 	if force {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -149,8 +150,8 @@ func settings(t *testing.T, host string) string {
 	features, err := eth.Features(host)
 	must(t, err)
 	channels, _ := eth.GetChannels(host) // zero where the driver does not tell
-	fmt.Fprintf(&b, "gro=%v lro=%v rxvlan=%v channels=%+v mtu=%d up=%v promisc=%d allmulti=%d",
-		features["rx-gro"], features["rx-lro"], features["rx-vlan-hw-parse"], channels,
+	fmt.Fprintf(&b, "gro=%v lro=%v rxvlan=%v,%v channels=%+v mtu=%d up=%v promisc=%d allmulti=%d",
+		features["rx-gro"], features["rx-lro"], features["rx-vlan-hw-parse"], features["rx-vlan-stag-hw-parse"], channels,
 		a.MTU, a.RawFlags&unix.IFF_UP != 0, a.Promisc, allmulti(t, a.Index))
 	return b.String()
 }
@@ -232,16 +233,16 @@ func TestMTU(t *testing.T) {
 	if p.MTU() != 1500 {
 		t.Errorf("MTU %d, want 1500", p.MTU())
 	}
-	if err := p.RaiseMTU(frame.MaxMTU + 1); err == nil || !strings.Contains(err.Error(), "at most 1770") {
+	if err := p.RaiseMTU(frame.MaxLinkMTU + 1); err == nil || !strings.Contains(err.Error(), "at most 1770") {
 		t.Errorf("error %v, want one that names the limit", err)
 	}
 	must(t, p.RaiseMTU(1280))
 	if mtu := device(t, hostName).Attrs().MTU; mtu != 1500 {
 		t.Errorf("MTU lowered to %d", mtu)
 	}
-	must(t, p.RaiseMTU(frame.MaxMTU))
-	if mtu := device(t, hostName).Attrs().MTU; mtu != frame.MaxMTU || p.MTU() != frame.MaxMTU {
-		t.Errorf("MTU %d, and %d by the interface's own account, want %d", mtu, p.MTU(), frame.MaxMTU)
+	must(t, p.RaiseMTU(frame.MaxLinkMTU))
+	if mtu := device(t, hostName).Attrs().MTU; mtu != frame.MaxLinkMTU || p.MTU() != frame.MaxLinkMTU {
+		t.Errorf("MTU %d, and %d by the interface's own account, want %d", mtu, p.MTU(), frame.MaxLinkMTU)
 	}
 }
 
@@ -360,8 +361,31 @@ func TestQueuesOption(t *testing.T) {
 		t.Errorf("error %v, want one that tells about the peer's transmit queues", err)
 	}
 	p := openPort(t, pool, Options{Host: hostName})
-	if _, got := p.Mode(); got != Generic || len(p.Notes()) != 2 {
+	modes := slices.DeleteFunc(slices.Clone(p.Notes()), func(n string) bool { return !strings.HasPrefix(n, "mode ") })
+	if _, got := p.Mode(); got != Generic || len(modes) != 2 {
 		t.Errorf("mode %v, notes %q; want generic with a note for each better mode", got, p.Notes())
+	}
+}
+
+// TestTagsStay: an interface leaves the VLAN tags of both protocols on what it receives while it is taken, and says so.
+func TestTagsStay(t *testing.T) {
+	newLab(t, 1)
+	was := settings(t, hostName)
+	if !strings.Contains(was, "rxvlan=true,true") {
+		t.Fatalf("a veth does not strip tags any more: %s", was)
+	}
+	p := openPort(t, newPool(t, 4096), Options{Host: hostName})
+	if now := settings(t, hostName); !strings.Contains(now, "rxvlan=false,false") || p.StripsTags() {
+		t.Errorf("tags are stripped (%v): %s", p.StripsTags(), now)
+	}
+	for _, feature := range []string{"rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"} {
+		if !slices.Contains(p.Notes(), "VLAN tag stripping is switched off: "+feature) {
+			t.Errorf("no note on %s: %q", feature, p.Notes())
+		}
+	}
+	p.shut()
+	if now := settings(t, hostName); now != was {
+		t.Errorf("settings before: %s\nafter: %s", was, now)
 	}
 }
 

@@ -114,7 +114,7 @@ func (i *Interface) spread() {
 
 // RaiseMTU makes the host interface carry packets of n bytes, if it does not yet; it is never lowered before Close.
 func (i *Interface) RaiseMTU(n int) error {
-	if n > frame.MaxMTU {
+	if n > frame.MaxLinkMTU {
 		return tooLarge(n, "")
 	}
 	i.mu.Lock()

@@ -13,7 +13,7 @@ import (
 type Frames struct {
 	Total    int
 	Free     int // caches and depot
-	Held     int // waiting for neighbours
+	Held     int // waiting for neighbours, or for other fragments
 	Pipeline int // between workers, behind veth pairs, and queued for transmission
 	Queues   int // lent to the kernel: fill, receive, transmit and completion rings
 	Lost     int
@@ -62,7 +62,7 @@ func (d *Dataplane) Census() Frames {
 
 // frames counts what a worker has itself, between two rounds.
 func (w *Worker) frames() Frames {
-	f := Frames{Free: w.cache.Len(), Held: w.neighbors.held, Pipeline: len(w.crossings)}
+	f := Frames{Free: w.cache.Len(), Held: w.neighbors.held + w.reassembly.held, Pipeline: len(w.crossings)}
 	for i := range w.inbox {
 		f.Pipeline += w.inbox[i].len()
 	}

@@ -29,6 +29,9 @@ type Options struct {
 	// NeighborChanged is told of every dynamic change of a neighbour, by the worker that made it: it must not block.
 	// gone says that the entry was removed. May be nil.
 	NeighborChanged func(dev nstable.DeviceID, e *neigh.Entry, gone bool)
+	// AddressProbed is told the result of every trial that a view has asked for ([nstable.Probe]), by the worker that owns
+	// the device: it must not block. May be nil.
+	AddressProbed func(nstable.ProbeResult)
 	// AddressConflict is told of a station that claims an address of the router, once in ten seconds for each; it must
 	// not block. May be nil.
 	AddressConflict func(dev nstable.DeviceID, a fib.Addr, mac [6]byte)
@@ -101,6 +104,9 @@ func newWorker(id, cpu int, o Options) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("worker %d: eventfd: %w", id, err)
 	}
+	if o.AddressProbed == nil {
+		o.AddressProbed = func(nstable.ProbeResult) {}
+	}
 	if o.RouterSolicited == nil {
 		o.RouterSolicited = func(RouterSolicitation) {}
 	}
@@ -117,7 +123,9 @@ func newWorker(id, cpu int, o Options) (*Worker, error) {
 			changed: o.NeighborChanged, conflict: o.AddressConflict,
 			maxHeld: o.Pool.Frames() / heldShare / len(o.CPUs),
 		},
-		nap: shortNap, solicited: o.RouterSolicited,
+		reassembly: newReassembler(o.Pool.Frames(), len(o.CPUs)),
+		nap:        shortNap, solicited: o.RouterSolicited,
+		probed: o.AddressProbed, trials: make(map[uint32]*trial),
 	}, nil
 }
 
@@ -221,6 +229,9 @@ func (w *Worker) release() {
 	for e := range w.neighbors.asked {
 		w.forget(e, counters.EgressDown)
 	}
+	for _, d := range w.reassembly.open {
+		w.abandon(d, counters.EgressDown)
+	}
 	for i := range w.inbox {
 		for p := w.inbox[i].peek(); p != nil; p = w.inbox[i].peek() {
 			w.cache.Put(p.Addr)
@@ -292,7 +303,7 @@ func (d *Dataplane) DeleteNeighbor(dev *nstable.Device, addr netip.Addr) bool {
 func (d *Dataplane) FlushNeighbors(dev *nstable.Device, keepPermanent bool) {
 	if !keepPermanent {
 		for _, w := range d.workers {
-			w.call(func(w *Worker) { w.forgetFrom(dev) })
+			w.call(func(w *Worker) { w.forgetFrom(dev); w.forgetFragments(dev) })
 		}
 	}
 	d.workers[dev.Owner].call(func(w *Worker) {

@@ -18,6 +18,8 @@ const (
 	ip6RPF
 	ip4Local
 	ip6Local
+	ip4Reassemble
+	ip6Reassemble
 	ndInput
 	ip4Forward
 	ip6Forward
@@ -69,8 +71,10 @@ type node struct {
 //	                     |
 //	                 transmit                       queue, hand-over to another worker, veth crossing
 //
-// IPv4 packets with options pass ip4-options in place of ip4-lookup. ip4-forward has an edge to ip4-fragment, too. What
-// the fragment nodes make is sent once the batch is through (pieces).
+// IPv4 packets with options pass ip4-options in place of ip4-lookup. ip4-local and ip6-local pass fragments on to
+// ip4-reassemble and ip6-reassemble, which do with the whole datagram what they do themselves; one worker has all fragments
+// of it. ip4-forward has an edge to ip4-fragment, too. What the fragment nodes make is sent once the batch is through
+// (pieces).
 //
 // And from everywhere: drop, which counts the reason at the device that the packet came in by. transmit and resolve
 // count what they cannot queue themselves, since packets reach them from outside the graph too.
@@ -86,8 +90,10 @@ func newGraph() [numNodes]node {
 		{ip4Options, "ip4-options", (*Worker).ip4Options, []NodeID{ip4Local, ip4Forward, icmp4Error, drop}},
 		{ip4RPF, "ip4-rpf", (*Worker).ip4RPF, []NodeID{ip4Local, ip4Forward, drop}},
 		{ip6RPF, "ip6-rpf", (*Worker).ip6RPF, []NodeID{ip6Local, ip6Forward, drop}},
-		{ip4Local, "ip4-local", (*Worker).ip4Local, []NodeID{ip4Output, icmp4Error, drop}},
-		{ip6Local, "ip6-local", (*Worker).ip6Local, []NodeID{ndInput, ip6Output, icmp6Error, drop}},
+		{ip4Local, "ip4-local", (*Worker).ip4Local, []NodeID{ip4Reassemble, ip4Output, icmp4Error, drop}},
+		{ip6Local, "ip6-local", (*Worker).ip6Local, []NodeID{ip6Reassemble, ndInput, ip6Output, icmp6Error, drop}},
+		{ip4Reassemble, "ip4-reassemble", (*Worker).ip4Reassemble, []NodeID{ip4Output, icmp4Error, drop}},
+		{ip6Reassemble, "ip6-reassemble", (*Worker).ip6Reassemble, []NodeID{ip6Output, icmp6Error, drop}},
 		{ndInput, "nd-input", (*Worker).ndInput, []NodeID{drop}},
 		{ip4Forward, "ip4-forward", (*Worker).ip4Forward, []NodeID{transmit, resolve, ip4Fragment, icmp4Error, drop}},
 		{ip6Forward, "ip6-forward", (*Worker).ip6Forward, []NodeID{transmit, resolve, icmp6Error, drop}},

@@ -62,7 +62,7 @@ func (w *Worker) neighborFailed4(i uint16) {
 // icmp4Type is the type of the error about a packet, and the four bytes behind the checksum.
 func icmp4Type(p *Packet) (typ uint8, rest uint32) {
 	switch p.Reason {
-	case counters.TTLExpired:
+	case counters.TTLExpired, counters.ReassemblyTimeout:
 		return header.ICMPTimeExceeded, 0
 	case counters.TooBig:
 		return header.ICMPUnreachable, uint32(p.Detail)

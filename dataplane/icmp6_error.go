@@ -22,11 +22,11 @@ func (w *Worker) icmp6Error(v []uint16) {
 		w.slot.Drops[p.Reason].Add(1)
 		typ, rest := uint8(header.ICMPv6Unreachable), uint32(0)
 		switch p.Reason {
-		case counters.TTLExpired:
+		case counters.TTLExpired, counters.ReassemblyTimeout:
 			typ = header.ICMPv6TimeExceeded
 		case counters.TooBig:
 			typ, rest = header.ICMPv6TooBig, uint32(p.Detail)
-		case counters.UnknownProtocol, counters.IP6Option, counters.IP6Jumbo, counters.IP6RoutingHeader:
+		case counters.UnknownProtocol, counters.IP6Option, counters.IP6Jumbo, counters.IP6RoutingHeader, counters.BadFragment:
 			typ, rest = header.ICMPv6Parameter, uint32(p.Detail)
 		default:
 		}
@@ -62,9 +62,13 @@ func mayError6(p *Packet, h header.IPv6) bool {
 		}
 	}
 	protocol, offset, fragment, ok := h.Transport()
-	if !ok || fragment || protocol != header.ProtoICMPv6 {
+	if fragment || protocol != header.ProtoICMPv6 {
 		return true // as far as can be seen it is no ICMPv6
 	}
-	end := header.IPv6HeaderLen + h.PayloadLen()
-	return offset < end && h[offset] >= 128 && h[offset] != header.ICMPv6Redirect
+	// It is, but where the header is not here nobody knows of which type, unless it comes with a later fragment (net/ipv6/
+	// icmp.c, is_ineligible).
+	if !ok || offset >= header.IPv6HeaderLen+h.PayloadLen() {
+		return h.MoreFragments()
+	}
+	return h[offset] >= 128 && h[offset] != header.ICMPv6Redirect
 }

@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"nsrouter/dataplane/counters"
+	"nsrouter/dataplane/frame"
 	"nsrouter/dataplane/header"
 )
 
@@ -25,8 +26,7 @@ func (w *Worker) ip4Fragment(v []uint16) {
 // overwritten with "no operation" in the others (ip_options_fragment). All fragments are made, or none; d stays as it is.
 func (w *Worker) cut4(d header.IPv4, p *Packet, mtu int) (reason, bool) {
 	hl, total := d.HeaderLen(), d.TotalLen()
-	space := mtu - hl
-	const unit = 8 // of a fragment's offset, bytes
+	space := min(mtu, frame.MaxMTU) - hl
 	if space < unit {
 		return counters.TooBig, false
 	}
@@ -52,4 +52,34 @@ func (w *Worker) cut4(d header.IPv4, p *Packet, mtu int) (reason, bool) {
 		at += n
 	}
 	return 0, true
+}
+
+// echoLarge4 answers an echo request larger than a frame, of which packet i has the beginning.
+func (w *Worker) echoLarge4(i uint16, p *Packet, h header.IPv4) {
+	hl, source, to, tos := h.HeaderLen(), h.Destination(), h.Source(), h.TOS()
+	m := header.ICMP(h[hl:])
+	m[0] = header.ICMPEchoReply
+	m.SetChecksum(header.UpdateSum16(m.Checksum(), header.ICMPEchoRequest<<8, header.ICMPEchoReply<<8))
+	reply := h[hl-header.IPv4MinLen:]
+	w.ipID++
+	header.SetIPv4(reply, tos, len(reply), w.ipID, ownTTL, header.ProtoICMP, source, to)
+	w.sendLarge4(i, p, reply)
+}
+
+// sendLarge4 sends the own packet d, which is larger than a frame, and spends packet i, which has the beginning of what it
+// answers.
+func (w *Worker) sendLarge4(i uint16, p *Packet, d header.IPv4) {
+	*p = Packet{Addr: p.Addr, Len: p.Len, Flags: Own}
+	copy(w.network(p), d)
+	var adj adjacency
+	via, ok := w.prepare4(i, p, d, &adj)
+	if !ok {
+		return
+	}
+	p.Out, p.Via = adj.dev.ID, via
+	if why, ok := w.cut4(d, p, int(adj.mtu)); !ok {
+		w.toDrop(i, why)
+		return
+	}
+	w.cache.Put(p.Addr)
 }

@@ -10,39 +10,40 @@ const ownTTL = 64
 
 // ip4Local takes what is for the router itself: it answers echo requests, and says that nothing else listens.
 //
-// Edges: ip4-output, icmp4-error, drop.
+// Edges: ip4-reassemble, ip4-output, icmp4-error, drop.
 func (w *Worker) ip4Local(v []uint16) {
 	for _, i := range v {
 		p := &w.packets[i]
 		h := header.IPv4(w.network(p))
 		if h.IsFragment() {
-			w.toDrop(i, counters.LocalFragment)
+			w.to(ip4Reassemble, i)
 			continue
 		}
-		switch h.Protocol() {
-		case header.ProtoICMP:
-			w.icmp4Local(i, p, h)
-		case header.ProtoUDP:
-			w.udpLocal(
-				i,
-				icmp4Error,
-				header.ICMPPortUnreachable,
-				h[h.HeaderLen():],
-				header.PseudoSum4(h, h.TotalLen()-h.HeaderLen()),
-			)
-		case header.ProtoTCP:
-			w.toDrop(i, counters.NoListener)
-		case header.ProtoIGMP:
-			w.punt(i) // heard, as by every host, though the router is in no group
-		default:
-			w.toError(icmp4Error, i, counters.UnknownProtocol, header.ICMPProtUnreachable)
-		}
+		w.local4(i, p, h)
+	}
+}
+
+// local4 sorts by protocol. h is the whole datagram: packet i has only the beginning of one that is larger than a frame.
+func (w *Worker) local4(i uint16, p *Packet, h header.IPv4) {
+	switch h.Protocol() {
+	case header.ProtoICMP:
+		w.icmp4Local(i, p, h)
+	case header.ProtoUDP:
+		datagram := h[h.HeaderLen():]
+		w.udpLocal(i, icmp4Error, header.ICMPPortUnreachable, datagram, header.PseudoSum4(h, len(datagram)), len(h))
+	case header.ProtoTCP:
+		w.toDrop(i, counters.NoListener)
+	case header.ProtoIGMP:
+		w.punt(i) // heard, as by every host, though the router is in no group
+	default:
+		w.toError(icmp4Error, i, counters.UnknownProtocol, header.ICMPProtUnreachable)
 	}
 }
 
 // udpLocal says that nobody listens at the port, unless the datagram is damaged: then nobody knows whose it is. What is
-// behind the length that its header says is none of it. pseudo is the sum over the pseudo-header for all of datagram.
-func (w *Worker) udpLocal(i uint16, next NodeID, code uint8, datagram []byte, pseudo uint64) {
+// behind the length that its header says is none of it. pseudo is the sum over the pseudo-header for all of datagram, total
+// the length of the whole packet, of which packet i may have only the beginning.
+func (w *Worker) udpLocal(i uint16, next NodeID, code uint8, datagram []byte, pseudo uint64, total int) {
 	const noChecksum = 0 // the sender made none (RFC 768)
 	if len(datagram) < header.UDPLen {
 		w.toDrop(i, counters.NoListener)
@@ -59,7 +60,8 @@ func (w *Worker) udpLocal(i uint16, next NodeID, code uint8, datagram []byte, ps
 		w.toDrop(i, counters.NoListener)
 		return
 	}
-	w.packets[i].Len -= uint32(rest)
+	p := &w.packets[i]
+	p.Len = min(p.Len, uint32(header.EthernetLen+total-rest))
 	w.toError(next, i, counters.NoListener, code)
 }
 
@@ -92,6 +94,10 @@ func (w *Worker) icmp4Local(i uint16, p *Packet, h header.IPv4) {
 		return
 	}
 	w.slot.Delivered.Add(1)
+	if len(h) > len(w.network(p)) && m.Type() == header.ICMPEchoRequest {
+		w.echoLarge4(i, p, h)
+		return
+	}
 	w.answer4(p, h, reply[:options], to)
 	w.to(ip4Output, i)
 }

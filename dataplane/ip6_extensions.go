@@ -5,16 +5,16 @@ import (
 	"nsrouter/dataplane/header"
 )
 
-// ip6Extensions goes through the extension headers of a packet for the router itself, in their order. ip6-input has
-// looked at hop-by-hop options already; anywhere but right behind the fixed header they are no header known (RFC 8200
-// 4.1).
-func (w *Worker) ip6Extensions(i uint16, p *Packet, h header.IPv6) {
-	next, at, named := h.NextHeader(), header.IPv6HeaderLen, nextHeaderField
+// ip6Extensions goes through the extension headers of a packet for the router itself, in their order, from the one of
+// type next at offset at on; the byte at named says that it is there. whole tells that the packet was put together from
+// fragments, and of which only what was behind the fragment header is looked at. ip6-input has looked at hop-by-hop options
+// already; anywhere but right behind the fixed header they are no header known (RFC 8200 4.1).
+func (w *Worker) ip6Extensions(i uint16, p *Packet, h header.IPv6, next byte, at, named int, whole bool) {
 	for range header.MaxExtensions {
 		good := true
 		switch next {
 		case header.ExtHopByHop:
-			if named != nextHeaderField {
+			if named != nextHeaderField || whole {
 				w.ip6Upper(i, p, h, next, at, named)
 				return
 			}
@@ -23,8 +23,9 @@ func (w *Worker) ip6Extensions(i uint16, p *Packet, h header.IPv6) {
 		case header.ExtDestination:
 			good = w.ip6Options(i, p, h, at, false)
 		case header.ExtFragment:
-			w.toDrop(i, counters.LocalFragment)
-			return
+			if good = w.ip6Atomic(i, p, h, at, whole); good {
+				whole = true
+			}
 		default:
 			w.ip6Upper(i, p, h, next, at, named)
 			return
@@ -40,6 +41,23 @@ func (w *Worker) ip6Extensions(i uint16, p *Packet, h header.IPv6) {
 		}
 	}
 	w.toDrop(i, counters.IP6Extensions)
+}
+
+// ip6Atomic lets a packet go on behind a fragment header which says that it is all there (RFC 6946). Of others it passes the
+// fragment on to be put together. A second fragment header is an error, as in Linux (ipv6_frag_rcv).
+func (w *Worker) ip6Atomic(i uint16, p *Packet, h header.IPv6, at int, whole bool) bool {
+	switch _, _, ok := h.Extension(header.ExtFragment, at); {
+	case !ok:
+		w.toDrop(i, counters.IP6BadHeader)
+	case whole:
+		p.Detail = uint16(at)
+		w.toError(icmp6Error, i, counters.BadFragment, header.ICMPv6ErroneousField)
+	case header.Fragment(h[at:]).Atomic():
+		return true
+	default:
+		w.to(ip6Reassemble, i)
+	}
+	return false
 }
 
 // Routing types that the kernel knows, and follows only where it is told to.

@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"nsrouter/dataplane/counters"
+	"nsrouter/dataplane/frame"
 	"nsrouter/dataplane/header"
 )
 
@@ -24,8 +25,7 @@ func (w *Worker) ip6Fragment(v []uint16) {
 // headers. All are made, or none; d stays as it is.
 func (w *Worker) cut6(d header.IPv6, p *Packet, mtu int) (reason, bool) {
 	const headers = header.IPv6HeaderLen + header.FragmentLen
-	space := mtu - headers
-	const unit = 8 // of a fragment's offset, bytes
+	space := min(mtu, frame.MaxMTU) - headers
 	if space < unit {
 		return counters.TooBig, false
 	}
@@ -48,6 +48,23 @@ func (w *Worker) cut6(d header.IPv6, p *Packet, mtu int) (reason, bool) {
 		at += n
 	}
 	return 0, true
+}
+
+// sendLarge6 is sendLarge4 for IPv6.
+func (w *Worker) sendLarge6(i uint16, p *Packet, d header.IPv6, flags Flags) {
+	*p = Packet{Addr: p.Addr, Len: p.Len, Flags: flags}
+	copy(w.network(p), d)
+	var adj adjacency
+	out, mtu, ok := w.prepare6(i, p, d, &adj)
+	if !ok {
+		return
+	}
+	p.Out = out.ID
+	if why, ok := w.cut6(d, p, int(mtu)); !ok {
+		w.toDrop(i, why)
+		return
+	}
+	w.cache.Put(p.Addr)
 }
 
 // fragmentID is an identification that no worker gives out again for a long time and nobody can guess (RFC 7739): a

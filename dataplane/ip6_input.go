@@ -157,6 +157,11 @@ func (w *Worker) listens6(group fib.Addr) bool {
 			return true
 		}
 	}
+	for i := range w.dev.Probing {
+		if solicitedNode(fib.AddrOf(w.dev.Probing[i].Addr)) == group {
+			return true
+		}
+	}
 	return false
 }
 

@@ -9,14 +9,14 @@ import (
 // ip6Local is ip4Local for IPv6; neighbour discovery goes its own way. Extension headers are gone through in their order
 // (RFC 8200 4.1), in ip6_extensions.go.
 //
-// Edges: nd-input, ip6-output, icmp6-error, drop.
+// Edges: ip6-reassemble, nd-input, ip6-output, icmp6-error, drop.
 func (w *Worker) ip6Local(v []uint16) {
 	for _, i := range v {
 		p := &w.packets[i]
 		h := header.IPv6(w.network(p))
 		switch next := h.NextHeader(); next {
 		case header.ExtHopByHop, header.ExtRouting, header.ExtFragment, header.ExtDestination:
-			w.ip6Extensions(i, p, h)
+			w.ip6Extensions(i, p, h, next, header.IPv6HeaderLen, nextHeaderField, false)
 		default:
 			w.ip6Upper(i, p, h, next, header.IPv6HeaderLen, nextHeaderField)
 		}
@@ -27,7 +27,7 @@ func (w *Worker) ip6Local(v []uint16) {
 const nextHeaderField = 6
 
 // ip6Upper takes a packet for the router itself whose upper-layer header is at offset; the byte at named says of what
-// protocol.
+// protocol. h is the whole datagram: packet i has only the beginning of one that is larger than a frame.
 func (w *Worker) ip6Upper(i uint16, p *Packet, h header.IPv6, protocol byte, offset, named int) {
 	switch protocol {
 	case header.ProtoICMPv6:
@@ -39,7 +39,7 @@ func (w *Worker) ip6Upper(i uint16, p *Packet, h header.IPv6, protocol byte, off
 			w.toDrop(i, counters.NoListener)
 			return
 		}
-		w.udpLocal(i, icmp6Error, header.ICMPv6PortUnreachable, datagram, header.PseudoSum6(h, protocol, len(datagram)))
+		w.udpLocal(i, icmp6Error, header.ICMPv6PortUnreachable, datagram, header.PseudoSum6(h, protocol, len(datagram)), len(h))
 	case header.ProtoTCP, header.ProtoNone:
 		w.toDrop(i, counters.NoListener)
 	default:
@@ -76,12 +76,16 @@ func (w *Worker) icmp6Local(i uint16, p *Packet, h header.IPv6, offset int) {
 	if isMulticast6(dst) || w.ownKind6(dst) == fib.Anycast { // nobody answers as a group (RFC 4443 4.2), nor does Linux as an anycast
 		flags |= WantSource
 	}
-	*p = Packet{Addr: p.Addr + moved, Len: p.Len - uint32(moved), Flags: flags}
-	reply := header.IPv6(w.network(p))
+	reply := h[moved:]
 	header.SetIPv6(reply, class, len(m), header.ProtoICMPv6, ownTTL)
 	reply.SetSource(dst.Hi, dst.Lo)
 	reply.SetDestination(src.Hi, src.Lo)
-	w.ethernet(p).SetType(header.TypeIPv6)
 	m[0] = header.ICMPv6EchoReply
+	if len(h) > len(w.network(p)) {
+		w.sendLarge6(i, p, reply, flags)
+		return
+	}
+	*p = Packet{Addr: p.Addr + moved, Len: p.Len - uint32(moved), Flags: flags}
+	w.ethernet(p).SetType(header.TypeIPv6)
 	w.to(ip6Output, i)
 }

@@ -267,7 +267,10 @@ func TestNoErrorAbout6(t *testing.T) {
 		{"error behind authentication", "2001:db8:1::2", 51, append([]byte{58, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, icmp(3)...), "dropped: no-route"},
 		{"error in a first fragment", "2001:db8:1::2", 44, append(fragment(0), icmp(3)...), "dropped: no-route"},
 		{"error in a later fragment", "2001:db8:1::2", 44, append(fragment(1), icmp(3)...), "1/0 0 from 2001:db8:1::1"},
-		{"chain cut off", "2001:db8:1::2", 60, []byte{58, 9, 0, 0, 0, 0, 0, 0}, "1/0 0 from 2001:db8:1::1"},
+		{"chain cut off", "2001:db8:1::2", 60, []byte{17, 9, 0, 0, 0, 0, 0, 0}, "1/0 0 from 2001:db8:1::1"},
+		{"chain cut off before ICMPv6", "2001:db8:1::2", 60, []byte{58, 9, 0, 0, 0, 0, 0, 0}, "dropped: no-route"},
+		{"first fragment without ICMPv6", "2001:db8:1::2", 44, []byte{58, 0, 0, 1, 0, 0, 0, 7}, "1/0 0 from 2001:db8:1::1"},
+		{"atomic fragment without ICMPv6", "2001:db8:1::2", 44, []byte{58, 0, 0, 0, 0, 0, 0, 7}, "dropped: no-route"},
 		{"anycast source", "2001:db8:1::", 17, datagram(), "dropped: no-route"},
 		{"own source", "2001:db8:1::1", 17, datagram(), "dropped: no-route"},
 	} {
@@ -402,4 +405,31 @@ func TestSource6(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}
+}
+
+// TestPointToPoint127: on a /127 the lower address is a neighbour like another, not the router's anycast (RFC 6164).
+func TestPointToPoint127(t *testing.T) {
+	r := newRig(t)
+	d := r.view.Devices[p2]
+	d.Addrs = append(d.Addrs, netip.MustParsePrefix("2001:db8:a::1/127"))
+	r.route(0, "2001:db8:a::/127", fib.NextHop{Kind: fib.Unicast, Device: p2})
+	r.route(0, "2001:db8:a::1/128", fib.NextHop{Kind: fib.Local, Device: p2})
+	d.Neighbors.Add(fib.AddrOf(netip.MustParseAddr("2001:db8:a::")), 0).Set(neigh.Permanent, hostMAC(p2), 0)
+	for _, c := range []struct{ dst, want string }{
+		{"2001:db8:a::", "forwarded"}, {"2001:db8:a::1", "1/4 0 from 2001:db8:a::1"},
+	} {
+		r.inject(p1, udp6(t, p1, ip6("2001:db8:1::2", c.dst, 9), 20))
+		r.step()
+		if got := r.outcome(); got != c.want {
+			t.Errorf("%s: %s, want %s", c.dst, got, c.want)
+		}
+	}
+	r.inject(p2, solicitation(t, p2, "2001:db8:2::2", "ff02::1:ff00:0", "2001:db8:a::", 255, true))
+	r.inject(p2, solicitation(t, p2, "2001:db8:2::2", "ff02::1:ff00:1", "2001:db8:a::1", 255, true))
+	r.step()
+	if na := layer[*layers.ICMPv6NeighborAdvertisement](t, r.one(p2), layers.LayerTypeICMPv6NeighborAdvertisement); na.
+		TargetAddress.String() != "2001:db8:a::1" {
+		t.Errorf("%+v", na)
+	}
+	r.conserved()
 }

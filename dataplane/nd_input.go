@@ -65,6 +65,11 @@ func (w *Worker) solicitation(p *Packet, h header.IPv6, n header.ND) bool {
 	if !ok || probing && (found || addr6(h.Destination()) != solicitedNode(target)) || found && !w.stationMAC(mac) {
 		return false
 	}
+	if probe := probeOf(w.dev, target); probe != nil {
+		w.solicitedTrial(probe, p, h, n)
+		w.end(p)
+		return true
+	}
 	if hasAddr(w.dev, src) && w.stationMAC(w.ethernet(p).Source()) {
 		w.conflict(src, w.ethernet(p).Source())
 		w.discard(p, counters.AddressConflict)
@@ -129,6 +134,14 @@ func (w *Worker) advertisement(p *Packet, h header.IPv6, n header.ND) bool {
 		return false
 	}
 	target := addr6(n.Target())
+	if probe := probeOf(w.dev, target); probe != nil {
+		if !found {
+			mac = w.ethernet(p).Source()
+		}
+		w.claimed(probe, mac)
+		w.end(p)
+		return true
+	}
 	if hasAddr(w.dev, target) && w.stationMAC(w.ethernet(p).Source()) {
 		w.conflict(target, w.ethernet(p).Source())
 		w.discard(p, counters.AddressConflict)

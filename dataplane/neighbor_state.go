@@ -145,6 +145,7 @@ func (w *Worker) tick() {
 			w.giveUp(e, q, dev)
 		}
 	}
+	w.tryAddresses()
 	w.sweep()
 	for own, at := range w.neighbors.defended {
 		if w.now-at >= defendInterval {

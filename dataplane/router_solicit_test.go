@@ -176,3 +176,42 @@ func TestSendToGroup(t *testing.T) {
 	refused("too short")
 	r.conserved()
 }
+
+// TestRouterSolicitVLAN: a solicitation in a VLAN is the VLAN device's, in its namespace, and what is sent by that device
+// has its tag. One in no VLAN is not.
+func TestRouterSolicitVLAN(t *testing.T) {
+	r := newRig(t)
+	d := r.vlan(p1, q(7), 1, "2001:db8:7::1/64", "fe80::7/64")
+	s := *d.Settings
+	s.RA.Send = true
+	d.Settings = &s
+	var heard []RouterSolicitation
+	r.w.solicited = func(s RouterSolicitation) { heard = append(heard, s) }
+	b := routerSolicit(t, "fe80::77", nil, nil)
+	r.inject(p1, b)
+	r.inject(p1, tagged(b, customer(0, 8)))
+	r.step()
+	if len(heard) != 0 {
+		t.Errorf("heard %v", heard)
+	}
+	r.inject(p1, tagged(b, customer(0, 7)))
+	r.step()
+	if len(heard) != 1 || heard[0] != (RouterSolicitation{Device: d.ID, Namespace: r.view.Namespaces[1]}) {
+		t.Errorf("heard %v", heard)
+	}
+	message := append([]byte{header.ICMPv6RouterAdvert, 0, 0, 0}, make([]byte, 12)...)
+	source, group := fib.AddrOf(netip.MustParseAddr("fe80::7")), fib.AddrOf(netip.MustParseAddr("ff02::1"))
+	if !r.w.sendToGroup(d, source, group, message) {
+		t.Fatal("not sent")
+	}
+	r.w.flush()
+	sent := r.ports[p1].take()
+	if len(sent) != 1 {
+		t.Fatalf("%d frames sent", len(sent))
+	}
+	tags, rest := tagsOf(t, sent[0])
+	if len(tags) != 1 || tags[0] != customer(0, 7) || rest[40] != header.ICMPv6RouterAdvert {
+		t.Errorf("sent %x", sent[0])
+	}
+	r.conserved()
+}

@@ -70,7 +70,7 @@ func (w *Worker) sleep() {
 		// Twice as long each time, while nothing comes back: an interface that is down sends nothing for a long time.
 		nap = w.nap
 		w.nap = min(2*w.nap, time.Duration(tickInterval))
-	case w.neighbors.waiting() || w.starved():
+	case w.neighbors.waiting() || w.starved() || len(w.view.Probing) > 0:
 		nap = time.Duration(tickInterval)
 	}
 	w.naps.Add(1)

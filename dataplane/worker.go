@@ -69,12 +69,16 @@ type Worker struct {
 	pollWait  int64         // how long to poll without traffic before sleeping, nanoseconds
 	nap       time.Duration // how long to sleep next while the kernel has frames to send
 	neighbors neighborKeeper
-	solicited func(RouterSolicitation) // tells the control plane; must not block
-	ipID      uint16                   // identification of the last own IPv4 packet
-	fragments uint32                   // datagrams fragmented by this worker, for identifications of IPv6
-	secret    uint64                   // of all workers, against guessing
-	stop      bool
-	done      chan struct{}
+	trials    map[uint32]*trial         // addresses that are being tried, by round
+	probed    func(nstable.ProbeResult) // tells the control plane; must not block
+	// What has come of datagrams for the router itself.
+	reassembly reassembler
+	solicited  func(RouterSolicitation) // tells the control plane; must not block
+	ipID       uint16                   // identification of the last own IPv4 packet
+	fragments  uint32                   // datagrams fragmented by this worker, for identifications of IPv6
+	secret     uint64                   // of all workers, against guessing
+	stop       bool
+	done       chan struct{}
 
 	rounds, naps counters.Counter // rounds made, times slept
 }
@@ -143,6 +147,7 @@ func (w *Worker) round() int {
 	w.flush()
 	if w.now-w.lastTick >= tickInterval {
 		w.lastTick = w.now
+		w.expireFragments()
 		w.tick()
 	}
 	w.rounds.Add(1)

@@ -322,12 +322,15 @@ func TestMultipath(t *testing.T) {
 // TestSpread: hashes of many flows fill buckets evenly, whatever part of the flow differs.
 func TestSpread(t *testing.T) {
 	g := NewGroup([]WeightedHop{{NextHop{Device: 1}, 1}, {NextHop{Device: 2}, 1}, {NextHop{Device: 3}, 2}}, nil)
-	base := Flow{Addr4(0x0a000001), Addr4(0xc0000201), 6, 1234<<16 | 80}
+	base := Flow{
+		Source: Addr4(0x0a000001), Destination: Addr4(0xc0000201), Protocol: 6, Ports: 1234<<16 | 80, HasPorts: true,
+	}
 	for name, differ := range map[string]func(*Flow, uint32){
 		"source":      func(f *Flow, i uint32) { f.Source = Addr4(0x0a000000 + i) },
 		"destination": func(f *Flow, i uint32) { f.Destination = Addr4(0xc0000000 + i*256) },
 		"ports":       func(f *Flow, i uint32) { f.Ports = i<<16 | 443 },
 		"port":        func(f *Flow, i uint32) { f.Ports = 443<<16 | i },
+		"label":       func(f *Flow, i uint32) { f.HasPorts, f.Label = false, i },
 		"IPv6":        func(f *Flow, i uint32) { f.Source = Addr{0x20010db8 << 32, uint64(i) << 32} },
 	} {
 		count := make(map[DeviceID]int)
@@ -335,7 +338,7 @@ func TestSpread(t *testing.T) {
 		for i := range uint32(n) {
 			f := base
 			differ(&f, i)
-			count[g.Pick(f.Hash(7)).Device]++
+			count[g.Pick(f.Hash(HashFiveTuple, 7)).Device]++
 		}
 		for d, share := range map[DeviceID]float64{1: .25, 2: .25, 3: .5} {
 			if got := float64(count[d]) / n; math.Abs(got-share) > .02 {

@@ -13,27 +13,56 @@ type address struct {
 	order  uint32       // place among the device's, and key in the store
 	// automatic is the IPv6 link-local address that comes and goes with the device's admin state; not stored.
 	automatic bool
+	// nodad says that it is used at once, without duplicate address detection.
+	nodad bool
+	state addressState // of an IPv6 address
+	round uint32       // of its trial
+	delay bool         // the trial begins with a random delay
+}
+
+// AddressSpec says what address is meant, and how to take it.
+type AddressSpec struct {
+	Prefix netip.Prefix // not masked
+	NoDAD  bool         // use it at once; of an IPv6 address
 }
 
 // AddAddress adds an address to a device; refused if it has it.
-func (tx *Tx) AddAddress(namespace, dev string, p netip.Prefix) error {
+func (tx *Tx) AddAddress(namespace, dev string, s AddressSpec) error {
 	d, err := tx.t.device(namespace, dev)
 	if err != nil {
 		return err
 	}
-	return tx.addAddress(d, p)
+	return tx.addAddress(d, s)
 }
 
 // ReplaceAddress makes sure that a device has an address.
-func (tx *Tx) ReplaceAddress(namespace, dev string, p netip.Prefix) error {
+func (tx *Tx) ReplaceAddress(namespace, dev string, s AddressSpec) error {
 	d, err := tx.t.device(namespace, dev)
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(d.addrs, func(a address) bool { return a.prefix == p }) {
-		return nil
+	i := slices.IndexFunc(d.addrs, func(a address) bool { return a.prefix == s.Prefix })
+	if i < 0 {
+		return tx.addAddress(d, s)
 	}
-	return tx.addAddress(d, p)
+	if a := d.addrs[i]; a.nodad != s.NoDAD && a.prefix.Addr().Is6() && !a.automatic {
+		tx.setNoDAD(d, i, s.NoDAD)
+	}
+	return nil
+}
+
+// setNoDAD changes whether an address is used without being tried. A trial that was going on, or had found a duplicate,
+// is forgotten with that.
+func (tx *Tx) setNoDAD(d *device, i int, nodad bool) {
+	state := d.addrs[i].state
+	if nodad {
+		state = valid
+	}
+	tx.edit(d)
+	d.addrs = slices.Clone(d.addrs)
+	d.addrs[i].nodad = nodad
+	tx.put(BucketAddress, addressKey(d.id, d.addrs[i].order), encodeAddress(d.addrs[i]))
+	tx.setState(d, i, state)
 }
 
 // DeleteAddress removes an address. A secondary address with the same prefix takes the place of a primary one (as Linux
@@ -95,7 +124,8 @@ func checkAddress(p netip.Prefix) error {
 	return nil
 }
 
-func (tx *Tx) addAddress(d *device, p netip.Prefix) error {
+func (tx *Tx) addAddress(d *device, s AddressSpec) error {
+	p := s.Prefix
 	if err := checkAddress(p); err != nil {
 		return err
 	}
@@ -115,7 +145,7 @@ func (tx *Tx) addAddress(d *device, p netip.Prefix) error {
 			minMTU6,
 		)
 	}
-	tx.insertAddress(d, address{prefix: p})
+	tx.insertAddress(d, address{prefix: p, nodad: s.NoDAD && p.Addr().Is6()})
 	return nil
 }
 
@@ -129,6 +159,7 @@ func (tx *Tx) insertAddress(d *device, a address) {
 		a.order = d.addrs[at-1].order + 1
 	}
 	tx.edit(d)
+	tx.try(d, &a, a.automatic)
 	d.addrs = slices.Insert(slices.Clone(d.addrs), at, a)
 	if !a.automatic {
 		tx.put(BucketAddress, addressKey(d.id, a.order), encodeAddress(a))
@@ -216,7 +247,8 @@ func (d *device) addressInfo(i int) AddressInfo {
 	a := d.addrs[i]
 	info := AddressInfo{
 		Namespace: d.ns.name, Device: d.name, Index: d.index, Prefix: a.prefix, Automatic: a.automatic,
-		Secondary: a.prefix.Addr().Is4() && d.primary(i) != a.prefix.Addr(),
+		Secondary: a.prefix.Addr().Is4() && d.primary(i) != a.prefix.Addr(), NoDAD: a.nodad,
+		Tentative: a.state != valid, DADFailed: a.state == duplicate,
 	}
 	switch addr := a.prefix.Addr(); {
 	case addr.IsLoopback():

@@ -37,12 +37,14 @@ func TestAddressChecks(t *testing.T) {
 		b.refused(b.addr("init", c.dev, c.addr), c.kind, c.word)
 	}
 	b.refused(b.deleteAddr("init", "d", "192.0.2.1/25"), NotFound, "192.0.2.1/25")
-	b.refused(b.Do(func(tx *Tx) error { return tx.AddAddress("init", "d", netip.Prefix{}) }), Invalid, "no address")
+	b.refused(b.Do(func(tx *Tx) error { return tx.AddAddress("init", "d", AddressSpec{}) }), Invalid, "no address")
 	b.want(dump(b.Table), before)
 	b.want(b.store.dump(), stored)
 	b.ok(b.addr("init", "d", "192.0.2.1/25")) // another prefix length is another address, as in Linux
 	b.ok(b.addr("init", "small", "192.0.2.1/24"))
-	b.ok(b.Do(func(tx *Tx) error { return tx.ReplaceAddress("init", "d", netip.MustParsePrefix("192.0.2.1/25")) }))
+	b.ok(b.Do(func(tx *Tx) error {
+		return tx.ReplaceAddress("init", "d", AddressSpec{Prefix: netip.MustParsePrefix("192.0.2.1/25")})
+	}))
 	b.want(b.addrsOf("init", "d"), "192.0.2.1/24, 2001:db8::1/64, 192.0.2.1/25, auto")
 }
 

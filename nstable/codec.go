@@ -25,7 +25,7 @@ import (
 //	namespace  name, settings
 //	device     kind, namespace, ifindex, name, peer, MAC, MTU, flags (1 up, 2 MAC set by the operator),
 //	           for XDP: host, mode, queues, force (0, 1); for VLAN: lower device, EtherType of the tag, VLAN id; and settings
-//	address    address, prefix length
+//	address    address, prefix length, and flags if there are any (1 nodad)
 //	neighbour  MAC
 //	route      kind, protocol, scope, MTU, source, next-hop object, legs
 //	next hop   protocol, flags (1 blackhole, 2 IPv6), legs, number of members, and of each id and weight
@@ -264,16 +264,24 @@ func encodeAddress(a address) []byte {
 	w := newWriter(20)
 	w.addr(a.prefix.Addr())
 	w.num(uint64(a.prefix.Bits()))
+	if a.nodad {
+		w.num(addressNoDAD)
+	}
 	return w.b
 }
 
-func decodeAddress(value []byte) (netip.Prefix, error) {
+const addressNoDAD = 1
+
+func decodeAddress(value []byte) (address, error) {
 	r := newReader(value)
-	p := netip.PrefixFrom(r.addr(), int(r.num(128)))
-	if r.err == nil && !p.IsValid() {
+	a := address{prefix: netip.PrefixFrom(r.addr(), int(r.num(128)))}
+	if r.err == nil && !a.prefix.IsValid() {
 		r.err = errRecord
 	}
-	return p, r.end()
+	if r.err == nil && len(r.b) > 0 {
+		a.nodad = r.num(addressNoDAD) == addressNoDAD
+	}
+	return a, r.end()
 }
 
 func encodeNeighbor(mac [6]byte) []byte {

@@ -63,7 +63,7 @@ func (d *device) connectedRoutes() []*connectedRoute {
 		if p := d.addrs[i].prefix; p.Addr().Is4() {
 			d.connected4(p, d.primary(i), add)
 		} else {
-			d.connected6(p, add)
+			d.connected6(p, d.addrs[i].state == valid, add)
 		}
 	}
 	return out
@@ -90,14 +90,18 @@ func (d *device) connected4(p netip.Prefix, primary netip.Addr, add func(netip.P
 	}
 }
 
-func (d *device) connected6(p netip.Prefix, add func(netip.Prefix, fib.Way)) {
+// connected6 leaves out what makes an address the router's own while it is not used: the kernel adds that when duplicate
+// address detection is through (addrconf_dad_completed).
+func (d *device) connected6(p netip.Prefix, used bool, add func(netip.Prefix, fib.Way)) {
 	a, subnet := p.Addr(), p.Masked()
-	add(netip.PrefixFrom(a, 128), fib.Way{Kind: fib.Local})
+	if used {
+		add(netip.PrefixFrom(a, 128), fib.Way{Kind: fib.Local})
+	}
 	if a == netip.IPv6Loopback() {
 		return
 	}
 	add(subnet, fib.Way{Kind: fib.Unicast, Metric: 256})
-	if p.Bits() < 127 && d.kind != Loopback { // RFC 6164: none on a point-to-point /127
+	if used && p.Bits() < 127 && d.kind != Loopback { // RFC 6164: none on a point-to-point /127
 		add(netip.PrefixFrom(subnet.Addr(), 128), fib.Way{Kind: fib.Anycast})
 	}
 }

@@ -93,13 +93,15 @@ func (t *Table) linkState(id DeviceID) fib.LinkState {
 }
 
 func (t *Table) publicDevice(d *device) *Device {
-	addrs := make([]netip.Prefix, len(d.addrs))
+	addrs := make([]netip.Prefix, 0, len(d.addrs))
 	for i := range d.addrs {
-		addrs[i] = d.addrs[i].prefix
+		if d.addrs[i].state == valid {
+			addrs = append(addrs, d.addrs[i].prefix)
+		}
 	}
 	public := &Device{
 		ID: d.id, Index: d.index, Name: d.name, Kind: d.kind, Namespace: d.ns.public, Peer: d.peer,
-		MAC: d.mac, MTU: d.mtu, Up: d.up, Carrier: t.carrier(d), Addrs: addrs,
+		MAC: d.mac, MTU: d.mtu, Up: d.up, Carrier: t.carrier(d), Addrs: addrs, Probing: t.probes(d),
 		Owner: int(d.id) % t.options.Workers, Settings: d.settings, Neighbors: d.neighbors, Counters: d.counters,
 		Limits: d.limits,
 		VLANs:  d.publicVLANs(),
@@ -180,6 +182,7 @@ func (tx *Tx) setUp(d *device, up bool) {
 	}
 	tx.edit(d)
 	d.up = up
+	tx.tryAll(d)
 	if up {
 		tx.addLinkLocal(d)
 	} else {

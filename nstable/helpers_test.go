@@ -191,6 +191,8 @@ type bench struct {
 	store    *memStore
 	ports    *fakePorts
 	datapath *fakeDatapath
+	detect   bool // duplicate addresses
+	logged   []string
 }
 
 func newBench(t testing.TB) *bench {
@@ -203,7 +205,10 @@ func newBench(t testing.TB) *bench {
 
 func (b *bench) open() {
 	b.t.Helper()
-	table, err := Open(Options{Store: b.store, Workers: 2, Ports: b.ports, Datapath: b.datapath})
+	table, err := Open(Options{
+		Store: b.store, Workers: 2, Ports: b.ports, Datapath: b.datapath, DetectDuplicates: b.detect,
+		Log: func(msg string, _ error) { b.logged = append(b.logged, msg) },
+	})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -268,7 +273,7 @@ func (b *bench) up(ns, name string, up bool) error {
 }
 
 func (b *bench) addr(ns, dev, a string) error {
-	return b.Do(func(tx *Tx) error { return tx.AddAddress(ns, dev, netip.MustParsePrefix(a)) })
+	return b.Do(func(tx *Tx) error { return tx.AddAddress(ns, dev, AddressSpec{Prefix: netip.MustParsePrefix(a)}) })
 }
 
 func (b *bench) route(op fib.Op, ns string, s RouteSpec) error {
@@ -410,6 +415,15 @@ func (b *bench) addrsOf(ns, dev string) string {
 		}
 		if a.Automatic {
 			s = "auto" // its bits are random for virtual devices
+		}
+		if a.NoDAD {
+			s += " nodad"
+		}
+		if a.DADFailed {
+			s += " dadfailed"
+		}
+		if a.Tentative {
+			s += " tentative"
 		}
 		out = append(out, s)
 	}

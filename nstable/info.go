@@ -64,6 +64,9 @@ type AddressInfo struct {
 	Secondary bool
 	// Automatic marks the IPv6 link-local address that a device has while it is up.
 	Automatic bool
+	// NoDAD says that it was added to be used at once. Tentative and DADFailed are of duplicate address detection: not
+	// used yet; not used since another node has it (it is tentative then as well).
+	NoDAD, Tentative, DADFailed bool
 }
 
 // RouteInfo describes a route with the names of its devices.
@@ -130,8 +133,9 @@ type GetQuery struct {
 	Source      netip.Addr // invalid: not said
 	InDevice    string     // that it comes in by; "": the router's own
 	Protocol    uint8      // of layer 4
-	SourcePort  uint16
+	SourcePort  uint16     // for ICMP and ICMPv6 the identifier of an echo
 	DestPort    uint16
+	Label       uint32 // flow label of IPv6
 }
 
 // LinkSpec says what device to make.

@@ -71,7 +71,7 @@ func randomCommand(t *rapid.T, b *bench) (string, error) {
 		a := netip.MustParsePrefix(pick("address", modelAddresses))
 		return fmt.Sprintf("addr %s %s %v", ns, dev, a), b.Do(func(tx *Tx) error {
 			if yes {
-				return tx.AddAddress(ns, dev, a)
+				return tx.AddAddress(ns, dev, AddressSpec{Prefix: a})
 			}
 			return tx.DeleteAddress(ns, dev, a)
 		})

@@ -70,7 +70,7 @@ func (tx *Tx) AddNamespace(name string) error {
 		return err
 	}
 	for _, a := range []string{"127.0.0.1/8", "::1/128"} {
-		if err := tx.addAddress(lo, netip.MustParsePrefix(a)); err != nil {
+		if err := tx.addAddress(lo, AddressSpec{Prefix: netip.MustParsePrefix(a)}); err != nil {
 			return err
 		}
 	}

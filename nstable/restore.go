@@ -33,6 +33,7 @@ func Open(o Options) (*Table, error) {
 		reserved:    make(map[DeviceID]*reservation),
 		subscribers: make(map[*Subscription]struct{}),
 		learned:     learnedQueue{wake: make(chan struct{}, 1)},
+		probed:      probedQueue{wake: make(chan struct{}, 1)},
 	}
 	if o.Store != nil {
 		if err := t.restore(); err != nil {
@@ -290,14 +291,15 @@ func (l *loader) address(key, value []byte) error {
 	if err != nil {
 		return err
 	}
-	p, err := decodeAddress(value)
+	a, err := decodeAddress(value)
 	if err != nil {
 		return err
 	}
-	if len(key) != 8 || checkAddress(p) != nil {
+	if len(key) != 8 || checkAddress(a.prefix) != nil {
 		return errRecord
 	}
-	d.addrs = append(d.addrs, address{prefix: p, order: binary.BigEndian.Uint32(key[4:])})
+	a.order, a.state = binary.BigEndian.Uint32(key[4:]), l.t.initialState(d, &a)
+	d.addrs = append(d.addrs, a)
 	return nil
 }
 

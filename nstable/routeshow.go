@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"nsrouter/dataplane/header"
 	"nsrouter/fib"
 )
 
@@ -111,7 +112,7 @@ func (t *Table) RouteGet(namespace string, q GetQuery) (GetInfo, error) {
 	}
 	best := ns.rib.Best(ns.rib.Get(p))
 	group := ns.public.FIB.Group(id)
-	hash := q.hash(ns.public.FIB.Seed())
+	hash := q.hash(ns.settings.MultipathHash, ns.public.FIB.Seed())
 	hop := group.Pick(hash)
 	switch {
 	case best == nil:
@@ -226,15 +227,18 @@ func (t *Table) describeHop(info *GetInfo, hop *fib.NextHop, addr netip.Addr) {
 }
 
 // hash is that of the packet's flow: see the data plane's flow.go.
-func (q *GetQuery) hash(seed uint64) uint32 {
-	f := fib.Flow{
-		Destination: fib.AddrOf(q.Destination), Protocol: q.Protocol,
-		Ports: uint32(q.SourcePort)<<16 | uint32(q.DestPort),
+func (q *GetQuery) hash(policy fib.HashPolicy, seed uint64) uint32 {
+	f := fib.Flow{Destination: fib.AddrOf(q.Destination), Protocol: q.Protocol, Label: q.Label}
+	switch q.Protocol {
+	case header.ProtoTCP, header.ProtoUDP, header.ProtoSCTP, header.ProtoUDPLite, header.ProtoDCCP:
+		f.Ports, f.HasPorts = uint32(q.SourcePort)<<16|uint32(q.DestPort), true
+	case header.ProtoICMP, header.ProtoICMPv6:
+		f.Ports, f.HasPorts = uint32(q.SourcePort)<<16, true
 	}
 	if q.Source.IsValid() {
 		f.Source = fib.AddrOf(q.Source)
 	}
-	return f.Hash(seed)
+	return f.Hash(policy, seed)
 }
 
 // sourceFor chooses the address of d to send to a neighbour from: the first whose prefix has it, else the first of the

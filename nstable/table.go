@@ -32,6 +32,8 @@ type Options struct {
 	// to send by a device that goes. It is called with the table's lock held, may wait for workers, and must not call
 	// the table. May be nil.
 	Publishing func(old, next *View)
+	// DetectDuplicates has the data plane try IPv6 addresses before they are used; it answers by [Table.AddressProbed].
+	DetectDuplicates bool
 	// Log hears what nobody waits for, such as an interface that cannot be attached at start. nil: nobody listens.
 	Log func(msg string, err error)
 }
@@ -45,6 +47,8 @@ type Table struct {
 	closing  sync.Once
 	view     atomic.Pointer[View]
 	learned  learnedQueue
+	probed   probedQueue
+	round    uint32 // of the last trial of an address; the committer's
 
 	// host serialises commands that touch host interfaces, slow as they are. It is taken before mu, and never from
 	// Ports.

@@ -204,6 +204,8 @@ func (t *Table) run() {
 			continue
 		case r := <-t.requests:
 			group = append(group, r)
+		case <-t.probed.wake:
+			group = append(group, t.probed.take())
 		case <-t.learned.wake: // an empty group announces it
 		}
 	collect:
@@ -329,6 +331,9 @@ func (t *Table) publishView(changed map[*device]struct{}) {
 			touched[d.ns] = struct{}{}
 		}
 		v.Devices[id] = d.public
+		if len(d.public.Probing) > 0 {
+			v.Probing = append(v.Probing, d.public.ID)
+		}
 	}
 	for id, ns := range t.namespaces {
 		if ns != nil && !ns.gone {

@@ -39,6 +39,8 @@ type View struct {
 	Devices []*Device
 	// Namespaces are indexed by NamespaceID; nil where there is none.
 	Namespaces []*Namespace
+	// Probing names the devices that have addresses to be tried.
+	Probing []DeviceID
 }
 
 // Device returns the device of an id, or nil.
@@ -69,7 +71,10 @@ type Device struct {
 	Carrier     bool   // the link is there; for Veth: the peer is up; for VLAN: the lower device can be used
 	// Addrs are the addresses with their prefix length, in the order in which they were added (the first is the primary
 	// one), link-local IPv6 included.
+	// Addresses that are not, or not yet, used (dad.go) are left out.
 	Addrs []netip.Prefix
+	// Probing are those that the owner is to try.
+	Probing []Probe
 	// Owner is the worker that resolves this device's neighbours and holds packets for them.
 	Owner int
 	// Settings are what `link set` sets besides.

@@ -17,6 +17,11 @@ router address { add | replace } CIDR dev NAME [ nodad ]
 router address delete CIDR dev NAME
 router address flush dev NAME
 router address show [ [ dev ] NAME ] [ up ] [ type T ] [ to PREFIX ] [ scope { global | link | host } ]
+                    [ [-]secondary ] [ [-]nodad ] [ [-]tentative ] [ [-]dadfailed ]
+
+An IPv6 address is tentative for a second or two, until nobody on the link claims it: then it is used. If another node
+has it, it is dadfailed, and not used until the device comes up again. nodad uses an address at once; link set NAME
+dad-transmits 0 all addresses of a device.
 `
 
 func addrCommands() []command {
@@ -37,7 +42,7 @@ func addrChange(verb v1.Verb) func(*cli, *args) *v1.ChangeRequest {
 			case w == "dev":
 				change.Dev = a.device("dev")
 			case w == "nodad":
-				// There is no duplicate address detection to leave out.
+				change.Nodad = true
 			case unsupportedAddrWord(w):
 				a.fail("%q is not supported yet", w)
 			default:
@@ -96,20 +101,31 @@ type addrFilter struct {
 	family v1.Family
 	to     netip.Prefix
 	scope  string
+	flags  map[string]bool // whether an address is to have a flag, by its name
 }
 
-func (f *addrFilter) set() bool { return f.layer3() || f.scope != "" }
+func (f *addrFilter) set() bool { return f.layer3() || f.scope != "" || len(f.flags) > 0 }
 
 // layer3 tells whether the link's own address is left out too.
 func (f *addrFilter) layer3() bool { return f.family != v1.Family_FAMILY_UNSPECIFIED || f.to.IsValid() }
 
-func (f *addrFilter) wants(p netip.Prefix, scope string) bool {
+func (f *addrFilter) wants(a *v1.Address) bool {
+	p, _ := netip.ParsePrefix(a.Cidr)
+	scope := scopeName(a.Scope)
+	has := map[string]bool{
+		"secondary": a.Secondary, "nodad": a.Nodad, "tentative": a.Tentative, "dadfailed": a.Dadfailed,
+	}
+	for name, want := range f.flags {
+		if has[name] != want {
+			return false
+		}
+	}
 	return fits(f.family, p.Addr()) && (!f.to.IsValid() || f.to.Contains(p.Addr())) && (f.scope == "" || f.scope == scope)
 }
 
 func (c *cli) addrShow(ctx context.Context, a *args) error {
 	req := &v1.ListLinksRequest{Netns: c.netns, Stats: c.stats}
-	filter := addrFilter{family: c.family}
+	filter := addrFilter{family: c.family, flags: make(map[string]bool)}
 	upOnly := false
 	for a.more() {
 		switch w := a.next(); w {
@@ -122,6 +138,9 @@ func (c *cli) addrShow(ctx context.Context, a *args) error {
 			filter.to = filter.to.Masked()
 		case "scope":
 			filter.scope = scopeName(a.scope())
+		case "secondary", "nodad", "tentative", "dadfailed", "-secondary", "-nodad", "-tentative", "-dadfailed":
+			name, not := strings.CutPrefix(w, "-")
+			filter.flags[name] = !not
 		default:
 			req.Dev = a.bareDevice(w)
 		}
@@ -150,6 +169,9 @@ type addrJSON struct {
 	Broadcast string `json:"broadcast,omitempty"`
 	Scope     string `json:"scope"`
 	Secondary bool   `json:"secondary,omitempty"`
+	NoDAD     bool   `json:"nodad,omitempty"`
+	DADFailed bool   `json:"dadfailed,omitempty"`
+	Tentative bool   `json:"tentative,omitempty"`
 	Label     string `json:"label,omitempty"`
 	Valid     uint32 `json:"valid_life_time"`
 	Preferred uint32 `json:"preferred_life_time"`
@@ -162,7 +184,8 @@ func addrObject(dev string, a *v1.Address) addrJSON {
 	p, _ := netip.ParsePrefix(a.Cidr)
 	o := addrJSON{
 		Family: "inet6", Local: p.Addr().String(), PrefixLen: p.Bits(), Broadcast: a.Broadcast, Scope: scopeName(a.Scope),
-		Secondary: a.Secondary, Valid: forever, Preferred: forever,
+		Secondary: a.Secondary, NoDAD: a.Nodad, DADFailed: a.Dadfailed, Tentative: a.Tentative,
+		Valid: forever, Preferred: forever,
 	}
 	if p.Addr().Is4() {
 		o.Family, o.Label = "inet", dev
@@ -175,8 +198,7 @@ func addrObject(dev string, a *v1.Address) addrJSON {
 func addrObjects(dev string, addrs []*v1.Address, filter *addrFilter) []addrJSON {
 	all := make([]addrJSON, 0, len(addrs))
 	for _, a := range addrs {
-		p, _ := netip.ParsePrefix(a.Cidr)
-		if filter.wants(p, scopeName(a.Scope)) {
+		if filter.wants(a) {
 			all = append(all, addrObject(dev, a))
 		}
 	}
@@ -248,8 +270,13 @@ func addrText(a *addrJSON) string {
 		s += "brd " + a.Broadcast + " "
 	}
 	s += "scope " + a.Scope + " "
-	if a.Secondary {
-		s += "secondary "
+	for _, flag := range []struct {
+		name string
+		set  bool
+	}{{"secondary", a.Secondary}, {"nodad", a.NoDAD}, {"dadfailed", a.DADFailed}, {"tentative", a.Tentative}} {
+		if flag.set {
+			s += flag.name + " "
+		}
 	}
 	return s + a.Label
 }

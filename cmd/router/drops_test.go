@@ -248,3 +248,22 @@ $ link set p1 icmp-msgs-burst 0
 ? 1
 `)
 }
+
+// TestHashPolicySetting: the sysctl's numbers do for the names, and 1 is the default here.
+func TestHashPolicySetting(t *testing.T) {
+	d := newDropsDaemon(t)
+	for value, shown := range map[string]bool{"l3": true, "0": true, "5-tuple": false, "l4": false, "1": false} {
+		d.must("netns set red fib-multipath-hash-policy " + value)
+		if got := d.must("-j netns"); strings.Contains(got, `"settings":{"fib_multipath_hash_policy":"l3"}`) != shown {
+			t.Errorf("%s: %s", value, got)
+		}
+	}
+	script(t, d, `
+$ netns set red fib-multipath-hash-policy 3
+! Error: argument "3" is wrong: "fib-multipath-hash-policy" takes l3 or 5-tuple
+? 1
+$ route get 10.0.0.1 flowlabel 0x100000
+! Error: flowlabel 0x100000 is wrong: it goes up to 0xfffff
+? 2
+`)
+}

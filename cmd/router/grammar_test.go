@@ -43,7 +43,7 @@ func TestGrammar(t *testing.T) {
 		"a a 10.0.0.1/24 dev p1":                      "address add local 10.0.0.1/24 dev p1",
 		"addr del 10.0.0.1 dev p1":                    "address delete 10.0.0.1 dev p1",
 		"a change 10.0.0.1 dev p1":                    "address replace 10.0.0.1/32 dev p1",
-		"a a 2001:db8::1 dev p1 nodad":                "address add 2001:db8::1/128 dev p1",
+		"a a 2001:db8::1 dev p1 nodad":                "address add 2001:db8::1/128 dev p1 nodad",
 		"ad f p1":                                     "address flush dev p1",
 		"-4 addr flush p1":                            "-f inet address flush dev p1",
 		"r a 10.1/16 via 10.0.0.1":                    "route add to 10.1.0.0/16 via 10.0.0.1",

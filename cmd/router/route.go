@@ -11,7 +11,7 @@ router route { add | replace | append | change | delete } [ TYPE ] PREFIX
                 [ WAY | nhid ID ] [ src ADDR ] [ metric N ] [ proto P ] [ mtu N ] [ scope S ] [ nexthop HOP ] ...
 router route show [ SELECTOR ]
 router route flush SELECTOR
-router route get [ fibmatch ] ADDR [ from ADDR ] [ iif NAME ] [ ipproto P ] [ sport N ] [ dport N ]
+router route get [ fibmatch ] ADDR [ from ADDR ] [ iif NAME ] [ ipproto P ] [ sport N ] [ dport N ] [ flowlabel N ]
 router route import FILE [ TARGET ] [ map { ADDR | PREFIX | default } TARGET ] ... [ peer ADDR ] [ peer-as N ]
                 [ proto P ] [ metric N ] [ limit N ] [ partial ] [ replace ]
 TYPE := { unicast | blackhole | unreachable | prohibit | local | throw }

@@ -27,6 +27,8 @@ func (c *cli) routeGet(ctx context.Context, a *args) error {
 			req.SourcePort = a.port("sport")
 		case w == "dport":
 			req.DestinationPort = a.port("dport")
+		case w == "flowlabel":
+			req.FlowLabel = a.number("flowlabel")
 		case w == "dev", w == "oif", unsupportedRouteWord(w):
 			a.fail("%q is not supported yet", w)
 		default:

@@ -146,10 +146,11 @@ func (d *daemon) start() (err error) {
 		},
 		Log: func(msg string, err error) { d.o.Log.Warn(msg, zap.Error(err)) },
 	})
+	probed := func(r nstable.ProbeResult) { table.Load().AddressProbed(r) } // what is tried is in a view of the table's
 	epochs := new(fib.Epochs)
 	d.plane, err = dataplane.New(dataplane.Options{
-		CPUs: d.cpus, Pool: d.pool, View: view, Epochs: epochs, NeighborChanged: changed, RouterSolicited: d.radv.Solicited,
-		AddressConflict: d.conflictLogger(&table),
+		CPUs: d.cpus, Pool: d.pool, View: view, Epochs: epochs, NeighborChanged: changed, AddressProbed: probed,
+		RouterSolicited: d.radv.Solicited, AddressConflict: d.conflictLogger(&table),
 	})
 	if err != nil {
 		return err
@@ -162,8 +163,8 @@ func (d *daemon) start() (err error) {
 	d.table, err = nstable.Open(nstable.Options{
 		Store: stored, Workers: len(d.cpus), Datapath: d.plane, Ports: d.ports,
 		Tables: fib.TableOptions{Epochs: epochs, Fast: fib.NewBudget(d.o.FastTables)}, TableMemory: d.o.TableMemory,
-		Publishing: d.radv.Publishing,
-		Log:        func(msg string, err error) { d.o.Log.Warn(msg, zap.Error(err)) },
+		Publishing: d.radv.Publishing, DetectDuplicates: true,
+		Log: func(msg string, err error) { d.o.Log.Warn(msg, zap.Error(err)) },
 	})
 	if err != nil {
 		return err

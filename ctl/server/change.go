@@ -192,11 +192,12 @@ func planAddress(ns string, a *v1.AddressChange) (step, error) {
 	if err != nil {
 		return step{}, invalid("any valid address with a prefix length is expected rather than %q", a.GetCidr())
 	}
+	spec := nstable.AddressSpec{Prefix: p, NoDAD: a.GetNodad()}
 	switch a.GetVerb() {
 	case v1.Verb_VERB_ADD:
-		return done(func(tx *nstable.Tx) error { return tx.AddAddress(ns, a.GetDev(), p) })
+		return done(func(tx *nstable.Tx) error { return tx.AddAddress(ns, a.GetDev(), spec) })
 	case v1.Verb_VERB_REPLACE, v1.Verb_VERB_CHANGE:
-		return done(func(tx *nstable.Tx) error { return tx.ReplaceAddress(ns, a.GetDev(), p) })
+		return done(func(tx *nstable.Tx) error { return tx.ReplaceAddress(ns, a.GetDev(), spec) })
 	case v1.Verb_VERB_DELETE:
 		return done(func(tx *nstable.Tx) error { return tx.DeleteAddress(ns, a.GetDev(), p) })
 	}

@@ -121,7 +121,10 @@ func apiLink(l *nstable.LinkInfo) *v1.Link {
 }
 
 func apiAddress(a *nstable.AddressInfo) *v1.Address {
-	return &v1.Address{Cidr: a.Prefix.String(), Scope: uint32(a.Scope), Secondary: a.Secondary}
+	return &v1.Address{
+		Cidr: a.Prefix.String(), Scope: uint32(a.Scope), Secondary: a.Secondary, Nodad: a.NoDAD, Tentative: a.Tentative,
+		Dadfailed: a.DADFailed,
+	}
 }
 
 func (s *Server) linkStats(l *nstable.LinkInfo) *v1.LinkStats {

@@ -220,6 +220,9 @@ func (s *Server) GetRoute(ctx context.Context, req *v1.GetRouteRequest) (*v1.Get
 	if req.GetProtocol() > maxByte || max(req.GetSourcePort(), req.GetDestinationPort()) > maxPort {
 		return nil, apiError(invalid("protocol %d or a port is wrong: they go up to 255 and 65535", req.GetProtocol()))
 	}
+	if req.GetFlowLabel() > maxLabel {
+		return nil, apiError(invalid("flowlabel %#x is wrong: it goes up to %#x", req.GetFlowLabel(), maxLabel))
+	}
 	ns := s.namespace(ctx, req.GetNetns())
 	if from.IsValid() {
 		if err := s.checkSource(ns, addr, from, req.GetIif()); err != nil {
@@ -230,6 +233,7 @@ func (s *Server) GetRoute(ctx context.Context, req *v1.GetRouteRequest) (*v1.Get
 	got, err := s.table.RouteGet(ns, nstable.GetQuery{
 		Destination: addr, Source: from, InDevice: req.GetIif(), Protocol: uint8(req.GetProtocol()),
 		SourcePort: uint16(req.GetSourcePort()), DestPort: uint16(req.GetDestinationPort()),
+		Label: req.GetFlowLabel(),
 	})
 	if err != nil {
 		return nil, apiError(err)
@@ -237,8 +241,11 @@ func (s *Server) GetRoute(ctx context.Context, req *v1.GetRouteRequest) (*v1.Get
 	return getResponse(&got, addr, from, req.GetIif() != ""), nil
 }
 
-// maxPort is the largest port.
-const maxPort = 1<<16 - 1
+// The largest port and the largest flow label.
+const (
+	maxPort  = 1<<16 - 1
+	maxLabel = 1<<20 - 1
+)
 
 func getResponse(got *nstable.GetInfo, addr, from netip.Addr, received bool) *v1.GetRouteResponse {
 	r := apiRoute(&got.Route)

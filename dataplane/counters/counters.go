@@ -27,7 +27,7 @@ type Slot struct {
 	Multicast          Counter // received link-layer multicast and broadcast
 	Forwarded          Counter // received here and sent on by some device of the namespace
 	Delivered          Counter // received here and taken by the router itself (echo, ARP, ND)
-	Held               Counter // received here and waiting for a neighbour: HeldIn - HeldOut
+	Held               Counter // received here, waiting for a neighbour or for other fragments: Held - HeldOut
 	HeldOut            Counter // left the wait again (then forwarded or dropped)
 	PartialSum         Counter // sampled TCP/UDP packets whose checksum was only the pseudo-header's
 	Drops              [NumReasons]Counter

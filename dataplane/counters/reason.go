@@ -40,7 +40,11 @@ const (
 	LinkLayerBroadcast
 	NoListener
 	UnknownProtocol
-	LocalFragment
+	BadFragment
+	FragmentDuplicate
+	ReassemblyOverlap
+	ReassemblyFull
+	ReassemblyTimeout
 	BadICMP
 	TooBig
 	NeighborHoldFull
@@ -107,7 +111,11 @@ var reasons = [NumReasons]struct{ name, help string }{
 	},
 	NoListener:        {"no-listener", "for the router itself, where nothing listens"},
 	UnknownProtocol:   {"unknown-protocol", "for the router itself, by a protocol that it does not speak"},
-	LocalFragment:     {"local-fragment", "a fragment for the router itself, which does not reassemble"},
+	BadFragment:       {"bad-fragment", "a fragment for the router itself that fits in no datagram"},
+	FragmentDuplicate: {"fragment-duplicate", "a fragment for the router itself that was here already"},
+	ReassemblyOverlap: {"reassembly-overlap", "fragments for the router itself that overlap (RFC 5722)"},
+	ReassemblyFull:    {"reassembly-full", "a fragment for the router itself, which keeps as many as it may"},
+	ReassemblyTimeout: {"reassembly-timeout", "fragments for the router itself of a datagram that was not completed in time"},
 	BadICMP:           {"bad-icmp", "malformed ICMP, ICMPv6 or neighbour discovery"},
 	TooBig:            {"too-big", "larger than the MTU of the device it would leave by"},
 	NeighborHoldFull:  {"neighbor-hold-full", "pushed out by a newer packet while its neighbour was being resolved"},

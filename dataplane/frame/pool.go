@@ -45,6 +45,8 @@ const (
 	// MaxMTU is the largest MTU (bytes of layer 3) that a single frame carries behind an Ethernet header with two VLAN
 	// tags.
 	MaxMTU = MaxPacket - 14 - 2*4
+	// MaxLinkMTU is the largest MTU of a host interface, which carries one VLAN tag besides.
+	MaxLinkMTU = MaxPacket - 14 - 4
 )
 
 // Desc describes one packet: the layout of struct xdp_desc of linux/if_xdp.h, so that rings are read and written

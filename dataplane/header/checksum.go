@@ -43,6 +43,9 @@ func UpdateSum16(hc, from, to uint16) uint16 {
 	return ^Fold(uint64(^hc) + uint64(^from) + uint64(to))
 }
 
+// TCPLen is the length of a TCP header without options in bytes.
+const TCPLen = 20
+
 // UDPLen is the length of a UDP header in bytes.
 const UDPLen = 8
 

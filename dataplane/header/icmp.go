@@ -22,6 +22,7 @@ const (
 	ICMPSourceRoute     = 5 // source route failed
 	ICMPRedirectHost    = 1
 	ICMPAdminProhibited = 13
+	ICMPReassemblyTime  = 1 // of ICMPTimeExceeded and ICMPv6TimeExceeded
 )
 
 // ICMPv6 types and codes (RFC 4443, RFC 4861).
@@ -50,6 +51,7 @@ const (
 	ICMPv6ErroneousField         = 0
 	ICMPv6UnrecognizedNextHeader = 1
 	ICMPv6UnrecognizedOption     = 2
+	ICMPv6IncompleteChain        = 3 // RFC 7112
 )
 
 // ICMP is a message of ICMP or ICMPv6 with its payload.

@@ -39,6 +39,9 @@ func (p IPv4) HeaderLen() int { return int(p[0]&0xf) * 4 }
 // TOS is the type of service byte (DSCP and ECN).
 func (p IPv4) TOS() byte { return p[1] }
 
+// SetTOS writes the type of service byte without touching the checksum.
+func (p IPv4) SetTOS(tos byte) { p[1] = tos }
+
 // TotalLen is the length of header and payload in bytes.
 func (p IPv4) TotalLen() int { return int(be.Uint16(p[2:4])) }
 

@@ -23,11 +23,17 @@ type IPv6 []byte
 // Version is 6 in a good header.
 func (p IPv6) Version() int { return int(p[0] >> 4) }
 
-// PayloadLen is the length behind the fixed header in bytes.
-func (p IPv6) PayloadLen() int { return int(be.Uint16(p[4:6])) }
-
 // TrafficClass is the differentiated services field and the two bits of ECN (RFC 2474, RFC 3168).
 func (p IPv6) TrafficClass() byte { return byte(be.Uint16(p[0:2]) >> 4) }
+
+// FlowLabel is the flow label (RFC 6437), 20 bits.
+func (p IPv6) FlowLabel() uint32 { return be.Uint32(p[0:4]) & 0xfffff }
+
+// SetTrafficClass writes the traffic class.
+func (p IPv6) SetTrafficClass(c byte) { be.PutUint16(p[0:2], be.Uint16(p[0:2])&0xf00f|uint16(c)<<4) }
+
+// PayloadLen is the length behind the fixed header in bytes.
+func (p IPv6) PayloadLen() int { return int(be.Uint16(p[4:6])) }
 
 // NextHeader is the type of the header behind this one.
 func (p IPv6) NextHeader() byte { return p[6] }
@@ -81,41 +87,74 @@ const ExtUnit = 8
 // MaxExtensions bounds a walk over extension headers.
 const MaxExtensions = 16
 
+// IsExtension tells the extension headers that a walk steps over.
+func IsExtension(typ byte) bool {
+	switch typ {
+	case ExtHopByHop, ExtRouting, ExtFragment, ExtAuth, ExtDestination:
+		return true
+	}
+	return false
+}
+
+// ExtensionAt is the type of the header behind the extension header of type typ at offset, of which the least length is
+// there, and how long the extension header says that it is.
+func ExtensionAt(p IPv6, typ byte, offset int) (next byte, length int) {
+	switch typ {
+	case ExtFragment:
+		length = ExtUnit
+	case ExtAuth:
+		length = 4 * (2 + int(p[offset+1])) // RFC 4302 2.2
+	default:
+		length = ExtUnit * (1 + int(p[offset+1]))
+	}
+	return p[offset], length
+}
+
 // Extension takes the extension header of the given type at offset for what it is: the type of the header behind it, and
 // where that begins. ok is false where the packet, of the length that its header says, ends before that.
 func (p IPv6) Extension(typ byte, offset int) (next byte, behind int, ok bool) {
 	end := IPv6HeaderLen + p.PayloadLen()
 	if offset+ExtUnit > end {
-		return 0, 0, false
+		return ProtoNone, 0, false
 	}
-	switch typ {
-	case ExtFragment:
-		behind = offset + ExtUnit
-	case ExtAuth:
-		behind = offset + 4*(2+int(p[offset+1])) // RFC 4302 2.2
-	default:
-		behind = offset + ExtUnit*(1+int(p[offset+1]))
-	}
-	return p[offset], behind, behind <= end
+	next, length := ExtensionAt(p, typ, offset)
+	return next, offset + length, offset+length <= end
 }
 
 // LaterFragment tells whether the fragment header at offset is that of a fragment other than the first.
 func (p IPv6) LaterFragment(offset int) bool { return be.Uint16(p[offset+2:offset+4])&0xfff8 != 0 }
 
+// MoreFragments tells whether the packet is a fragment with more to come, by the first fragment header that there is.
+func (p IPv6) MoreFragments() bool {
+	typ, at, ok := p.NextHeader(), IPv6HeaderLen, true
+	for range MaxExtensions {
+		switch typ {
+		case ExtHopByHop, ExtRouting, ExtAuth, ExtDestination:
+		case ExtFragment:
+			return at+ExtUnit <= IPv6HeaderLen+p.PayloadLen() && p[at+3]&1 != 0
+		default:
+			return false
+		}
+		if typ, at, ok = p.Extension(typ, at); !ok {
+			return false
+		}
+	}
+	return false
+}
+
 // Transport walks over the extension headers of a whole packet (of the length its header says) and returns the upper
 // layer's protocol and the offset of its header from p. fragment tells a fragment other than the first, whose
-// upper-layer header is elsewhere. ok is false where the chain is cut off or too long.
+// upper-layer header is elsewhere. ok is false where the chain is cut off or too long; protocol then says what would come
+// next, if the packet says so.
 func (p IPv6) Transport() (protocol byte, offset int, fragment, ok bool) {
 	protocol, offset = p.NextHeader(), IPv6HeaderLen
 	for range MaxExtensions {
-		switch protocol {
-		case ExtHopByHop, ExtRouting, ExtFragment, ExtAuth, ExtDestination:
-		default:
+		if !IsExtension(protocol) {
 			return protocol, offset, false, true
 		}
 		next, behind, ok := p.Extension(protocol, offset)
 		if !ok {
-			return 0, 0, false, false
+			return next, behind, false, false
 		}
 		if protocol == ExtFragment && p.LaterFragment(offset) {
 			return next, behind, true, true

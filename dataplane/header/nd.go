@@ -14,6 +14,7 @@ const (
 const (
 	NDSourceLinkLayer = 1
 	NDTargetLinkLayer = 2
+	NDNonce           = 14 // RFC 3971 5.3.2; six bytes here, as in a link-layer address
 	// NDLinkLayerLen is the length of either with an Ethernet address, in bytes.
 	NDLinkLayerLen = 8
 )

@@ -27,6 +27,8 @@ const (
 	MTU2 = 1400
 	// Hosts is how many addresses the host on port 1 has in each family.
 	Hosts = 200
+	// Others is how many addresses the host on port 2 has for IPv4; only the first of them gets packets, but for errors.
+	Others = 40
 	// Far4 and Far6 are the networks behind the host on port 1, whose addresses are sources of the packets.
 	Far4 = "172.20.0.0/16"
 	// Far6 is what Far4 is, for IPv6.
@@ -75,6 +77,9 @@ func OnLink4(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 1, byte(2
 func OnLink6(n int) netip.Addr {
 	return netip.AddrFrom16([16]byte{0x20, 1, 0x0d, 0xb8, 0, 1, 15: byte(2 + n%Hosts)})
 }
+
+// Other4 is a host of port 2 that packet n claims to come from.
+func Other4(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 2, byte(2 + n%Others)}) }
 
 func far4(n int) netip.Addr { return netip.AddrFrom4([4]byte{172, 20, byte(n >> 8), byte(n)}) }
 

@@ -28,6 +28,11 @@ func onLink() Edit {
 	}}
 }
 
+// otherLink has the packet come from where it does not come from.
+func otherLink() Edit {
+	return Edit{"from the other link", func(d *draft) { d.src = Other4(d.n) }}
+}
+
 func ttl(n byte) Edit { return Edit{fmt.Sprintf("TTL %d", n), func(d *draft) { d.ttl = n }} }
 func tos(n byte) Edit { return Edit{fmt.Sprintf("TOS %#x", n), func(d *draft) { d.tos = n }} }
 func size(n int) Edit { return Edit{fmt.Sprintf("%d bytes", n), func(d *draft) { d.size = n }} }

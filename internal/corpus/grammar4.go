@@ -5,7 +5,7 @@ package corpus
 func dimensions4() []dimension {
 	return []dimension{
 		dimensionOf("source",
-			onLink(), src("10.0.2.2"), src("10.0.1.1"), src("10.0.2.1"), src("127.0.0.1"), src("224.0.0.1"),
+			onLink(), otherLink(), src("10.0.1.1"), src("10.0.2.1"), src("127.0.0.1"), src("224.0.0.1"),
 			src("255.255.255.255"), src("0.0.0.0"), src("0.1.2.3"), src("240.0.0.1"), src("10.0.1.255"),
 			src("10.0.1.0"),
 			src("10.0.2.255"), src("169.254.9.9"), src("203.0.113.5")),

@@ -59,8 +59,22 @@ func (d *demo) tenant(name string) tenant {
 			fmt.Sprintf("-n %s link set %s up", name, port),
 		)
 	}
+	d.settle(t)
 	d.run("-n " + name + " route show")
 	return t
+}
+
+// settle waits until no IPv6 address of a tenant is being tried for duplicates: a second or two after its device is up.
+func (d *demo) settle(t tenant) {
+	const show = "addr show tentative"
+	fmt.Printf("until no address is tentative: $ router -n %s %s\n", t.name, show)
+	for range 100 {
+		if d.router.Must("-o -n "+t.name+" "+show) == "" {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	d.t.Fatalf("the IPv6 addresses of %s stay tentative", t.name)
 }
 
 // banner serves one line on TCP at a host: who it is.
@@ -131,6 +145,7 @@ func (d *demo) isolated(red, blue tenant) {
 	d.check(answered == 0, fmt.Sprintf("blue-near pings %s: %d of %d answered", farHost, answered, pings))
 	d.check(len(ear.Frames()) == 0, "red-far, which has that address as well, heard nothing")
 	d.run("-n blue link set blue2 up")
+	d.settle(blue)
 	d.reaches6(blue)
 }
 

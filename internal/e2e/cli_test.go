@@ -37,7 +37,8 @@ func TestRefused(t *testing.T) {
 		{"link add x type xdp host busy mode fast", 1, "fast"},
 		{"link add toolonganame12345 type dummy", 1, "toolonganame12345"},
 		{"link add x type bridge", 1, "bridge"},
-		{"link add link p1 name p1.7 type vlan id 7", 1, "not supported"},
+		{"link add link p1 name p1.7 type vlan id 7 loose_binding on", 1, "not supported"},
+		{"link add link p1 name p1.7 type vlan id 4095", 2, "4095"},
 		{"link set p9 up", 2, "p9"},
 		{"link set p1 mtu 9000", 2, "1770"},
 		{"link set p1 netns blue", 2, "blue"},
@@ -137,8 +138,8 @@ func TestVethBetweenNamespaces(t *testing.T) {
 		-n red link add up0 type veth peer name down0 netns blue
 		-n red addr add 10.9.0.1/30 dev up0
 		-n blue addr add 10.9.0.2/30 dev down0
-		-n red addr add 2001:db8:9::1/64 dev up0
-		-n blue addr add 2001:db8:9::2/64 dev down0
+		-n red addr add 2001:db8:9::1/64 dev up0 nodad
+		-n blue addr add 2001:db8:9::2/64 dev down0 nodad
 		-n red link set up0 up
 		-n blue link set down0 up
 		-n red route add 10.0.2.0/24 via 10.9.0.2

@@ -83,7 +83,6 @@ func (r *reference) window(probes []corpus.Probe) []outcome {
 			}
 		}
 	}
-	r.pace.wait(out)
 	return out
 }
 
@@ -231,31 +230,6 @@ func normalizeTimes(b []byte) {
 	}
 	if found {
 		b[24], b[25] = 0, 0
-	}
-}
-
-// pace keeps the errors that are asked for below what this router sends in a second.
-type pace struct {
-	since time.Time
-	n     int
-}
-
-const errorsPerSecond = 700
-
-func (p *pace) wait(out []outcome) {
-	for i := range out {
-		for _, x := range out[i].sent[kernels] {
-			if b := x.frame; len(b) > 54 && (b[12] == 8 && b[23] == 1 && b[34] != 0 && b[34] != 8 || b[12] == 0x86 &&
-				b[20] == 58 && b[54] < 128) {
-				p.n++
-			}
-		}
-	}
-	if p.n >= errorsPerSecond {
-		time.Sleep(time.Until(p.since.Add(time.Second)))
-	}
-	if time.Since(p.since) >= time.Second {
-		p.since, p.n = time.Now(), 0
 	}
 }
 

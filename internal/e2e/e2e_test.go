@@ -56,9 +56,23 @@ func (w *world) hostAs(name, port string, n int, ns string) *lab.Host {
 	w.r.Must(fmt.Sprintf(`
 		-n %[1]s link add %[2]s type xdp
 		-n %[1]s addr add 10.0.%[3]d.1/24 dev %[2]s
-		-n %[1]s addr add 2001:db8:%[3]d::1/64 dev %[2]s
+		-n %[1]s addr add 2001:db8:%[3]d::1/64 dev %[2]s nodad
 		-n %[1]s link set %[2]s up`, ns, port, n))
 	return h
+}
+
+// settle waits until no IPv6 address of the router is being tried for duplicates. The addresses of the ports of hosts are
+// not, but the link-local ones are.
+func (w *world) settle() {
+	w.t.Helper()
+	w.Eventually(10*time.Second, "addresses that are used", func() bool {
+		for _, ns := range query[struct{ Name string }](w, "netns list") {
+			if w.r.Must("-o -n "+ns.Name+" addr show tentative -dadfailed") != "" {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // ping sends count echo requests, 20 ms apart, and fails the test unless each is answered.
@@ -120,6 +134,7 @@ func TestPing(t *testing.T) {
 	w.ping(a, "10.0.1.1", 10)
 	w.ping(a, "10.0.2.1", 10)
 	w.ping(b, "2001:db8:2::1", 10)
+	w.settle()
 	w.ping(b, linkLocal(w, "p2")+"%eth0", 10)
 	w.conserved()
 }
@@ -167,6 +182,7 @@ func TestTenants(t *testing.T) {
 			hosts[ns+fmt.Sprint(n)] = w.hostAs(ns+fmt.Sprint(n), ns+fmt.Sprint(n), n, ns)
 		}
 	}
+	w.settle() // what the router says of itself is not what blue is to hear of red
 	other := hosts["blue2"].Sniff("eth0")
 	w.ping(hosts["red1"], "10.0.2.2", 50)
 	w.ping(hosts["red1"], "2001:db8:2::2", 50)

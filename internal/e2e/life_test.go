@@ -168,7 +168,8 @@ func (w *world) state() string {
 	var b strings.Builder
 	for _, ns := range query[struct{ Name string }](w, "netns list") {
 		for _, what := range []string{"link show", "addr show", "route show", "-6 route show"} {
-			b.WriteString(w.r.Must("-n " + ns.Name + " " + what))
+			// What is still being tried for duplicates is a matter of time.
+			b.WriteString(strings.ReplaceAll(w.r.Must("-n "+ns.Name+" "+what), "tentative ", ""))
 		}
 		for _, row := range query[struct {
 			Dst, Dev, Lladdr string

@@ -43,7 +43,8 @@ func (s *spread) ways() map[int]string {
 	}
 	for i := range sources {
 		source := fmt.Sprintf("10.0.1.%d", 100+i)
-		if res := s.from.Try("ping", "-n", "-c", "1", "-W", "2", "-I", source, "192.0.2.1"); res.Status != 0 {
+		id := fmt.Sprint(1000 + i) // a part of the flow, which ping(8) chooses at random
+		if res := s.from.Try("ping", "-n", "-c", "1", "-W", "2", "-e", id, "-I", source, "192.0.2.1"); res.Status != 0 {
 			s.t.Errorf("ping from %s: %s", source, res.Stdout)
 		}
 	}

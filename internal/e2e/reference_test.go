@@ -31,7 +31,6 @@ type reference struct {
 	frames uint64    // sent to each
 	syncs  int
 	late   map[int][2][]response // by probe: what came after its window
-	pace   pace
 	// patience is how long to wait for what comes late: until a neighbour is given up.
 	patience time.Duration
 }
@@ -66,7 +65,9 @@ func newReference(t *testing.T) *reference {
 			both("neigh replace %v lladdr %v dev p1 nud permanent", a, corpus.HostMAC(1))
 		}
 	}
-	both("neigh replace 10.0.2.2 lladdr %v dev p2 nud permanent", corpus.HostMAC(2))
+	for n := range corpus.Others {
+		both("neigh replace %v lladdr %v dev p2 nud permanent", corpus.Other4(n), corpus.HostMAC(2))
+	}
 	both("neigh replace 2001:db8:2::2 lladdr %v dev p2 nud permanent", corpus.HostMAC(2))
 	// These have no host, but a neighbour: how many packets wait for one that does not answer is no matter here.
 	both("neigh replace 10.0.1.0 lladdr %v dev p1 nud permanent", corpus.HostMAC(1))
@@ -74,6 +75,9 @@ func newReference(t *testing.T) *reference {
 	both("neigh replace fe80::77 lladdr %v dev p1 nud permanent", corpus.HostMAC(1))
 	both("neigh replace %s lladdr %v dev p1 nud permanent", corpus.LinkLocal(2), corpus.HostMAC(1))
 	both("neigh replace fe80::1:1 lladdr %v dev p1 nud permanent", corpus.HostMAC(1))
+	for _, limit := range []string{"icmp-msgs-per-sec", "too-big-rate", "echo-rate", "neigh-rate", "punt-rate"} {
+		fmt.Fprintf(&mine, "netns set init %s 0\n", limit)
+	}
 	for _, route := range corpus.Routes() {
 		both("route add %s", route)
 	}
@@ -91,6 +95,7 @@ func newReference(t *testing.T) *reference {
 		k.Sysctl("net.ipv6.neigh."+dev+".proxy_delay", "0")
 	}
 	// What the interfaces' own stacks have said before they were taken over, and what both say at their beginning.
+	r.world.settle()
 	time.Sleep(300 * time.Millisecond)
 	r.sync()
 	for s := range r.sides {

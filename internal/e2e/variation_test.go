@@ -28,14 +28,31 @@ func TestReferenceSettings(t *testing.T) {
 			ours: "link set p1 rp-filter loose", undo: "link set p1 rp-filter off",
 			kernel: map[string]string{"net.ipv4.conf.p1.rp_filter": "2"}, probes: corpus.PairsOf(false, "source"),
 		},
+		{
+			ours: "link set p1 accept-source-route on", undo: "link set p1 accept-source-route off",
+			kernel: map[string]string{"net.ipv4.conf.p1.accept_source_route": "1", "net.ipv4.conf.all.accept_source_route": "1"},
+			probes: corpus.PairsOf(false, "options"),
+		},
+		{
+			ours: "link set p1 bc-forwarding on\nlink set p2 bc-forwarding on",
+			undo: "link set p1 bc-forwarding off\nlink set p2 bc-forwarding off",
+			kernel: map[string]string{
+				"net.ipv4.conf.all.bc_forwarding": "1", "net.ipv4.conf.p1.bc_forwarding": "1",
+				"net.ipv4.conf.p2.bc_forwarding": "1",
+			},
+			probes: corpus.PairsOf(false, "destination"),
+		},
+		{
+			ours: "link set p1 send-redirects on", undo: "link set p1 send-redirects off",
+			kernel: map[string]string{"net.ipv4.conf.p1.send_redirects": "1"}, probes: corpus.PairsOf(false, "destination"),
+		},
 	} {
-		t.Run(v.ours, func(t *testing.T) {
+		t.Run(v.ours, func(*testing.T) {
 			r.r.Must(v.ours)
 			for key, value := range v.kernel {
 				r.linux.Sysctl(key, value)
 			}
-			_, bad := r.compare(v.probes, newPermits())
-			if *referenceStrict {
+			if _, bad := r.compare(v.probes, newPermits()); *referenceStrict {
 				r.report(bad)
 			}
 			r.r.Must(v.undo)

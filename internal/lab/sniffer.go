@@ -25,7 +25,7 @@ type Sniffer struct {
 	more   chan struct{} // closed and replaced when a frame is added
 }
 
-// Frame is a received Ethernet frame, without FCS.
+// Frame is a received Ethernet frame, without FCS, and with the VLAN tags that it had on the wire.
 type Frame struct {
 	Data []byte
 	At   time.Time // when it was read from the socket, later than its arrival
@@ -55,6 +55,7 @@ func (s *Sniffer) open() error {
 	s.file = os.NewFile(uintptr(fd), "packet socket")
 	for _, option := range []struct{ level, name, value int }{
 		{unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1},
+		{unix.SOL_PACKET, unix.PACKET_AUXDATA, 1},
 		{unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 16 << 20},
 	} {
 		if err := unix.SetsockoptInt(fd, option.level, option.name, option.value); err != nil {
@@ -73,9 +74,9 @@ func (s *Sniffer) open() error {
 
 // collect reads until the socket is closed. An interface that goes down is reported once by the socket and read over.
 func (s *Sniffer) collect() {
-	buf := make([]byte, 1<<16)
+	buf, aux := make([]byte, 1<<16), make([]byte, 256)
 	for {
-		n, err := s.file.Read(buf)
+		n, auxLen, err := s.read(buf, aux)
 		if errors.Is(err, unix.ENETDOWN) {
 			continue
 		}
@@ -83,11 +84,44 @@ func (s *Sniffer) collect() {
 			return
 		}
 		s.mu.Lock()
-		s.frames = append(s.frames, Frame{Data: slices.Clone(buf[:n]), At: time.Now()})
+		s.frames = append(s.frames, Frame{Data: withTag(slices.Clone(buf[:n]), aux[:auxLen]), At: time.Now()})
 		close(s.more)
 		s.more = make(chan struct{})
 		s.mu.Unlock()
 	}
+}
+
+// read reads a frame and what the kernel says of it.
+func (s *Sniffer) read(buf, aux []byte) (n, auxLen int, err error) {
+	readErr := s.conn.Read(func(fd uintptr) bool {
+		n, auxLen, _, _, err = unix.Recvmsg(int(fd), buf, aux, 0)
+		return !errors.Is(err, unix.EAGAIN)
+	})
+	if readErr != nil {
+		return 0, 0, readErr
+	}
+	return n, auxLen, err
+}
+
+// withTag puts the outer VLAN tag back, which the kernel takes off what it receives (packet(7), PACKET_AUXDATA).
+func withTag(frame, aux []byte) []byte {
+	const statusAt, tciAt, tpidAt, size = 0, 16, 18, 20 // struct tpacket_auxdata of linux/if_packet.h
+	messages, err := unix.ParseSocketControlMessage(aux)
+	if err != nil || len(frame) < 14 {
+		return frame
+	}
+	for _, m := range messages {
+		if m.Header.Level != unix.SOL_PACKET || m.Header.Type != unix.PACKET_AUXDATA || len(m.Data) < size {
+			continue
+		}
+		if binary.NativeEndian.Uint32(m.Data[statusAt:])&unix.TP_STATUS_VLAN_VALID == 0 {
+			return frame
+		}
+		tag := binary.BigEndian.AppendUint16(nil, binary.NativeEndian.Uint16(m.Data[tpidAt:]))
+		tag = binary.BigEndian.AppendUint16(tag, binary.NativeEndian.Uint16(m.Data[tciAt:]))
+		return slices.Insert(frame, 12, tag...)
+	}
+	return frame
 }
 
 // Send sends a whole Ethernet frame.

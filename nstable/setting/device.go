@@ -9,6 +9,9 @@ type Device struct {
 	IP4
 	// RPFilter is how the source addresses of what the device receives are checked against the routes.
 	RPFilter RPFilter
+	// DADTransmits is how many neighbour solicitations try an IPv6 address before it is used; 0: it is used at once, as
+	// with AcceptDAD 0.
+	DADTransmits, AcceptDAD uint32
 	// Limits are those of answers to what the device receives, beside the namespace's.
 	Limits Limits
 }
@@ -32,6 +35,10 @@ var Devices = slices.Concat(
 	Table[Device]{
 		choice("rp-filter", "drop what comes from where it would not be sent back to (strict), or could not (loose); "+
 			"IPv4 and IPv6", []string{"off", "strict", "loose"}, func(d *Device) *RPFilter { return &d.RPFilter }),
+		number("dad-transmits", "how many neighbour solicitations try an IPv6 address for duplicates; 0: none is tried",
+			0, 600, 1, func(d *Device) *uint32 { return &d.DADTransmits }),
+		number("accept-dad", "whether IPv6 addresses are tried for duplicates (1) or used at once (0)",
+			0, 1, 1, func(d *Device) *uint32 { return &d.AcceptDAD }),
 	},
 	neighborRows(),
 	advertising(),

@@ -1,12 +1,20 @@
 package setting
 
-import "slices"
+import (
+	"slices"
+
+	"nsrouter/fib"
+)
 
 // Namespace is the settings of a namespace.
 type Namespace struct {
 	// MaxRoutes limits the routes, connected ones included; 0: no limit. Those that are there stay, even if they are
 	// more.
 	MaxRoutes uint32
+	// MultipathHash is what of a packet chooses among several next hops.
+	MultipathHash fib.HashPolicy
+	// Fragments is reassembly.
+	Fragments Fragments
 	// NeighMax limits the neighbours of all devices; permanent ones are not limited.
 	NeighMax uint32
 	// Limits are those of answers to what all devices of the namespace receive.
@@ -25,6 +33,25 @@ var Namespaces = slices.Concat(
 		number("neigh-max", "how many neighbours there may be behind all devices, permanent ones not limited", 16,
 			highestNeighMax, defaultNamespaceNeighMax, func(n *Namespace) *uint32 { return &n.NeighMax }),
 		martians(),
+		multipathHash(),
 	},
+	fragments(),
 	limits(true, func(n *Namespace) *Limits { return &n.Limits }),
 )
+
+// multipathHash is the policy by which flows are told apart: not Linux's default, which has the packets of two hosts go
+// one way.
+func multipathHash() Row[Namespace] {
+	r := choice("fib-multipath-hash-policy", "what of a packet chooses among several next hops: addresses (and the IPv6 "+
+		"flow label), or protocol and ports besides", []string{"l3", "5-tuple"},
+		func(n *Namespace) *fib.HashPolicy { return &n.MultipathHash })
+	r.Default = "5-tuple"
+	byName := r.set
+	r.set = func(n *Namespace, s string) error {
+		if s == "l4" { // as people call the sysctl's 1
+			s = "5-tuple"
+		}
+		return byName(n, s)
+	}
+	return r
+}

@@ -1618,8 +1618,10 @@ type AddressChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Verb  Verb                   `protobuf:"varint,1,opt,name=verb,proto3,enum=nsrouter.v1.Verb" json:"verb,omitempty"`
 	// cidr is the address with its prefix length, 10.0.0.1/24. To delete one, the length may be left out.
-	Cidr          string `protobuf:"bytes,2,opt,name=cidr,proto3" json:"cidr,omitempty"`
-	Dev           string `protobuf:"bytes,3,opt,name=dev,proto3" json:"dev,omitempty"`
+	Cidr string `protobuf:"bytes,2,opt,name=cidr,proto3" json:"cidr,omitempty"`
+	Dev  string `protobuf:"bytes,3,opt,name=dev,proto3" json:"dev,omitempty"`
+	// nodad has an IPv6 address used at once, without duplicate address detection.
+	Nodad         bool `protobuf:"varint,4,opt,name=nodad,proto3" json:"nodad,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1673,6 +1675,13 @@ func (x *AddressChange) GetDev() string {
 		return x.Dev
 	}
 	return ""
+}
+
+func (x *AddressChange) GetNodad() bool {
+	if x != nil {
+		return x.Nodad
+	}
+	return false
 }
 
 type AddressFlush struct {
@@ -2711,11 +2720,12 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"_new_netns\" \n" +
 	"\n" +
 	"LinkDelete\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"\\\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"r\n" +
 	"\rAddressChange\x12%\n" +
 	"\x04verb\x18\x01 \x01(\x0e2\x11.nsrouter.v1.VerbR\x04verb\x12\x12\n" +
 	"\x04cidr\x18\x02 \x01(\tR\x04cidr\x12\x10\n" +
-	"\x03dev\x18\x03 \x01(\tR\x03dev\"M\n" +
+	"\x03dev\x18\x03 \x01(\tR\x03dev\x12\x14\n" +
+	"\x05nodad\x18\x04 \x01(\bR\x05nodad\"M\n" +
 	"\fAddressFlush\x12\x10\n" +
 	"\x03dev\x18\x01 \x01(\tR\x03dev\x12+\n" +
 	"\x06family\x18\x02 \x01(\x0e2\x13.nsrouter.v1.FamilyR\x06family\"\x90\x03\n" +

@@ -768,7 +768,13 @@ type Address struct {
 	// scope is rtnetlink's RT_SCOPE_*: 0 global, 253 link, 254 host.
 	Scope uint32 `protobuf:"varint,3,opt,name=scope,proto3" json:"scope,omitempty"`
 	// secondary tells an IPv4 address of a prefix that has an earlier one.
-	Secondary     bool `protobuf:"varint,4,opt,name=secondary,proto3" json:"secondary,omitempty"`
+	Secondary bool `protobuf:"varint,4,opt,name=secondary,proto3" json:"secondary,omitempty"`
+	// nodad tells an IPv6 address that is used without duplicate address detection.
+	Nodad bool `protobuf:"varint,5,opt,name=nodad,proto3" json:"nodad,omitempty"`
+	// tentative tells an IPv6 address that is not used: it is being tried, is to be, or has failed.
+	Tentative bool `protobuf:"varint,6,opt,name=tentative,proto3" json:"tentative,omitempty"`
+	// dadfailed tells a tentative address that another node has.
+	Dadfailed     bool `protobuf:"varint,7,opt,name=dadfailed,proto3" json:"dadfailed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -827,6 +833,27 @@ func (x *Address) GetScope() uint32 {
 func (x *Address) GetSecondary() bool {
 	if x != nil {
 		return x.Secondary
+	}
+	return false
+}
+
+func (x *Address) GetNodad() bool {
+	if x != nil {
+		return x.Nodad
+	}
+	return false
+}
+
+func (x *Address) GetTentative() bool {
+	if x != nil {
+		return x.Tentative
+	}
+	return false
+}
+
+func (x *Address) GetDadfailed() bool {
+	if x != nil {
+		return x.Dadfailed
 	}
 	return false
 }
@@ -1744,10 +1771,12 @@ type GetRouteRequest struct {
 	Address string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
 	From    string                 `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
 	Iif     string                 `protobuf:"bytes,4,opt,name=iif,proto3" json:"iif,omitempty"`
-	// protocol (of IP) and the ports tell the flow, which chooses among several next hops.
+	// protocol (of IP), the ports and the flow label (of IPv6) tell the flow, which chooses among several next hops. For ICMP
+	// and ICMPv6 the source port is the identifier of an echo.
 	Protocol        uint32 `protobuf:"varint,5,opt,name=protocol,proto3" json:"protocol,omitempty"`
 	SourcePort      uint32 `protobuf:"varint,6,opt,name=source_port,json=sourcePort,proto3" json:"source_port,omitempty"`
 	DestinationPort uint32 `protobuf:"varint,7,opt,name=destination_port,json=destinationPort,proto3" json:"destination_port,omitempty"`
+	FlowLabel       uint32 `protobuf:"varint,8,opt,name=flow_label,json=flowLabel,proto3" json:"flow_label,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1827,6 +1856,13 @@ func (x *GetRouteRequest) GetSourcePort() uint32 {
 func (x *GetRouteRequest) GetDestinationPort() uint32 {
 	if x != nil {
 		return x.DestinationPort
+	}
+	return 0
+}
+
+func (x *GetRouteRequest) GetFlowLabel() uint32 {
+	if x != nil {
+		return x.FlowLabel
 	}
 	return 0
 }
@@ -2990,12 +3026,15 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x06queues\x18\x05 \x01(\rR\x06queues\x12\x1a\n" +
 	"\battached\x18\x06 \x01(\bR\battached\x12\x1f\n" +
 	"\vstrips_tags\x18\a \x01(\bR\n" +
-	"stripsTags\"o\n" +
+	"stripsTags\"\xc1\x01\n" +
 	"\aAddress\x12\x12\n" +
 	"\x04cidr\x18\x01 \x01(\tR\x04cidr\x12\x1c\n" +
 	"\tbroadcast\x18\x02 \x01(\tR\tbroadcast\x12\x14\n" +
 	"\x05scope\x18\x03 \x01(\rR\x05scope\x12\x1c\n" +
-	"\tsecondary\x18\x04 \x01(\bR\tsecondary\"\xb9\x03\n" +
+	"\tsecondary\x18\x04 \x01(\bR\tsecondary\x12\x14\n" +
+	"\x05nodad\x18\x05 \x01(\bR\x05nodad\x12\x1c\n" +
+	"\ttentative\x18\x06 \x01(\bR\ttentative\x12\x1c\n" +
+	"\tdadfailed\x18\a \x01(\bR\tdadfailed\"\xb9\x03\n" +
 	"\tLinkStats\x12\x1d\n" +
 	"\n" +
 	"rx_packets\x18\x01 \x01(\x04R\trxPackets\x12\x19\n" +
@@ -3081,7 +3120,7 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x05group\x18\x04 \x03(\v2\x1a.nsrouter.v1.NexthopMemberR\x05group\x12\x1a\n" +
 	"\bprotocol\x18\x05 \x01(\rR\bprotocol\x12+\n" +
 	"\x06family\x18\x06 \x01(\x0e2\x13.nsrouter.v1.FamilyR\x06family\x12\x14\n" +
-	"\x05scope\x18\a \x01(\rR\x05scope\"\xcf\x01\n" +
+	"\x05scope\x18\a \x01(\rR\x05scope\"\xee\x01\n" +
 	"\x0fGetRouteRequest\x12\x14\n" +
 	"\x05netns\x18\x01 \x01(\tR\x05netns\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
@@ -3090,7 +3129,9 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\bprotocol\x18\x05 \x01(\rR\bprotocol\x12\x1f\n" +
 	"\vsource_port\x18\x06 \x01(\rR\n" +
 	"sourcePort\x12)\n" +
-	"\x10destination_port\x18\a \x01(\rR\x0fdestinationPort\"\xca\x02\n" +
+	"\x10destination_port\x18\a \x01(\rR\x0fdestinationPort\x12\x1d\n" +
+	"\n" +
+	"flow_label\x18\b \x01(\rR\tflowLabel\"\xca\x02\n" +
 	"\x10GetRouteResponse\x12(\n" +
 	"\x05route\x18\x01 \x01(\v2\x12.nsrouter.v1.RouteR\x05route\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x14\n" +
