@@ -125,7 +125,8 @@ func TestVLANTags(t *testing.T) {
 			"88a8:a008 8100:3ffe",
 		},
 		{
-			"from two tags to one", tag(tag(vlanProbe(t, 4, "10.7.0.2", udp()), customerTag, 0x3005), serviceTag, 0xa009), 2, "8100:3007",
+			"from two tags to one",
+			tag(tag(vlanProbe(t, 4, "10.7.0.2", udp()), customerTag, 0x3005), serviceTag, 0xa009), 2, "8100:3007",
 		},
 		{"a priority tag, answered without", tag(vlanProbe(t, 5, "10.0.1.1", echo()), customerTag, 0xe000), 1, ""},
 		{"untagged, answered so", vlanProbe(t, 6, "10.0.1.1", echo()), 1, ""},
@@ -321,7 +322,8 @@ func TestVLANMoveUnderLoad(t *testing.T) {
 			old, now *lab.Sniffer
 		}{{"red", "blue", atB, atC}, {"blue", "red", atC, atB}} {
 			w.r.Must(fmt.Sprintf("-n %s link set v5 netns %s", m.from, m.to))
-			if out := w.r.Must("-n " + m.to + " addr show dev v5"); strings.Contains(out, "10.0.1.1") || !strings.Contains(out, "DOWN") {
+			out := w.r.Must("-n " + m.to + " addr show dev v5")
+			if strings.Contains(out, "10.0.1.1") || !strings.Contains(out, "DOWN") {
 				t.Errorf("arrived as %s", out)
 			}
 			time.Sleep(20 * time.Millisecond) // what was on the veth arrives
