@@ -106,7 +106,7 @@ func TestMapped(t *testing.T) {
 	r.conserved()
 }
 
-// TestAnycast: the subnet-router anycast address is resolved, without override.
+// TestAnycast: the subnet-router anycast address is resolved, without override, and from a unicast address.
 func TestAnycast(t *testing.T) {
 	r := newRig(t)
 	r.inject(p1, solicitation(t, p1, "2001:db8:1::7", "ff02::1:ff00:0", "2001:db8:1::", 255, true))

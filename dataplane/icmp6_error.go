@@ -62,9 +62,13 @@ func mayError6(p *Packet, h header.IPv6) bool {
 		}
 	}
 	protocol, offset, fragment, ok := h.Transport()
-	if !ok || fragment || protocol != header.ProtoICMPv6 {
+	if fragment || protocol != header.ProtoICMPv6 {
 		return true // as far as can be seen it is no ICMPv6
 	}
-	end := header.IPv6HeaderLen + h.PayloadLen()
-	return offset < end && h[offset] >= 128 && h[offset] != header.ICMPv6Redirect
+	// It is, but where the header is not here nobody knows of which type, unless it comes with a later fragment (net/ipv6/
+	// icmp.c, is_ineligible).
+	if !ok || offset >= header.IPv6HeaderLen+h.PayloadLen() {
+		return h.MoreFragments()
+	}
+	return h[offset] >= 128 && h[offset] != header.ICMPv6Redirect
 }

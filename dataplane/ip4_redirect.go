@@ -33,8 +33,8 @@ func (w *Worker) forwardRare4(i uint16, p *Packet, h header.IPv4, adj *adjacency
 		w.tooBig4(i, p, h, adj)
 		return
 	}
-	if adj.redirect && !(optioned && o.route != 0) {
-		w.redirect4(p, h, adj)
+	if adj.redirect && (!optioned || o.route == 0) {
+		w.redirect4(p, h, adj, *o)
 	}
 	if optioned {
 		w.finishOptions(o, h, w.sourceBy4(adj.hop, adj.dev))
@@ -105,7 +105,9 @@ func (w *Worker) mayRedirect(host uint32) bool {
 // redirect4 tells the sender of a packet, which is about to leave by the link it came from, of the router there that is
 // nearer (RFC 1812 4.3.3.2, 5.2.7.2): a packet of the router's own, made from a copy. The sender must be on that link;
 // RFC 1812 wants it in one prefix with the next hop besides, Linux does not by default (shared_media).
-func (w *Worker) redirect4(p *Packet, h header.IPv4, adj *adjacency) {
+//
+// o is what is known of the packet's options, if it has any.
+func (w *Worker) redirect4(p *Packet, h header.IPv4, adj *adjacency, o options4) {
 	src, to := h.Source(), h.Destination()
 	if adj.hop.Gateway.Is4() {
 		to = uint32(adj.hop.Gateway.Lo)
@@ -115,22 +117,31 @@ func (w *Worker) redirect4(p *Packet, h header.IPv4, adj *adjacency) {
 		!w.mayRedirect(src) || !w.allow(errorPurse) {
 		return
 	}
+	var reply [header.IPv4MaxOptions]byte
+	options := 0
+	if p.Flags&Optioned != 0 {
+		if options, _ = w.answerOptions(&o, h, &reply); options < 0 {
+			return
+		}
+	}
 	addr, ok := w.cache.Get()
 	if !ok {
 		return
 	}
-	const grow = header.IPv4MinLen + header.ICMPLen
+	grow := header.IPv4MinLen + options + header.ICMPLen
 	quoted := min(len(h), maxError4-grow)
-	q := Packet{Addr: addr + frame0, Len: uint32(header.EthernetLen + grow + quoted), Out: w.dev.ID, Flags: Own | WantSource}
+	q := Packet{Addr: addr + frame0, Len: uint32(header.EthernetLen + grow + quoted), Out: w.dev.ID, Flags: Own}
 	e := header.IPv4(w.network(&q))
-	quote := header.IPv4(e[grow:])
+	quote := e[grow:]
 	copy(quote, h)
 	quote.DecrementTTL() // as it is sent on
-	m := header.ICMP(e[header.IPv4MinLen:])
+	m := header.ICMP(e[header.IPv4MinLen+options:])
 	m.Set(header.ICMPRedirect, header.ICMPRedirectHost, to)
 	m.SetChecksum(^header.Fold(header.Sum(0, m)))
 	w.ipID++
-	header.SetIPv4(e, h.TOS()&tosMask|precedence, grow+quoted, w.ipID, ownTTL, header.ProtoICMP, 0, src)
+	header.SetIPv4(e, h.TOS()&tosMask|precedence, grow+quoted, w.ipID, ownTTL, header.ProtoICMP, w.sourceFor4(src), src)
+	e.SetOptions(reply[:options])
+	w.fillAnswer(&o, e) // ip4-output computes the checksum
 	w.ethernet(&q).SetType(header.TypeIPv4)
 	w.handoff(w.id, ip4Output, &q) // to itself: the vectors of this run have no room for one more
 }

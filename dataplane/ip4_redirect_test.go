@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -91,6 +92,30 @@ func TestRedirect(t *testing.T) {
 			r.conserved()
 		})
 	}
+}
+
+// TestRedirectOptions: a redirect has the options that an error has, and what is forwarded has its own.
+func TestRedirectOptions(t *testing.T) {
+	r := redirectRig(t)
+	r.setting(p1, "send-redirects", "on")
+	record := bytesOf(t, "07 0f 04 00 00 00 00 00 00 00 00 00 00 00 00 00")
+	r.inject(p1, withOptions(t, "10.0.1.2", "198.51.100.1", 64, record))
+	r.step()
+	for _, b := range r.ports[p1].take() {
+		h := header.IPv4(b[14:])
+		want := "07 0f 08 0a 00 01 01 00 00 00 00 00 00 00 00 00" // forwarded
+		if h.Protocol() == header.ProtoICMP {
+			want = "07 0f 0c 0a 00 01 01 0a 00 01 01 00 00 00 00 00"
+		}
+		if got := h[20:h.HeaderLen()]; !slices.Equal(got, bytesOf(t, want)) || !h.ChecksumOK() {
+			t.Errorf("protocol %d: options % x, want %s", h.Protocol(), got, want)
+		}
+		record = nil
+	}
+	if record != nil {
+		t.Error("nothing was sent")
+	}
+	r.conserved()
 }
 
 // TestRedirectBroadcastSource: where redirects may be sent, what comes from a broadcast address is dropped, as in Linux.

@@ -267,7 +267,10 @@ func TestNoErrorAbout6(t *testing.T) {
 		{"error behind authentication", "2001:db8:1::2", 51, append([]byte{58, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, icmp(3)...), "dropped: no-route"},
 		{"error in a first fragment", "2001:db8:1::2", 44, append(fragment(0), icmp(3)...), "dropped: no-route"},
 		{"error in a later fragment", "2001:db8:1::2", 44, append(fragment(1), icmp(3)...), "1/0 0 from 2001:db8:1::1"},
-		{"chain cut off", "2001:db8:1::2", 60, []byte{58, 9, 0, 0, 0, 0, 0, 0}, "1/0 0 from 2001:db8:1::1"},
+		{"chain cut off", "2001:db8:1::2", 60, []byte{17, 9, 0, 0, 0, 0, 0, 0}, "1/0 0 from 2001:db8:1::1"},
+		{"chain cut off before ICMPv6", "2001:db8:1::2", 60, []byte{58, 9, 0, 0, 0, 0, 0, 0}, "dropped: no-route"},
+		{"first fragment without ICMPv6", "2001:db8:1::2", 44, []byte{58, 0, 0, 1, 0, 0, 0, 7}, "1/0 0 from 2001:db8:1::1"},
+		{"atomic fragment without ICMPv6", "2001:db8:1::2", 44, []byte{58, 0, 0, 0, 0, 0, 0, 7}, "dropped: no-route"},
 		{"anycast source", "2001:db8:1::", 17, datagram(), "dropped: no-route"},
 		{"own source", "2001:db8:1::1", 17, datagram(), "dropped: no-route"},
 	} {

@@ -305,7 +305,7 @@ func (w *Worker) join(i uint16, d *assembly, n int) []byte {
 	total := n + d.length
 	begin := first.Addr + header.EthernetLen
 	head := w.mem[begin : begin+uint64(min(total, room))]
-	whole := []byte(head)
+	whole := head
 	if total > room {
 		whole = r.whole[:total]
 		copy(whole, head[:n])

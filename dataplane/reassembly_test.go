@@ -73,7 +73,7 @@ func isEcho4(t *testing.T, frames [][]byte, size int) {
 func isEcho6(t *testing.T, frames [][]byte, size int) {
 	t.Helper()
 	h := header.IPv6(frames[0][14:])
-	got := []byte(h.Payload())
+	got := h.Payload()
 	if len(frames) > 1 {
 		_, got = join6(t, frames, 1500)
 	}
@@ -306,7 +306,7 @@ func TestFragmentRules(t *testing.T) {
 				}
 			}
 			if len(c.answer) > 2 && len(got) > 8 { // but for the checksum
-				got = got[:2] + "\x00\x00" + string(got[6:8])
+				got = got[:2] + "\x00\x00" + got[6:8]
 			}
 			if len(got) < len(c.answer) || got[:len(c.answer)] != c.answer || c.answer == "" && got != "" {
 				t.Errorf("answered %x", got)

@@ -138,6 +138,7 @@ func (tx *Tx) probed(r *ProbeResult) {
 	case i < 0:
 	case !r.Duplicate:
 		tx.setState(d, i, valid)
+		tx.announceAddresses(d, d.addrs[i])
 	default:
 		tx.setState(d, i, duplicate)
 		by := "another node"

@@ -281,6 +281,9 @@ func learned(d *device, e *neigh.Entry) NeighborInfo {
 func (tx *Tx) announceAddresses(d *device, addrs ...address) {
 	var list []netip.Addr
 	for _, a := range addrs {
+		if a.state != valid {
+			continue // announced when it is
+		}
 		if ip := a.prefix.Addr(); ip.Is4() && d.settings.ARPNotify || ip.Is6() && d.settings.NDiscNotify {
 			list = append(list, ip)
 		}

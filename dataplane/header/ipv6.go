@@ -115,7 +115,7 @@ func ExtensionAt(p IPv6, typ byte, offset int) (next byte, length int) {
 func (p IPv6) Extension(typ byte, offset int) (next byte, behind int, ok bool) {
 	end := IPv6HeaderLen + p.PayloadLen()
 	if offset+ExtUnit > end {
-		return 0, 0, false
+		return ProtoNone, 0, false
 	}
 	next, length := ExtensionAt(p, typ, offset)
 	return next, offset + length, offset+length <= end
@@ -124,9 +124,28 @@ func (p IPv6) Extension(typ byte, offset int) (next byte, behind int, ok bool) {
 // LaterFragment tells whether the fragment header at offset is that of a fragment other than the first.
 func (p IPv6) LaterFragment(offset int) bool { return be.Uint16(p[offset+2:offset+4])&0xfff8 != 0 }
 
+// MoreFragments tells whether the packet is a fragment with more to come, by the first fragment header that there is.
+func (p IPv6) MoreFragments() bool {
+	typ, at, ok := p.NextHeader(), IPv6HeaderLen, true
+	for range MaxExtensions {
+		switch typ {
+		case ExtHopByHop, ExtRouting, ExtAuth, ExtDestination:
+		case ExtFragment:
+			return at+ExtUnit <= IPv6HeaderLen+p.PayloadLen() && p[at+3]&1 != 0
+		default:
+			return false
+		}
+		if typ, at, ok = p.Extension(typ, at); !ok {
+			return false
+		}
+	}
+	return false
+}
+
 // Transport walks over the extension headers of a whole packet (of the length its header says) and returns the upper
 // layer's protocol and the offset of its header from p. fragment tells a fragment other than the first, whose
-// upper-layer header is elsewhere. ok is false where the chain is cut off or too long.
+// upper-layer header is elsewhere. ok is false where the chain is cut off or too long; protocol then says what would come
+// next, if the packet says so.
 func (p IPv6) Transport() (protocol byte, offset int, fragment, ok bool) {
 	protocol, offset = p.NextHeader(), IPv6HeaderLen
 	for range MaxExtensions {
@@ -135,7 +154,7 @@ func (p IPv6) Transport() (protocol byte, offset int, fragment, ok bool) {
 		}
 		next, behind, ok := p.Extension(protocol, offset)
 		if !ok {
-			return 0, 0, false, false
+			return next, behind, false, false
 		}
 		if protocol == ExtFragment && p.LaterFragment(offset) {
 			return next, behind, true, true

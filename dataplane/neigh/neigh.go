@@ -160,11 +160,12 @@ func (t *Table) Lookup(a fib.Addr) *Entry {
 	}
 }
 
-// hash is one 64x64 -> 128 bit multiplication, folded. What it is keyed with keeps senders, who choose the addresses of a
-// scan, from aiming at a chain of slots.
+// hash folds a 64x64 -> 128 bit multiplication, and mixes it once more, so that neighbouring addresses spread whatever the
+// key. The key keeps senders, who choose the addresses of a scan, from aiming at a chain of slots.
 func (t *Table) hash(a fib.Addr) uint64 {
 	hi, lo := bits.Mul64(a.Lo^t.key[0], a.Hi^t.key[1])
-	return hi ^ lo
+	h := (hi ^ lo) * 0x9e3779b97f4a7c15
+	return h ^ h>>32
 }
 
 // Len is the number of entries. Any goroutine.

@@ -101,3 +101,68 @@ func TestReaders(t *testing.T) {
 		}
 	}
 }
+
+// TestAimedScan: addresses that differ only in bits that a hash without a key does not spread, as a sender can choose
+// them, make no long chains of slots.
+func TestAimedScan(t *testing.T) {
+	for _, shift := range []int{0, 8, 16, 32, 40, 43, 50} {
+		table := NewTable()
+		for i := range uint64(8192) {
+			table.Add(fib.Addr{Hi: 0x20010db8 << 32, Lo: i << shift}, 0)
+		}
+		s := *table.slots.Load()
+		longest, chain := 0, 0
+		for i := range s {
+			if s[i].Load() == nil {
+				chain = 0
+			} else if chain++; chain > longest {
+				longest = chain
+			}
+		}
+		if longest > 256 {
+			t.Errorf("shift %d: a chain of %d slots", shift, longest)
+		}
+	}
+}
+
+// TestSweep: after as many slots as there are, each entry has had its turn, in whatever portions.
+func TestSweep(t *testing.T) {
+	for _, portion := range []int{1, 7, 1 << 20} {
+		table, seen := NewTable(), map[*Entry]int{}
+		for i := range uint32(100) {
+			table.Add(fib.Addr4(i), 0)
+		}
+		for done := 0; done < table.Slots(); done += min(portion, table.Slots()) {
+			table.Sweep(portion, func(e *Entry) { seen[e]++ })
+		}
+		if len(seen) != 100 {
+			t.Errorf("%d of 100 entries in portions of %d", len(seen), portion)
+		}
+	}
+	table := NewTable()
+	for i := range uint32(100) {
+		table.Add(fib.Addr4(i), 0)
+	}
+	table.Sweep(table.Slots(), func(e *Entry) { table.Delete(e) })
+	if table.Len() != 0 {
+		t.Errorf("%d entries left", table.Len())
+	}
+}
+
+// TestStates: which states have a MAC that may be used, which are known to be right, which are the operator's.
+func TestStates(t *testing.T) {
+	for s, want := range map[State][4]any{
+		Incomplete: {"INCOMPLETE", false, false, false}, Reachable: {"REACHABLE", true, true, false},
+		Stale: {"STALE", true, false, false}, Delay: {"DELAY", true, false, false}, Probe: {"PROBE", true, false, false},
+		Failed: {"FAILED", false, false, false}, Permanent: {"PERMANENT", true, true, true}, NoARP: {"NOARP", true, true, true},
+	} {
+		if got := [4]any{s.String(), s.Valid(), s.Connected(), s.Static()}; got != want {
+			t.Errorf("%v, want %v", got, want)
+		}
+		e := NewTable().Add(fib.Addr4(1), 0)
+		e.Set(s, 42, 0)
+		if _, ok := e.Use(); ok != s.Valid() {
+			t.Errorf("%v: usable %v", s, ok)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,22 +83,21 @@ func newPermits() permits {
 			return p == 1 && m[0] == 3 && (m[1] <= 1 || m[1] == 13)
 		}},
 		{name: "error-about-redirect", match: func(o *outcome) bool {
-			m := behind(o.sentFrame(), 58)
-			return len(m) > 0 && m[0] == 137 && o.oursNothing() && o.kernelOnly(func(k []byte) bool {
+			return o.kernelBut(func(k []byte) bool {
 				p, m := transportOf(k)
-				return p == 58 && m[0] < 128
+				if p != 58 || m[0] >= 128 || len(m) < 48 {
+					return false
+				}
+				quoted := append(append(slices.Clone(k[:12]), 0x86, 0xdd), m[8:]...)
+				r := behind(quoted, 58)
+				return len(r) > 0 && r[0] == 137
 			})
 		}},
 		{name: "no-redirect", match: func(o *outcome) bool {
-			kept := o.sent[kernels][:0:0]
-			for _, x := range o.sent[kernels] {
-				if p, m := transportOf(x.frame); p != 58 || m[0] != 137 ||
-					destination(x.frame) != source(o.sentFrame()) {
-					kept = append(kept, x)
-				}
-			}
-			less := outcome{sent: [2][]response{o.sent[ours], kept}}
-			return len(kept) == len(o.sent[kernels])-1 && less.same()
+			return o.kernelBut(func(k []byte) bool {
+				p, m := transportOf(k)
+				return p == 58 && m[0] == 137 && destination(k) == source(o.sentFrame())
+			})
 		}},
 		{name: "bounded-walk", match: func(o *outcome) bool {
 			f := o.sentFrame()
@@ -207,6 +207,17 @@ func (o *outcome) kernelOnly(match func([]byte) bool) bool {
 		}
 	}
 	return len(o.sent[kernels]) > 0
+}
+
+// kernelBut tells whether both have done the same but for frames of the kernel's of which extra is true.
+func (o *outcome) kernelBut(extra func([]byte) bool) bool {
+	less := outcome{sent: [2][]response{o.sent[ours], nil}}
+	for _, x := range o.sent[kernels] {
+		if !extra(x.frame) {
+			less.sent[kernels] = append(less.sent[kernels], x)
+		}
+	}
+	return len(less.sent[kernels]) < len(o.sent[kernels]) && less.same()
 }
 
 // pairwise tells whether what both sent by the same port is equal or alike, frame by frame in their order.
