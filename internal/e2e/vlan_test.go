@@ -167,8 +167,8 @@ func (w *world) across(left, right string) {
 		link set %[2]s netns blue
 		-n red addr add 10.5.0.1/30 dev %[1]s
 		-n blue addr add 10.5.0.2/30 dev %[2]s
-		-n red addr add 2001:db8:5::1/64 dev %[1]s
-		-n blue addr add 2001:db8:5::2/64 dev %[2]s
+		-n red addr add 2001:db8:5::1/64 dev %[1]s nodad
+		-n blue addr add 2001:db8:5::2/64 dev %[2]s nodad
 		-n red link set %[1]s up
 		-n blue link set %[2]s up
 		-n red route add 10.0.2.0/24 via 10.5.0.2
