@@ -207,3 +207,27 @@ func TestFloodForwards(t *testing.T) {
 	}
 	r.conserved()
 }
+
+// TestFragmentBudget: fragments for the router itself are limited as well, before anything is kept of them.
+func TestFragmentBudget(t *testing.T) {
+	r := newRig(t)
+	r.limitNamespace(0, func(l *setting.Limits) { l.Rate[counters.PuntAnswer] = 20 })
+	const tries = 6
+	for id := range uint16(tries) {
+		ip := ip4("10.0.1.2", "10.0.1.1", 64)
+		ip.Flags, ip.Id = layers.IPv4MoreFragments, id
+		r.inject(p1, udp4(t, p1, ip, 32))
+		h := ip6("2001:db8:1::2", "2001:db8:1::1", 64)
+		h.NextHeader = layers.IPProtocolIPv6Fragment
+		b := []byte{17, 0, 0, 1, 0, 0, 0, byte(id)}
+		r.inject(p1, packet(t, ethernetTo(p1, layers.EthernetTypeIPv6), h, gopacket.Payload(append(b, make([]byte, 32)...))))
+	}
+	r.step()
+	if n := r.drops(p1)["rate-limited"]; n != 2*tries-2 {
+		t.Errorf("%d of %d fragments dropped, 2 are allowed: %v", n, 2*tries, r.drops(p1))
+	}
+	if s := r.totals(p1); s.Suppressed[counters.PuntAnswer] != 2*tries-2 || s.Held != 2 {
+		t.Errorf("suppressed %v, held %d", s.Suppressed, s.Held)
+	}
+	r.conserved()
+}

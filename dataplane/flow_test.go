@@ -130,6 +130,9 @@ func TestFlows(t *testing.T) {
 		}
 		return f
 	}
+	more := func(ip *layers.IPv4) { ip.Flags = layers.IPv4MoreFragments }
+	later := func(ip *layers.IPv4) { ip.FragOffset = 5 }
+	optioned := func(ip *layers.IPv4) { ip.Options = []layers.IPv4Option{{OptionType: 1}} }
 	chain := slices.Repeat([][]byte{extension(60, 0)}, header.MaxExtensions)
 	for _, c := range []struct {
 		name string
@@ -143,19 +146,19 @@ func TestFlows(t *testing.T) {
 		{"DCCP", v4(33, nil, transport), of(plain4, 33, ports)},
 		{"GRE", v4(47, nil, transport), of(plain4, 47)},
 		{"cut off", v4(17, nil, transport[:3]), of(plain4, 17)},
-		{"options", v4(17, func(ip *layers.IPv4) { ip.Options = []layers.IPv4Option{{OptionType: 1}} }, transport), of(plain4, 17, ports)},
-		{"first fragment", v4(17, func(ip *layers.IPv4) { ip.Flags = layers.IPv4MoreFragments }, transport), of(plain4, 17)},
-		{"later fragment", v4(17, func(ip *layers.IPv4) { ip.FragOffset = 5 }, transport), of(plain4, 17)},
+		{"options", v4(17, optioned, transport), of(plain4, 17, ports)},
+		{"first fragment", v4(17, more, transport), of(plain4, 17)},
+		{"later fragment", v4(17, later, transport), of(plain4, 17)},
 		{"echo request", v4(1, nil, icmp(8)), of(plain4, 1, id)},
 		{"echo reply", v4(1, nil, icmp(0)), of(plain4, 1, id)},
 		{"timestamp", v4(1, nil, icmp(13)), of(plain4, 1)},
 		{"error about UDP", v4(1, nil, icmp(3), v4(17, nil, transport)), of(back4, 17, turned)},
 		{"error about an echo", v4(1, nil, icmp(11), v4(1, nil, icmp(8))), of(back4, 1, id)},
 		{"error about an error", v4(1, nil, icmp(11), v4(1, nil, icmp(3), v4(17, nil, transport))), of(back4, 1)},
-		{"error about a fragment", v4(1, nil, icmp(3), v4(17, func(ip *layers.IPv4) { ip.FragOffset = 5 }, transport)), of(back4, 17)},
+		{"error about a fragment", v4(1, nil, icmp(3), v4(17, later, transport)), of(back4, 17)},
 		{"error about too little", v4(1, nil, icmp(3), v4(17, nil, transport)[:19]), of(plain4, 1)},
 		{"error about IPv6", v4(1, nil, icmp(3), v6(17, transport)), of(plain4, 1)},
-		{"fragment of an error", v4(1, func(ip *layers.IPv4) { ip.Flags = layers.IPv4MoreFragments }, icmp(3), v4(17, nil, transport)), of(plain4, 1)},
+		{"fragment of an error", v4(1, more, icmp(3), v4(17, nil, transport)), of(plain4, 1)},
 
 		{"UDP", v6(17, transport), of(plain6, 17, ports)},
 		{"GRE", v6(47, transport), of(plain6, 47)},
@@ -174,13 +177,11 @@ func TestFlows(t *testing.T) {
 		{"error about an echo", v6(58, icmp(3), v6(58, icmp(128))), of(back6, 58, id)},
 		{"error about too little", v6(58, icmp(1), v6(17, transport)[:39]), of(plain6, 58)},
 	} {
-		got := fib.Flow{}
+		got := flow6
 		if c.b[0]>>4 == 4 {
-			got = flow4(header.IPv4(c.b))
-		} else {
-			got = flow6(header.IPv6(c.b))
+			got = func(h header.IPv6) fib.Flow { return flow4(header.IPv4(h)) }
 		}
-		if got != c.want {
+		if got := got(c.b); got != c.want {
 			t.Errorf("IPv%d, %s: %+v\nwant %+v", c.b[0]>>4, c.name, got, c.want)
 		}
 	}

@@ -111,9 +111,11 @@ func TestAnycast(t *testing.T) {
 	r := newRig(t)
 	r.inject(p1, solicitation(t, p1, "2001:db8:1::7", "ff02::1:ff00:0", "2001:db8:1::", 255, true))
 	r.step()
-	na := layer[*layers.ICMPv6NeighborAdvertisement](t, r.one(p1), layers.LayerTypeICMPv6NeighborAdvertisement)
-	if na.Flags != 0xc0 || na.TargetAddress.String() != "2001:db8:1::" {
-		t.Errorf("%+v", na)
+	p := r.one(p1)
+	na := layer[*layers.ICMPv6NeighborAdvertisement](t, p, layers.LayerTypeICMPv6NeighborAdvertisement)
+	ip := layer[*layers.IPv6](t, p, layers.LayerTypeIPv6)
+	if na.Flags != 0xc0 || na.TargetAddress.String() != "2001:db8:1::" || ip.SrcIP.String() != "2001:db8:1::1" {
+		t.Errorf("%+v from %v", na, ip.SrcIP)
 	}
 	r.conserved()
 }

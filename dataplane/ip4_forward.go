@@ -3,6 +3,7 @@ package dataplane
 import (
 	"nsrouter/dataplane/counters"
 	"nsrouter/dataplane/header"
+	"nsrouter/dataplane/neigh"
 	"nsrouter/fib"
 	"nsrouter/nstable"
 )
@@ -33,7 +34,7 @@ func (w *Worker) ip4Forward(v []uint16) {
 			continue
 		}
 		h.DecrementTTL()
-		w.sendVia(i, p, adj.dev, nextHop4(hop, h))
+		w.sendNear(i, p, &adj, nextHop4(hop, h))
 	}
 }
 
@@ -66,6 +67,9 @@ type adjacency struct {
 	reason reason
 	// redirect says that the packet leaves by the device it came in by, which sends redirects.
 	redirect bool
+	// near is the neighbour that the last packet went to, mac the device's own address.
+	near *neigh.Entry
+	mac  uint64
 }
 
 // egress makes adj the egress of hop: its device, if that may be used from this namespace, and the MTU. False, with
@@ -75,7 +79,7 @@ func (w *Worker) egress(adj *adjacency, hop *fib.NextHop) bool {
 	if adj.hop == hop {
 		return adj.dev != nil
 	}
-	adj.hop, adj.dev = hop, nil
+	adj.hop, adj.dev, adj.near = hop, nil, nil
 	dev := w.view.Device(hop.Device)
 	switch {
 	case dev == nil:
@@ -85,7 +89,7 @@ func (w *Worker) egress(adj *adjacency, hop *fib.NextHop) bool {
 	case !dev.Usable():
 		adj.reason = counters.EgressDown
 	default:
-		adj.dev = dev
+		adj.dev, adj.mac = dev, header.MAC(dev.MAC)
 		adj.redirect = dev == w.dev && dev.Settings.SendRedirects
 		adj.mtu = dev.MTU
 		if hop.MTU != 0 && hop.MTU < adj.mtu {
@@ -94,6 +98,24 @@ func (w *Worker) egress(adj *adjacency, hop *fib.NextHop) bool {
 		return true
 	}
 	return false
+}
+
+// sendNear is sendVia by an adjacency: the packets of a batch often go to one neighbour, which is looked up once.
+func (w *Worker) sendNear(i uint16, p *Packet, adj *adjacency, via fib.Addr) {
+	n := adj.near
+	if n == nil || n.Addr != via {
+		n = adj.dev.Neighbors.Lookup(via)
+		adj.near = n
+	}
+	if n != nil {
+		if mac, ok := n.Use(); ok {
+			p.Out, p.Via = adj.dev.ID, via
+			w.ethernet(p).SetAddresses(mac, adj.mac)
+			w.to(transmit, i)
+			return
+		}
+	}
+	w.sendVia(i, p, adj.dev, via)
 }
 
 // sendVia writes the link-layer addresses for the neighbour via on out and passes packet i on to transmit; to resolve

@@ -27,6 +27,10 @@ func (w *Worker) ip4Reassemble(v []uint16) {
 			w.toDrop(i, counters.DeviceDown)
 			continue
 		}
+		if !w.allow(puntPurse) {
+			w.toDrop(i, counters.RateLimited)
+			continue
+		}
 		hl := h.HeaderLen()
 		f := fragment{
 			offset: h.FragmentOffset() * unit, size: h.TotalLen() - hl, data: hl, more: h.MoreFragments(), ecn: h.TOS() & 3,

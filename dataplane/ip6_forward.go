@@ -35,7 +35,7 @@ func (w *Worker) ip6Forward(v []uint16) {
 		if via == (fib.Addr{}) {
 			via = addr6(h.Destination())
 		}
-		w.sendVia(i, p, adj.dev, via)
+		w.sendNear(i, p, &adj, via)
 	}
 }
 

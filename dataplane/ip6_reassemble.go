@@ -27,6 +27,10 @@ func (w *Worker) ip6Reassemble(v []uint16) {
 			w.toDrop(i, counters.DeviceDown)
 			continue
 		}
+		if !w.allow(puntPurse) {
+			w.toDrop(i, counters.RateLimited)
+			continue
+		}
 		f := fragment{
 			offset: fh.Offset(), size: len(h) - at - header.FragmentLen, data: at + header.FragmentLen, more: fh.More(),
 			ecn: h.TrafficClass() & 3,

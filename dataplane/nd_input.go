@@ -175,7 +175,13 @@ func groupMAC(a fib.Addr) uint64 { return 0x3333<<32 | a.Lo&0xffffffff }
 func (w *Worker) sendAdvertisement(d *nstable.Device, addr uint64, to fib.Addr, mac uint64, target fib.Addr, flags uint32) {
 	const length = header.NDLen + header.NDLinkLayerLen
 	p := Packet{Addr: addr, Len: header.EthernetLen + header.IPv6HeaderLen + length, Out: d.ID, Flags: Own}
-	n := w.newND(&p, d, target, to, mac)
+	source := target
+	if isAnycast(d, target) { // which is no source (ndisc_send_na of the kernel)
+		if a, ok := w.source6(d, to); ok {
+			source = a
+		}
+	}
+	n := w.newND(&p, d, source, to, mac)
 	header.ICMP(n).Set(header.ICMPv6NeighborAdvert, 0, flags)
 	n.SetTarget(target.Hi, target.Lo)
 	n.SetLinkLayer(header.NDTargetLinkLayer, header.MAC(d.MAC))

@@ -362,7 +362,10 @@ func (w *Worker) expireFragments() {
 	}
 	r.lastExpiry = w.now
 	for _, d := range r.open {
-		ns := w.view.Namespaces[d.key.ns] // lives as long as the devices that the fragments came in by
+		ns := w.view.Namespaces[d.key.ns]
+		if ns == nil { // it has ended: forgetFragments is about to come for each of its devices
+			continue
+		}
 		if wait, _ := limits(ns.Settings(), d.key.family()); w.now-d.born >= wait {
 			w.expire(d)
 		}

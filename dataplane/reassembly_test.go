@@ -398,6 +398,16 @@ func TestForgetFragments(t *testing.T) {
 	if r.w.reassembly.held != 2 {
 		t.Errorf("%d held", r.w.reassembly.held)
 	}
+	// Its namespace is gone before the worker is told that the device is.
+	view := *r.view
+	view.Namespaces = []*nstable.Namespace{nil, view.Namespaces[1]}
+	old := r.view
+	r.view = &view
+	r.w.look()
+	r.w.now += int64(time.Minute)
+	r.w.expireFragments()
+	r.view = old
+	r.w.look()
 	r.w.forgetFragments(r.view.Devices[p1])
 	r.send(f[2:])
 	if n := len(r.ports[p1].take()); n != 0 || r.drops(p1)["device-down"] != 2 || r.w.reassembly.held != 1 {

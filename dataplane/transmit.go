@@ -16,12 +16,18 @@ const crossingLimit = 1024
 // reach the device, or are counted as dropped.
 func (w *Worker) transmit(v []uint16) {
 	var out *nstable.Device
+	var port *boundPort // of out, if this worker has it, and the packets may leave there
 	for _, i := range v {
 		p := &w.packets[i]
 		if out == nil || out.ID != p.Out {
-			out = w.view.Device(p.Out)
+			out, port = w.view.Device(p.Out), nil
+			if out != nil && out.Namespace == w.ns && out.Kind == nstable.XDP && int(out.ID) < len(w.outputs) {
+				port = w.outputs[out.ID].port
+			}
 		}
 		switch {
+		case port != nil:
+			w.queue(port, p)
 		case out == nil:
 			w.discard(p, counters.EgressDown)
 		case out.Namespace != w.ns:

@@ -103,7 +103,9 @@ func TestAnnounceAddresses(t *testing.T) {
 		t.Errorf("down: %s", got)
 	}
 	b.datapath.take()
-	b.ok(b.Do(func(tx *Tx) error { return tx.AddAddress("init", "d", AddressSpec{Prefix: netip.MustParsePrefix("10.0.1.1/24")}) }))
+	b.ok(b.Do(func(tx *Tx) error {
+		return tx.AddAddress("init", "d", AddressSpec{Prefix: netip.MustParsePrefix("10.0.1.1/24")})
+	}))
 	if got := strings.Join(b.datapath.take(), ";"); strings.Contains(got, "announce") {
 		t.Errorf("an address while down: %s", got)
 	}
@@ -111,13 +113,16 @@ func TestAnnounceAddresses(t *testing.T) {
 		t.Errorf("up: %s", got)
 	}
 	b.datapath.take()
-	b.ok(b.Do(func(tx *Tx) error { return tx.AddAddress("init", "d", AddressSpec{Prefix: netip.MustParsePrefix("10.0.2.1/24")}) }))
+	b.ok(b.Do(func(tx *Tx) error {
+		return tx.AddAddress("init", "d", AddressSpec{Prefix: netip.MustParsePrefix("10.0.2.1/24")})
+	}))
 	if got := strings.Join(b.datapath.take(), ";"); !strings.Contains(got, "announce d@init [10.0.2.1]") {
 		t.Errorf("an address while up: %s", got)
 	}
 	announced(turnOn("ndisc-notify"))
 	announced(LinkChange{Up: down})
-	if got := announced(LinkChange{Up: up}); !strings.HasPrefix(got, "announce d@init [10.0.0.1 2001:db8::1 10.0.1.1 10.0.2.1 fe80::") {
+	const all = "announce d@init [10.0.0.1 2001:db8::1 10.0.1.1 10.0.2.1 fe80::"
+	if got := announced(LinkChange{Up: up}); !strings.HasPrefix(got, all) {
 		t.Errorf("up: %s", got)
 	}
 }

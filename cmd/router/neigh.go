@@ -177,7 +177,7 @@ func (c *cli) neighGet(ctx context.Context, a *args) error {
 		return c.neighRecord(n), true
 	})
 	if err == nil && !found {
-		return errors.New("Neighbour entry not found.") //nolint:staticcheck,revive // the kernel's words
+		return errors.New("Neighbour entry not found.") //nolint:revive // the kernel's words
 	}
 	return err
 }

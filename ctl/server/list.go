@@ -17,7 +17,8 @@ func (s *Server) ListNetns(
 ) error {
 	out := rows(func(r []*v1.Netns) error { return stream.Send(&v1.ListNetnsResponse{Netns: r}) })
 	for _, ns := range s.table.Namespaces() {
-		n := &v1.Netns{Id: uint32(ns.ID), Name: ns.Name, Routes: uint64(ns.Routes), Settings: apiSettings(setting.Namespaces, ns.Settings)}
+		n := &v1.Netns{Id: uint32(ns.ID), Name: ns.Name, Routes: uint64(ns.Routes),
+			Settings: apiSettings(setting.Namespaces, ns.Settings)}
 		if req.GetStats() {
 			n.Stats = s.netnsStats(ns.Name)
 		}

@@ -22,7 +22,9 @@ func (w *world) addrFlags(dev, addr string) string {
 				continue
 			}
 			var flags []string
-			for name, set := range map[string]bool{"nodad": a.NoDAD, "tentative": a.Tentative && !a.DADFailed, "dadfailed": a.DADFailed} {
+			for name, set := range map[string]bool{
+				"nodad": a.NoDAD, "tentative": a.Tentative && !a.DADFailed, "dadfailed": a.DADFailed,
+			} {
 				if set {
 					flags = append(flags, name)
 				}
