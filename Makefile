@@ -91,7 +91,7 @@ reference: SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '
 reference: COUNT := $(or $(COUNT),100000)
 reference: root ## COUNT (100000) random packets of each family, and mutations, through the router and the kernel; SEED=
 	@echo "make reference SEED=$(SEED) COUNT=$(COUNT)"
-	$(GO) test -timeout 60m -run '^TestReference$$' -v ./internal/e2e -reference.strict -reference.seed $(SEED) -reference.count $(COUNT)
+	$(GO) test -timeout 60m -run '^TestReference$$' -v ./internal/e2e -reference.seed $(SEED) -reference.count $(COUNT)
 
 .PHONY: lint
 lint: $(LINT) ## golangci-lint with .golangci.yml

@@ -35,7 +35,7 @@ func (w *Worker) arpInput(v []uint16) {
 		}
 		a := header.ARP(b)
 		mac, sender, target := a.SenderMAC(), a.SenderIP(), a.TargetIP()
-		if header.IsGroup(mac) || mac == 0 || sender>>28 >= 0xe || sender>>24 == 127 || mac == header.MAC(w.dev.MAC) {
+		if header.IsGroup(mac) || mac == 0 || bad4Sender(sender) || mac == header.MAC(w.dev.MAC) {
 			w.toDrop(i, counters.BadARP)
 			continue
 		}
@@ -66,6 +66,9 @@ func (w *Worker) arpInput(v []uint16) {
 		w.deliver(p, w.dev)
 	}
 }
+
+// bad4Sender tells an address that no station on a link has; 0 is that of a probe (RFC 5227).
+func bad4Sender(a uint32) bool { return a != 0 && bad4Source(a) }
 
 // proxies tells whether the router answers for an address on the receiving device since it reaches it by another one of
 // the namespace (RFC 1027; arp_fwd_proxy of the kernel).

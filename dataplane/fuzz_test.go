@@ -105,6 +105,7 @@ func newCorpusRig(t testing.TB) *rig {
 		r.view.Devices[d].Addrs = append(r.view.Devices[d].Addrs, netip.MustParsePrefix(corpus.LinkLocal(n)+"/64"))
 	}
 	r.view.Devices[p2].MTU = corpus.MTU2
+	r.publishOwn()
 	r.befriend()
 	for _, line := range corpus.Routes() {
 		f := strings.Fields(line)
@@ -164,6 +165,18 @@ func chooseSettings[T any](table setting.Table[T], seed byte) *T {
 	return v
 }
 
+// choose gives the devices and namespaces settings by seed: their defaults if it is 0.
+func (r *rig) choose(seed byte) {
+	for _, d := range r.view.Devices {
+		if d != nil {
+			d.Settings = chooseSettings(setting.Devices, seed)
+		}
+	}
+	for _, n := range r.view.Namespaces {
+		n.PublishSettings(chooseSettings(setting.Namespaces, seed))
+	}
+}
+
 // canary is what memory holds that no packet has written: at offset i byte i%8 of this, and of another in a second run.
 type canary [8]byte
 
@@ -197,11 +210,7 @@ func play(t *testing.T, script []byte, c *canary) []string {
 	r := newCorpusRig(t)
 	r.addVLANs()
 	seed, steps := parseScript(script)
-	for _, d := range r.view.Devices {
-		if d != nil {
-			d.Settings = chooseSettings(setting.Devices, seed)
-		}
-	}
+	r.choose(seed)
 	c.poison(r.pool)
 	var out []string
 	flush := func() {

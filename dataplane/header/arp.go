@@ -26,10 +26,14 @@ type ARP []byte
 
 const arpEthernetIPv4 = 1<<48 | 0x0800<<32 | 6<<24 | 4<<16
 
+// arpIEEE802IPv4 is the same of hardware type 6, as some stations have it on Ethernet too (RFC 1042).
+const arpIEEE802IPv4 = arpEthernetIPv4 + 5<<48
+
 // Valid tells whether it is a request or a reply for IPv4 over Ethernet.
 func (a ARP) Valid() bool {
 	op := a.Operation()
-	return be.Uint64(a[0:8])&^0xffff == arpEthernetIPv4 && (op == ARPRequest || op == ARPReply)
+	kind := be.Uint64(a[0:8]) &^ 0xffff
+	return (kind == arpEthernetIPv4 || kind == arpIEEE802IPv4) && (op == ARPRequest || op == ARPReply)
 }
 
 // Operation is ARPRequest or ARPReply.

@@ -45,14 +45,17 @@ func (n ND) SetTarget(hi, lo uint64) { be.PutUint64(n[8:16], hi); be.PutUint64(n
 func (n ND) LinkLayer(kind byte) (mac uint64, found, ok bool) { return NDOption(n[NDLen:], kind) }
 
 // NDOption finds the link-layer address option of a kind among the options of a message. ok is false where an option has
-// length zero or overruns the message: the message is invalid then (RFC 4861 6.1, 7.1); found is false where there is
-// none.
+// length zero or overruns the message, or where the address is none of Ethernet: the message is invalid then (RFC 4861
+// 6.1, 7.1; ndisc_opt_addr_data of the kernel). Of several options the first counts. found is false where there is none.
 func NDOption(options []byte, kind byte) (mac uint64, found, ok bool) {
 	for b := options; len(b) > 0; {
 		if len(b) < 2 || b[1] == 0 || len(b) < int(b[1])*8 {
 			return 0, false, false
 		}
-		if b[0] == kind && b[1] == 1 {
+		if b[0] == kind && !found {
+			if b[1] != 1 { // no Ethernet address
+				return 0, false, false
+			}
 			mac, found = getMAC(b[2:8]), true
 		}
 		b = b[int(b[1])*8:]

@@ -23,6 +23,11 @@ func hand4() []Probe {
 		}
 		out = append(out, probeOf(false, o, total(1500)))
 	}
+	echo := carry("echo request", icmp(8, 0, 0, 5, 0, 6))
+	for _, f := range fragments4() { // reassembled, and answered with an error or with a reply
+		out = append(out, probeOf(false, dst("10.0.1.1"), f), probeOf(false, dst("10.0.1.1"), echo, f))
+	}
+	out = append(out, LargeEcho(false))
 	// No errors about errors (RFC 1812 4.3.2.7).
 	for _, a := range []string{"172.31.0.1", "192.0.2.200", "10.0.1.1"} {
 		for _, typ := range []byte{3, 4, 5, 11, 12, 1, 18, 40} {
@@ -115,6 +120,14 @@ func handARP() []Probe {
 		add("cut off", host, router, func(a *arpPacket) { a.size = n })
 	}
 	return out
+}
+
+// LargeEcho is an echo request whose answer leaves by the port with the smaller MTU, in fragments.
+func LargeEcho(v6 bool) Probe {
+	if v6 {
+		return probeOf(true, src("2001:db8:100::7"), dst("2001:db8:1::1"), carry("echo request", icmp6(128, 0)), total(1500))
+	}
+	return probeOf(false, src("198.51.100.7"), dst("10.0.1.1"), carry("echo request", icmp(8, 0)), total(1500))
 }
 
 // To is a plain packet to an address.

@@ -16,6 +16,10 @@ func hand6() []Probe {
 			out = append(out, probeOf(true, dst(a), e, echo))
 		}
 	}
+	for _, f := range fragments6() { // reassembled, and answered with an error or with a reply
+		out = append(out, probeOf(true, dst("2001:db8:1::1"), f), probeOf(true, dst("2001:db8:1::1"), echo, f))
+	}
+	out = append(out, LargeEcho(true))
 	// The first fragment must hold the whole chain of headers (RFC 8200 4.5, RFC 7112).
 	for _, a := range []string{"2001:db8:1::1", "2001:db8:2::2"} {
 		out = append(out,

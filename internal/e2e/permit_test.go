@@ -135,12 +135,40 @@ func newPermits() permits {
 					bytes.Equal(ours[:54], kernel[:54])
 			})
 		}},
+		{name: "no-station-mac", match: func(o *outcome) bool {
+			f := o.sentFrame()
+			var m []byte
+			if n := behind(f, 58); len(n) >= 32 && n[0] == 135 && n[24] == 1 {
+				m = n[26:32]
+			} else if etherType(f) == 0x0806 && len(f) >= 42 {
+				m = f[22:28]
+			}
+			no := len(m) == 6 && (m[0]&1 != 0 || bytes.Equal(m, make([]byte, 6)) || bytes.Equal(m, routerMAC(1)))
+			return no && o.oursNothing()
+		}},
+		{name: "solicitation-behind-headers", match: func(o *outcome) bool {
+			f := o.sentFrame()
+			n := behind(f, 58)
+			return len(n) > 0 && n[0] == 135 && f[20] != 58 && o.oursNothing() && o.kernelOnly(func(k []byte) bool {
+				p, m := transportOf(k)
+				return p == 58 && m[0] == 136
+			})
+		}},
+		{name: "anycast-source", match: func(o *outcome) bool {
+			return o.pairwise(func(ours, kernel []byte) bool {
+				p, m := transportOf(kernel)
+				q, n := transportOf(ours)
+				return p == 58 && q == 58 && len(m) == 32 && len(n) == 32 && m[0] == 136 && n[0] == 136 &&
+					bytes.Equal(m[4:], n[4:]) && bytes.Equal(ours[22:38], n[8:24]) && bytes.Equal(ours[:22], kernel[:22]) &&
+					routerAddress(source(kernel)) && bytes.Equal(ours[38:54], kernel[38:54])
+			})
+		}},
 		{name: "target-option", match: func(o *outcome) bool {
 			return o.pairwise(func(ours, kernel []byte) bool {
 				p, m := transportOf(kernel)
 				q, n := transportOf(ours)
 				return p == 58 && q == 58 && len(m) == 24 && len(n) == 32 && m[0] == 136 &&
-					bytes.Equal(n[4:24], m[4:]) && n[24] == 2
+					n[4]&^0x20 == m[4]&^0x20 && bytes.Equal(n[5:24], m[5:]) && n[24] == 2
 			})
 		}},
 	}
