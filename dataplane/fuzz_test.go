@@ -68,6 +68,9 @@ func (s *scriptStep) mend() {
 		m := header.MACBytes(deviceMAC(s.dev))
 		copy(b, m[:])
 	}
+	for len(b) >= header.EthernetLen && header.IsVLAN(header.Ethernet(b).Type()) {
+		b = b[min(header.VLANTagLen, len(b)):]
+	}
 	if len(b) < header.EthernetLen+header.IPv4MinLen {
 		return
 	}
@@ -205,6 +208,7 @@ func (c *canary) in(b []byte) bool {
 // play runs a script on a new rig whose free memory is poisoned, and returns all that was sent and counted.
 func play(t *testing.T, script []byte, c *canary) []string {
 	r := newCorpusRig(t)
+	r.addVLANs()
 	seed, steps := parseScript(script)
 	r.choose(seed)
 	c.poison(r.pool)
@@ -258,6 +262,9 @@ func FuzzGraph(f *testing.F) {
 			f.Add(scriptOf(p, k))
 		}
 	}
+	for _, script := range taggedScripts(f) {
+		f.Add(script)
+	}
 	f.Fuzz(func(t *testing.T, script []byte) {
 		a, b := play(t, script, &canaries[0]), play(t, script, &canaries[1])
 		if a == nil || b == nil {
@@ -267,6 +274,32 @@ func FuzzGraph(f *testing.F) {
 			t.Errorf("what is outside the frames matters:\n%s\n\n%s", strings.Join(a, "\n"), strings.Join(b, "\n"))
 		}
 	})
+}
+
+// addVLANs puts VLAN devices on the ports, in both namespaces, with one tag and with two.
+func (r *rig) addVLANs() {
+	r.vlan(p1, q(5), 0, "10.5.0.1/24", "2001:db8:5::1/64")
+	outer := r.vlan(p1, ad(9), 0, "10.9.0.1/24")
+	r.vlan(outer.ID, q(5), 1, "10.5.0.1/24")
+	r.vlan(p2, q(7), 0, "10.7.0.1/24", "2001:db8:7::1/64").MTU = 600
+	r.vlan(v1, q(8), 0, "10.8.0.1/24")
+	r.vlan(v2, q(8), 1, "10.8.0.2/24")
+}
+
+// taggedScripts are seeds: packets from each VLAN to each network. Each has one silent neighbour at most: several are given
+// up in the order of a map, and so are the identifications of the errors.
+func taggedScripts(t testing.TB) (scripts [][]byte) {
+	for _, tags := range [][][2]uint16{
+		{customer(0xb, 5)}, {service(1, 9)}, {service(1, 9), customer(2, 5)}, {customer(7, 0)}, {customer(0, 0), service(0, 9)},
+		{customer(0, 6)}, {customer(0, 5), customer(0, 5)},
+	} {
+		arpFrame := tagged(arp(t, p1, header.ARPRequest, hostMAC(p1), "10.5.0.9", "10.5.0.1"), tags...)
+		for _, dst := range []string{"10.7.0.2", "10.5.0.1", "10.5.0.9", "10.8.0.9", "10.0.2.2", "192.0.2.1"} {
+			b := tagged(udp4(t, p1, ip4("10.5.0.2", dst, 64), 700), tags...)
+			scripts = append(scripts, writeScript(0, scriptStep{p1, thenStep, b}, scriptStep{p1, thenWait, arpFrame}))
+		}
+	}
+	return scripts
 }
 
 // scriptOf is the script that plays a packet of the corpus, with settings by k.

@@ -125,7 +125,8 @@ func TestVLANTags(t *testing.T) {
 			"88a8:a008 8100:3ffe",
 		},
 		{
-			"from two tags to one", tag(tag(vlanProbe(t, 4, "10.7.0.2", udp()), customerTag, 0x3005), serviceTag, 0xa009), 2, "8100:3007",
+			"from two tags to one",
+			tag(tag(vlanProbe(t, 4, "10.7.0.2", udp()), customerTag, 0x3005), serviceTag, 0xa009), 2, "8100:3007",
 		},
 		{"a priority tag, answered without", tag(vlanProbe(t, 5, "10.0.1.1", echo()), customerTag, 0xe000), 1, ""},
 		{"untagged, answered so", vlanProbe(t, 6, "10.0.1.1", echo()), 1, ""},
@@ -166,8 +167,8 @@ func (w *world) across(left, right string) {
 		link set %[2]s netns blue
 		-n red addr add 10.5.0.1/30 dev %[1]s
 		-n blue addr add 10.5.0.2/30 dev %[2]s
-		-n red addr add 2001:db8:5::1/64 dev %[1]s
-		-n blue addr add 2001:db8:5::2/64 dev %[2]s
+		-n red addr add 2001:db8:5::1/64 dev %[1]s nodad
+		-n blue addr add 2001:db8:5::2/64 dev %[2]s nodad
 		-n red link set %[1]s up
 		-n blue link set %[2]s up
 		-n red route add 10.0.2.0/24 via 10.5.0.2
@@ -321,7 +322,8 @@ func TestVLANMoveUnderLoad(t *testing.T) {
 			old, now *lab.Sniffer
 		}{{"red", "blue", atB, atC}, {"blue", "red", atC, atB}} {
 			w.r.Must(fmt.Sprintf("-n %s link set v5 netns %s", m.from, m.to))
-			if out := w.r.Must("-n " + m.to + " addr show dev v5"); strings.Contains(out, "10.0.1.1") || !strings.Contains(out, "DOWN") {
+			out := w.r.Must("-n " + m.to + " addr show dev v5")
+			if strings.Contains(out, "10.0.1.1") || !strings.Contains(out, "DOWN") {
 				t.Errorf("arrived as %s", out)
 			}
 			time.Sleep(20 * time.Millisecond) // what was on the veth arrives
