@@ -172,16 +172,6 @@ func newPermits() permits {
 				return p == 58 && m[0] == 136
 			})
 		}},
-		{name: "anycast-source", match: func(o *outcome) bool {
-			return o.pairwise(func(ours, kernel []byte) bool {
-				p, m := transportOf(kernel)
-				q, n := transportOf(ours)
-				return p == 58 && q == 58 && len(m) == 32 && len(n) == 32 && m[0] == 136 && n[0] == 136 &&
-					bytes.Equal(m[4:], n[4:]) && bytes.Equal(ours[22:38], n[8:24]) &&
-					bytes.Equal(ours[:22], kernel[:22]) &&
-					routerAddress(source(kernel)) && bytes.Equal(ours[38:54], kernel[38:54])
-			})
-		}},
 		{name: "target-option", match: func(o *outcome) bool {
 			return o.pairwise(func(ours, kernel []byte) bool {
 				p, m := transportOf(kernel)
