@@ -73,7 +73,11 @@ func Mutations(rnd *rand.Rand, from []Probe, count int) []Probe {
 			reach = 40 + 24
 		}
 		for range 1 + rnd.IntN(3) {
-			switch at := 14 + rnd.IntN(reach); rnd.IntN(20) {
+			at := 14 + rnd.IntN(reach)
+			for hostByte(at, p.V6) {
+				at = 14 + rnd.IntN(reach)
+			}
+			switch rnd.IntN(20) {
 			case 0:
 				p.Edits = append(p.Edits, truncate(at))
 			case 1:
@@ -89,6 +93,15 @@ func Mutations(rnd *rand.Rand, from []Probe, count int) []Probe {
 		out[k] = p
 	}
 	return out
+}
+
+// hostByte tells the bytes of a destination that choose a host on a link: that would mostly be one that is not there, and
+// how many packets wait for such, and how often it is asked for, is not what mutations are for.
+func hostByte(at int, v6 bool) bool {
+	if v6 {
+		return at >= 14+32 && at < 14+40
+	}
+	return at == 14+19
 }
 
 func flipAt(at int, bit byte) Edit {

@@ -113,8 +113,8 @@ func links() []Edit {
 		ethernetGroup(),
 		tagged("VLAN 5", 0x81, 0, 0, 5), tagged("priority tag", 0x81, 0, 0xa0, 0),
 		tagged("two tags", 0x88, 0xa8, 0, 5, 0x81, 0, 0, 6),
-		Edit{"from a multicast MAC", func(d *draft) { d.from = MAC{3, 0, 0, 0, 1, 1} }},
-		Edit{"from the router's own MAC", func(d *draft) { d.from = RouterMAC(1) }},
+		{"from a multicast MAC", func(d *draft) { d.from = MAC{3, 0, 0, 0, 1, 1} }},
+		{"from the router's own MAC", func(d *draft) { d.from = RouterMAC(1) }},
 	}
 }
 
