@@ -37,9 +37,9 @@ func randomCommand(t *rapid.T, b *bench) (string, error) {
 	yes := rapid.Bool().Draw(t, "yes")
 	switch kind := rapid.IntRange(-4, 16).Draw(t, "command"); kind {
 	case -4:
-		max := rapid.IntRange(0, 40).Draw(t, "routes")
-		values := []setting.Value{{Name: "max-routes", Value: fmt.Sprint(max)}, {Name: "martians", Value: "rfc1812"}}
-		return fmt.Sprintf("netns set %s %d", ns, max), b.Do(func(tx *Tx) error { return tx.SetNamespace(ns, values) })
+		routes := rapid.IntRange(0, 40).Draw(t, "routes")
+		values := []setting.Value{{Name: "max-routes", Value: fmt.Sprint(routes)}, {Name: "martians", Value: "rfc1812"}}
+		return fmt.Sprintf("netns set %s %d", ns, routes), b.Do(func(tx *Tx) error { return tx.SetNamespace(ns, values) })
 	case -3:
 		values := []setting.Value{{Name: "rp-filter", Value: pick("value", []string{"off", "strict", "more"})}}
 		return fmt.Sprintf("set %s %s %v", ns, dev, values), b.SetLink(ns, dev, LinkChange{Up: &yes, Settings: values})
