@@ -59,6 +59,63 @@ func nextHop4(hop *fib.NextHop, h header.IPv4) fib.Addr {
 	return fib.Addr4(h.Destination())
 }
 
+// forwardRare4 is ip4-forward for packet i of which something is out of the ordinary: a group address on the link, IPv4
+// options, the broadcast address of another link, or that it leaves by the device it came in by. The order is that of
+// the kernel's ip_forward (net/ipv4/ip_forward.c).
+func (w *Worker) forwardRare4(i uint16, p *Packet, h header.IPv4, adj *adjacency) {
+	o := &w.options[i]
+	optioned := p.Flags&Optioned != 0
+	large := uint32(h.TotalLen()) > adj.mtu
+	switch {
+	case p.Flags&Group != 0: // RFC 1812 5.3.4
+		w.toDrop(i, counters.LinkLayerBroadcast)
+		return
+	case adj.redirect && w.isBroadcast4(h.Source()):
+		// Where redirects may be sent, Linux looks at the route to the source first (fib_validate_source).
+		w.toDrop(i, counters.IP4BadSource)
+		return
+	case h.TTL() <= 1:
+		w.toError(icmp4Error, i, counters.TTLExpired, 0)
+		return
+	case optioned && o.strict && adj.hop.Gateway != fib.Addr{}:
+		w.toError(icmp4Error, i, counters.IP4SourceRoute, header.ICMPSourceRoute)
+		return
+	case large && h.DontFragment():
+		w.tooBig4(i, p, h, adj)
+		return
+	}
+	if adj.redirect && (!optioned || o.route == 0) {
+		w.redirect4(p, h, adj, *o)
+	}
+	if optioned {
+		w.finishOptions(o, h, w.sourceBy4(adj.hop, adj.dev))
+	}
+	switch {
+	case large:
+		w.tooBig4(i, p, h, adj)
+		if p.Flags&Directed != 0 {
+			p.Via = fib.Addr{}
+		}
+	case p.Flags&Directed != 0:
+		h.DecrementTTL()
+		w.sendBroadcast(i, p, adj.dev)
+	default:
+		h.DecrementTTL()
+		w.sendVia(i, p, adj.dev, nextHop4(adj.hop, h))
+	}
+}
+
+// sendBroadcast passes packet i on to transmit for all stations on the link of out.
+func (w *Worker) sendBroadcast(i uint16, p *Packet, out *nstable.Device) {
+	if out.Kind == nstable.Dummy || out.Kind == nstable.Loopback {
+		w.toDrop(i, counters.DummyDevice)
+		return
+	}
+	p.Out = out.ID
+	w.ethernet(p).SetAddresses(header.BroadcastMAC, header.MAC(out.MAC))
+	w.to(transmit, i)
+}
+
 // adjacency is the egress side of the last next hop that a batch used: packets of a batch often share it.
 type adjacency struct {
 	hop    *fib.NextHop

@@ -34,7 +34,8 @@ func (w *Worker) ip4Options(v []uint16) {
 		h := header.IPv4(w.network(p))
 		hop := w.route4(h.Destination(), p)
 		w.hops[i] = hop
-		if hop.Kind == fib.Unicast || hop.Kind == fib.Local {
+		if hop.Kind == fib.Unicast || hop.Kind == fib.Local ||
+			hop.Kind == fib.Broadcast && w.dev.Settings.BroadcastForwarding {
 			if why, bad := w.spoofed4(h.Source()); bad {
 				w.toDrop(i, why)
 				continue

@@ -1,69 +1,10 @@
 package dataplane
 
 import (
-	"nsrouter/dataplane/counters"
 	"nsrouter/dataplane/header"
-	"nsrouter/fib"
 	"nsrouter/nstable"
 	"nsrouter/nstable/setting"
 )
-
-// forwardRare4 is ip4-forward for packet i of which something is out of the ordinary: a group address on the link, IPv4
-// options, the broadcast address of another link, or that it leaves by the device it came in by. The order is that of
-// the kernel's ip_forward (net/ipv4/ip_forward.c).
-func (w *Worker) forwardRare4(i uint16, p *Packet, h header.IPv4, adj *adjacency) {
-	o := &w.options[i]
-	optioned := p.Flags&Optioned != 0
-	large := uint32(h.TotalLen()) > adj.mtu
-	switch {
-	case p.Flags&Group != 0: // RFC 1812 5.3.4
-		w.toDrop(i, counters.LinkLayerBroadcast)
-		return
-	case adj.redirect && w.isBroadcast4(h.Source()):
-		// Where redirects may be sent, Linux looks at the route to the source first (fib_validate_source).
-		w.toDrop(i, counters.IP4BadSource)
-		return
-	case h.TTL() <= 1:
-		w.toError(icmp4Error, i, counters.TTLExpired, 0)
-		return
-	case optioned && o.strict && adj.hop.Gateway != fib.Addr{}:
-		w.toError(icmp4Error, i, counters.IP4SourceRoute, header.ICMPSourceRoute)
-		return
-	case large && h.DontFragment():
-		w.tooBig4(i, p, h, adj)
-		return
-	}
-	if adj.redirect && (!optioned || o.route == 0) {
-		w.redirect4(p, h, adj, *o)
-	}
-	if optioned {
-		w.finishOptions(o, h, w.sourceBy4(adj.hop, adj.dev))
-	}
-	switch {
-	case large:
-		w.tooBig4(i, p, h, adj)
-		if p.Flags&Directed != 0 {
-			p.Via = fib.Addr{}
-		}
-	case p.Flags&Directed != 0:
-		h.DecrementTTL()
-		w.sendBroadcast(i, p, adj.dev)
-	default:
-		h.DecrementTTL()
-		w.sendVia(i, p, adj.dev, nextHop4(adj.hop, h))
-	}
-}
-
-// sendBroadcast passes packet i on to transmit for all stations on the link of out.
-func (w *Worker) sendBroadcast(i uint16, p *Packet, out *nstable.Device) {
-	if out.Kind == nstable.Dummy || out.Kind == nstable.Loopback {
-		w.toDrop(i, counters.DummyDevice)
-		return
-	}
-	p.Out = out.ID
-	w.ethernet(p).SetAddresses(header.BroadcastMAC, header.MAC(out.MAC))
-	w.to(transmit, i)
-}
 
 // Redirects to one host are spread as Linux spreads them (net/ipv4/route.c, ip_rt_send_redirect): the n-th at least
 // redirectLoad*2^n after the one before, and after redirectLimit of them that did not help none until the host has not
@@ -106,7 +47,7 @@ func (w *Worker) mayRedirect(host uint32) bool {
 // nearer (RFC 1812 4.3.3.2, 5.2.7.2): a packet of the router's own, made from a copy. The sender must be on that link;
 // RFC 1812 wants it in one prefix with the next hop besides, Linux does not by default (shared_media).
 //
-// o is what is known of the packet's options, if it has any.
+// o is what is known of the packet's options, if it has any, else of those of another.
 func (w *Worker) redirect4(p *Packet, h header.IPv4, adj *adjacency, o options4) {
 	src, to := h.Source(), h.Destination()
 	if adj.hop.Gateway.Is4() {
@@ -140,8 +81,10 @@ func (w *Worker) redirect4(p *Packet, h header.IPv4, adj *adjacency, o options4)
 	m.SetChecksum(^header.Fold(header.Sum(0, m)))
 	w.ipID++
 	header.SetIPv4(e, h.TOS()&tosMask|precedence, grow+quoted, w.ipID, ownTTL, header.ProtoICMP, w.sourceFor4(src), src)
-	e.SetOptions(reply[:options])
-	w.fillAnswer(&o, e) // ip4-output computes the checksum
+	if options > 0 {
+		e.SetOptions(reply[:options])
+		w.fillAnswer(&o, e) // ip4-output computes the checksum
+	}
 	w.ethernet(&q).SetType(header.TypeIPv4)
 	w.handoff(w.id, ip4Output, &q) // to itself: the vectors of this run have no room for one more
 }

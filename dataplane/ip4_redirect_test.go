@@ -118,6 +118,25 @@ func TestRedirectOptions(t *testing.T) {
 	r.conserved()
 }
 
+// TestRedirectAfterOptions: a redirect about a packet without options has none, whatever the packet that was in its place
+// before had.
+func TestRedirectAfterOptions(t *testing.T) {
+	r := redirectRig(t)
+	r.setting(p1, "send-redirects", "on")
+	r.inject(p1, withOptions(t, "10.0.1.2", "10.0.2.2", 64, bytesOf(t, "07 07 04 00 00 00 00 00 44 08 05 00 00 00 00 00")))
+	r.step()
+	r.inject(p1, udp4(t, p1, ip4("10.0.1.2", "198.51.100.1", 64), 20))
+	r.step()
+	_, redirects := r.redirected()
+	if len(redirects) != 1 {
+		t.Fatalf("%d redirects", len(redirects))
+	}
+	if h := redirects[0]; h.HeaderLen() != 20 || header.Fold(header.Sum(0, h[20:])) != 0xffff {
+		t.Errorf("% x", h)
+	}
+	r.conserved()
+}
+
 // TestRedirectBroadcastSource: where redirects may be sent, what comes from a broadcast address is dropped, as in Linux.
 func TestRedirectBroadcastSource(t *testing.T) {
 	r := redirectRig(t)

@@ -168,3 +168,18 @@ func TestReversePathBatch(t *testing.T) {
 		t.Errorf("%v allocations a round", n)
 	}
 }
+
+// TestOptionsBroadcastSpoofed: a directed broadcast with options is checked by rp-filter as one without is.
+func TestOptionsBroadcastSpoofed(t *testing.T) {
+	r := newRig(t)
+	r.broadcastRoute(p2, "10.0.2.255")
+	r.setting(p1, "bc-forwarding", "on")
+	r.setting(p1, "rp-filter", "strict")
+	r.inject(p1, udp4(t, p1, ip4("10.0.2.7", "10.0.2.255", 64), 20))
+	r.inject(p1, withOptions(t, "10.0.2.7", "10.0.2.255", 64, []byte{1, 1, 1, 1}))
+	r.step()
+	if d := r.drops(p1); d["rp-filter"] != 2 || len(r.ports[p2].take()) != 0 {
+		t.Errorf("drops %v", d)
+	}
+	r.conserved()
+}

@@ -1,6 +1,7 @@
 package nstable
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"strings"
 	"testing"
@@ -135,4 +136,29 @@ func TestAddressGone(t *testing.T) {
 	before := dump(b.Table)
 	b.reopen()
 	b.want(dump(b.Table), before)
+}
+
+// TestOwnAddrs: what workers ask of a source address follows the devices of each namespace, also when one leaves.
+func TestOwnAddrs(t *testing.T) {
+	b := newBench(t)
+	b.ok(b.addNamespace("red"))
+	own := func(ns, a string) bool {
+		public, err := b.Namespace(ns)
+		b.ok(err)
+		ip := addrOf(a).As4()
+		return public.OwnAddrs().MayHave(binary.BigEndian.Uint32(ip[:]))
+	}
+	b.dummy("init", "d", "192.0.2.1/24")
+	b.dummy("init", "e", "192.0.2.65/26")
+	if !own("init", "192.0.2.1") || !own("init", "192.0.2.65") || own("red", "192.0.2.1") {
+		t.Error("the addresses of init are not known, or in red too")
+	}
+	b.ok(b.SetLink("init", "d", LinkChange{Namespace: "red"}))
+	if own("init", "192.0.2.1") {
+		t.Error("init has the address of a device that has moved away")
+	}
+	b.ok(b.DeleteLink("init", "e"))
+	if own("init", "192.0.2.65") {
+		t.Error("init has the address of a deleted device")
+	}
 }

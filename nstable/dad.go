@@ -69,13 +69,17 @@ func (tx *Tx) tryAll(d *device) {
 	}
 }
 
-// setState changes the state of the i-th address of d.
+// setState changes the state of the i-th address of d, and has it announced when it comes into use.
 func (tx *Tx) setState(d *device, i int, s addressState) {
+	was := d.addrs[i].state
 	tx.edit(d)
 	d.addrs = slices.Clone(d.addrs)
 	d.addrs[i].state = s
 	tx.connect(d)
 	tx.announceAddress(d, i, false)
+	if s == valid && was != valid {
+		tx.announceAddresses(d, d.addrs[i])
+	}
 }
 
 // probes are the addresses of d that can be tried now.
@@ -138,7 +142,6 @@ func (tx *Tx) probed(r *ProbeResult) {
 	case i < 0:
 	case !r.Duplicate:
 		tx.setState(d, i, valid)
-		tx.announceAddresses(d, d.addrs[i])
 	default:
 		tx.setState(d, i, duplicate)
 		by := "another node"

@@ -136,8 +136,13 @@ func TestNoDAD(t *testing.T) {
 	b.want(b.addrsOf("init", "p1"), "2001:db8::1/64, auto tentative") // it was in use
 	b.ok(b.addr("init", "p1", "2001:db8::2/64"))
 	spec = AddressSpec{Prefix: netip.MustParsePrefix("2001:db8::2/64"), NoDAD: true}
+	b.ok(b.SetLink("init", "p1", LinkChange{Settings: []setting.Value{{Name: "ndisc-notify", Value: "on"}}}))
+	b.datapath.take()
 	b.ok(b.Do(func(tx *Tx) error { return tx.ReplaceAddress("init", "p1", spec) }))
 	b.want(b.addrsOf("init", "p1"), "2001:db8::1/64, 2001:db8::2/64 nodad, auto tentative")
+	if got := b.datapath.take(); !slices.Contains(got, "announce p1@init [2001:db8::2]") {
+		t.Errorf("an address comes into use: %q", got)
+	}
 	for _, off := range []string{"dad-transmits", "accept-dad"} {
 		b.ok(b.SetLink("init", "p1", LinkChange{Settings: []setting.Value{{Name: off, Value: "0"}}}))
 		b.ok(b.up("init", "p1", false))

@@ -102,6 +102,7 @@ func (p *fakePorts) Detach(id DeviceID) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.note("detach %d", id)
+	delete(p.config, id)
 	return nil
 }
 
@@ -297,7 +298,7 @@ func via(prefix, gateway, dev string) RouteSpec {
 func dump(t *Table) string {
 	var b strings.Builder
 	for _, ns := range t.Namespaces() {
-		fmt.Fprintf(&b, "netns %d %s %d %d\n", ns.ID, ns.Name, ns.Devices, ns.Routes)
+		fmt.Fprintf(&b, "netns %d %s %d %d %v\n", ns.ID, ns.Name, ns.Devices, ns.Routes, setting.Namespaces.Values(ns.Settings, false))
 		links, _ := t.Links(ns.Name, "")
 		for _, l := range links {
 			l.Counters = nil

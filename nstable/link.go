@@ -325,21 +325,30 @@ func (tx *Tx) setMTU(d *device, mtu uint32) {
 func (t *Table) DeleteNamespace(name string) error {
 	t.host.Lock()
 	defer t.host.Unlock()
-	var home []*device
-	err := t.Do(func(tx *Tx) (err error) {
-		home, err = tx.deleteNamespace(name)
-		return err
+	var before map[*device]PortConfig
+	err := t.Do(func(tx *Tx) error {
+		ns, err := t.namespace(name)
+		if err != nil {
+			return err
+		}
+		before = ns.portConfigs()
+		return tx.deleteNamespace(ns)
 	})
 	if err != nil {
 		return err
 	}
-	for _, d := range home {
-		t.mu.RLock()
-		attached, c := d.host.attached, d.portConfig()
-		t.mu.RUnlock()
-		if attached {
-			t.configure(d.id, c)
-		}
+	for port, c := range before {
+		t.hostFollows(port, c)
 	}
 	return nil
+}
+
+// portConfigs are those of the devices that transmit what the devices of ns send: its own, and others that its VLAN
+// devices are on.
+func (ns *namespace) portConfigs() map[*device]PortConfig {
+	out := make(map[*device]PortConfig)
+	for _, d := range ns.byName {
+		out[d.root()] = d.root().portConfig()
+	}
+	return out
 }

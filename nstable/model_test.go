@@ -3,6 +3,7 @@ package nstable
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 
@@ -10,6 +11,7 @@ import (
 
 	"nsrouter/dataplane/neigh"
 	"nsrouter/fib"
+	"nsrouter/nstable/setting"
 )
 
 // words are what random commands are made of; few, so that they meet.
@@ -33,7 +35,14 @@ func randomCommand(t *rapid.T, b *bench) (string, error) {
 	pick := func(what string, from []string) string { return rapid.SampledFrom(from).Draw(t, what) }
 	ns, dev := pick("namespace", modelNamespaces), pick("device", modelDevices)
 	yes := rapid.Bool().Draw(t, "yes")
-	switch kind := rapid.IntRange(-2, 16).Draw(t, "command"); kind {
+	switch kind := rapid.IntRange(-4, 16).Draw(t, "command"); kind {
+	case -4:
+		routes := rapid.IntRange(0, 40).Draw(t, "routes")
+		values := []setting.Value{{Name: "max-routes", Value: fmt.Sprint(routes)}, {Name: "martians", Value: "rfc1812"}}
+		return fmt.Sprintf("netns set %s %d", ns, routes), b.Do(func(tx *Tx) error { return tx.SetNamespace(ns, values) })
+	case -3:
+		values := []setting.Value{{Name: "rp-filter", Value: pick("value", []string{"off", "strict", "more"})}}
+		return fmt.Sprintf("set %s %s %v", ns, dev, values), b.SetLink(ns, dev, LinkChange{Up: &yes, Settings: values})
 	case -2:
 		tag := Tag{rapid.SampledFrom([]uint16{VLAN8021Q, VLAN8021AD}).Draw(t, "protocol"), rapid.Uint16Range(4, 5).Draw(t, "id")}
 		lower := pick("lower", modelDevices)
@@ -70,10 +79,13 @@ func randomCommand(t *rapid.T, b *bench) (string, error) {
 	case 9, 10:
 		a := netip.MustParsePrefix(pick("address", modelAddresses))
 		return fmt.Sprintf("addr %s %s %v", ns, dev, a), b.Do(func(tx *Tx) error {
-			if yes {
-				return tx.AddAddress(ns, dev, AddressSpec{Prefix: a})
+			switch rapid.IntRange(0, 3).Draw(t, "verb") {
+			case 0:
+				return tx.ReplaceAddress(ns, dev, AddressSpec{Prefix: a, NoDAD: yes})
+			case 1:
+				return tx.DeleteAddress(ns, dev, a)
 			}
-			return tx.DeleteAddress(ns, dev, a)
+			return tx.AddAddress(ns, dev, AddressSpec{Prefix: a, NoDAD: yes})
 		})
 	case 11:
 		mac := [6]byte{2, 0, 0, 0, 0, rapid.Byte().Draw(t, "mac")}
@@ -143,12 +155,33 @@ func TestModel(t *testing.T) {
 				rt.Fatalf("%s was refused (%v) and stored something:\n%s\nbefore:\n%s", command, err, after, stored)
 			}
 		}
+		if wrong := portsThatDiffer(b); wrong != "" {
+			rt.Fatalf("host interfaces that do not follow their devices:\n%s", wrong)
+		}
 		before := dump(b.Table)
 		b.reopen()
 		if after := dump(b.Table); after != before {
 			rt.Fatalf("restored:\n%s\nbefore:\n%s", after, before)
 		}
 	})
+}
+
+// portsThatDiffer lists the host interfaces that are not configured as their devices want it.
+func portsThatDiffer(b *bench) string {
+	var wrong strings.Builder
+	for _, d := range b.devices {
+		if d == nil || d.kind != XDP {
+			continue
+		}
+		got, configured := b.ports.config[d.id]
+		if !configured {
+			got = PortConfig{MTU: d.host.info.MTU, MAC: d.host.info.MAC}
+		}
+		if want := d.portConfig(); got != want {
+			fmt.Fprintf(&wrong, "%s in %s: %+v, want %+v\n", d.name, d.ns.name, got, want)
+		}
+	}
+	return wrong.String()
 }
 
 // TestConcurrent: callers that come together share commits, each of their changes is done or refused on its own, and a

@@ -135,16 +135,11 @@ func (tx *Tx) announceNamespace(ns *namespace, deleted bool) {
 	tx.announce(ns, NamespaceEvent, deleted, func(*Event) {})
 }
 
-// deleteNamespace sends the XDP devices home to init, and removes the other devices and the namespace. It returns who
-// went home.
-func (tx *Tx) deleteNamespace(name string) (home []*device, err error) {
+// deleteNamespace sends the XDP devices home to init, and removes the other devices and the namespace.
+func (tx *Tx) deleteNamespace(ns *namespace) error {
 	t := tx.t
-	ns, err := t.namespace(name)
-	if err != nil {
-		return nil, err
-	}
 	if ns.id == Init {
-		return nil, fail(Refused, "Cannot remove namespace %q: it always exists", name)
+		return fail(Refused, "Cannot remove namespace %q: it always exists", ns.name)
 	}
 	for _, d := range ns.ordered() {
 		switch {
@@ -155,7 +150,6 @@ func (tx *Tx) deleteNamespace(name string) (home []*device, err error) {
 				name = t.freeName(t.namespaces[Init], "dev%d")
 			}
 			tx.move(d, t.namespaces[Init], name)
-			home = append(home, d)
 		default:
 			tx.deleteDevice(d)
 		}
@@ -163,16 +157,16 @@ func (tx *Tx) deleteNamespace(name string) (home []*device, err error) {
 	tx.deleteObjects(ns, func(*fib.Object) bool { return true })
 	tx.deleteRoutes(ns, func(*fib.Route) bool { return true })
 	ns.gone = true
-	delete(t.byName, name)
+	delete(t.byName, ns.name)
 	tx.viewChanged = true
 	tx.retiredNS = append(tx.retiredNS, ns)
 	tx.onUndo(func() {
 		ns.gone = false
-		t.byName[name] = ns
+		t.byName[ns.name] = ns
 	})
 	tx.remove(BucketNamespace, namespaceKey(ns.id))
 	tx.announceNamespace(ns, true)
-	return home, nil
+	return nil
 }
 
 // ordered lists the devices by ifindex.

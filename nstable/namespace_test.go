@@ -131,7 +131,7 @@ func TestNamespaceAgain(t *testing.T) {
 	b.ok(b.addNamespace("red"))
 	b.dummy("red", "d")
 	b.ok(b.Do(func(tx *Tx) error {
-		if _, err := tx.deleteNamespace("red"); err != nil {
+		if err := tx.deleteNamespace(b.byName["red"]); err != nil {
 			return err
 		}
 		return tx.AddNamespace("red")

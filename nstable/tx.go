@@ -270,7 +270,7 @@ func (tx *Tx) publish() {
 	t := tx.t
 	published := tx.viewChanged
 	if tx.viewChanged {
-		t.publishView(tx.changed)
+		tx.publishView()
 	}
 	for ns, prefixes := range tx.touched {
 		if int(ns.id) < len(t.namespaces) && t.namespaces[ns.id] == ns { // else it was never there: undone
@@ -319,14 +319,18 @@ func (tx *Tx) deliver() {
 }
 
 // publishView replaces the view: changed devices get a new public object, the others keep theirs.
-func (t *Table) publishView(changed map[*device]struct{}) {
+func (tx *Tx) publishView() {
+	t := tx.t
 	v := &View{Devices: make([]*Device, len(t.devices)), Namespaces: make([]*Namespace, len(t.namespaces))}
 	touched := make(map[*namespace]struct{})
+	for _, l := range tx.departures {
+		touched[l.from] = struct{}{}
+	}
 	for id, d := range t.devices {
 		if d == nil || d.gone {
 			continue
 		}
-		if _, ok := changed[d]; ok || d.public == nil {
+		if _, ok := tx.changed[d]; ok || d.public == nil {
 			d.public = t.publicDevice(d)
 			touched[d.ns] = struct{}{}
 		}

@@ -264,7 +264,7 @@ func (t *Table) addVLAN(namespace string, s LinkSpec) (string, error) {
 	return d.name, nil
 }
 
-// hostFollows has the host interface of root, if it is one, follow a change of the VLAN devices on it.
+// hostFollows has the host interface of root, if it has one, follow a change of it or of the VLAN devices on it.
 func (t *Table) hostFollows(root *device, before PortConfig) {
 	t.mu.RLock()
 	attached := root.kind == XDP && !root.gone && root.host.attached

@@ -208,6 +208,33 @@ func TestVLANNamespaces(t *testing.T) {
 	b.want(linkNames(b, "init")+" / "+linkNames(b, "red"), "lo / lo")
 }
 
+// TestVLANPortFollows: with the VLAN devices on it goes what the port does for them, however they go.
+func TestVLANPortFollows(t *testing.T) {
+	for name, remove := range map[string]func(*bench) error{
+		"link del":  func(b *bench) error { return b.DeleteLink("red", "s") },
+		"netns del": func(b *bench) error { return b.DeleteNamespace("red") },
+		"netns del, the port": func(b *bench) error {
+			_ = b.SetLink("init", "p", LinkChange{Namespace: "red"})
+			return b.DeleteNamespace("red")
+		},
+	} {
+		b := newBench(t)
+		b.ok(b.addNamespace("red"))
+		b.xdp("init", "p")
+		b.vlan("init", "p", "s", ad(1))
+		b.vlan("init", "s", "c", q(2))
+		b.ok(b.SetLink("init", "s", LinkChange{MAC: &[6]byte{2, 0, 0, 0, 0, 8}, Namespace: "red"}))
+		b.ok(b.SetLink("init", "c", LinkChange{Namespace: "red"}))
+		if got := b.ports.config[b.deviceID("init", "p")]; got.MTU != 1504 || !got.OtherMACs {
+			t.Errorf("%s: with VLANs the host interface is configured %+v", name, got)
+		}
+		b.ok(remove(b))
+		if got := b.ports.config[b.deviceID("init", "p")]; got.MTU != 1500 || got.OtherMACs {
+			t.Errorf("%s: without VLANs the host interface is configured %+v", name, got)
+		}
+	}
+}
+
 // TestVLANVeth: both ends of a pair can have VLANs, which go with either.
 func TestVLANVeth(t *testing.T) {
 	b := newBench(t)

@@ -84,6 +84,16 @@ func (a *args) number(keyword string) uint32 {
 	return a.toNumber(a.value(keyword), keyword)
 }
 
+// numberUpTo is the number after keyword, which has an upper bound.
+func (a *args) numberUpTo(limit uint32, keyword string) uint32 {
+	s := a.value(keyword)
+	n := a.toNumber(s, keyword)
+	if n > limit {
+		a.fail("argument %q is wrong: %q takes a number up to %d", s, keyword, limit)
+	}
+	return n
+}
+
 func (a *args) toNumber(s, keyword string) uint32 {
 	n, err := strconv.ParseUint(s, 0, 32)
 	if err != nil {

@@ -263,7 +263,7 @@ $ netns set red fib-multipath-hash-policy 3
 ! Error: argument "3" is wrong: "fib-multipath-hash-policy" takes l3 or 5-tuple
 ? 1
 $ route get 10.0.0.1 flowlabel 0x100000
-! Error: flowlabel 0x100000 is wrong: it goes up to 0xfffff
-? 2
+! Error: argument "0x100000" is wrong: "flowlabel" takes a number up to 1048575
+? 1
 `)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"math"
 	"strings"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
@@ -162,7 +163,7 @@ func vlanWords(a *args) *v1.VlanSpec {
 		case matches(w, "protocol"):
 			spec.Protocol = a.vlanProtocol()
 		case matches(w, "id"):
-			spec.Id = new(a.number("id"))
+			spec.Id = new(a.numberUpTo(math.MaxUint16, "id")) // the daemon refuses the last ones, as the kernel does
 		case matches(w, "reorder_hdr"):
 			a.only(w, "on")
 		case matches(w, "gvrp"), matches(w, "mvrp"), matches(w, "loose_binding"), matches(w, "bridge_binding"):
@@ -221,7 +222,7 @@ func linkSet(_ *cli, a *args) *v1.ChangeRequest {
 			if w == "dev" {
 				w = a.value("dev")
 			} else if set.Name != "" {
-				a.garbage(w, "dev")
+				a.fail("either \"dev\" is duplicate, or %q is a garbage: \"link help\" lists what can be set", w)
 			}
 			a.checkDevice(w)
 			set.Name = w

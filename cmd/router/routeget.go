@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -24,11 +25,11 @@ func (c *cli) routeGet(ctx context.Context, a *args) error {
 		case w == "ipproto":
 			req.Protocol = a.ipProtocol()
 		case w == "sport":
-			req.SourcePort = a.port("sport")
+			req.SourcePort = a.numberUpTo(math.MaxUint16, "sport")
 		case w == "dport":
-			req.DestinationPort = a.port("dport")
+			req.DestinationPort = a.numberUpTo(math.MaxUint16, "dport")
 		case w == "flowlabel":
-			req.FlowLabel = a.number("flowlabel")
+			req.FlowLabel = a.numberUpTo(1<<20-1, "flowlabel")
 		case w == "dev", w == "oif", unsupportedRouteWord(w):
 			a.fail("%q is not supported yet", w)
 		default:
@@ -89,15 +90,6 @@ func (a *args) ipProtocol() uint32 {
 		}
 		return uint32(n)
 	}
-}
-
-func (a *args) port(keyword string) uint32 {
-	s := a.value(keyword)
-	n, err := strconv.ParseUint(s, 0, 16)
-	if err != nil {
-		a.fail("argument %q is wrong: %q takes a port up to 65535", s, keyword)
-	}
-	return uint32(n)
 }
 
 // fibJSON explains what was found: the prefix, the next-hop object that its route names, the group of next hops that it

@@ -18,6 +18,9 @@ $ link add link s0 name c0 type vlan id 0
 $ link add link p1 name x type vlan id 5
 ! Error: VLAN device already exists: 802.1Q id 5 of p1 is device "p1.5" in namespace init
 ? 2
+$ link add link p1 name x type vlan id 65536
+! Error: argument "65536" is wrong: "id" takes a number up to 65535
+? 1
 $ link add link p1 name x type vlan id 4095
 ! Error: Invalid VLAN id: 4095, an id is 0 to 4094
 ? 2

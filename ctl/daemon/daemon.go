@@ -107,6 +107,8 @@ type daemon struct {
 	ports *ports
 	table *nstable.Table
 	hosts *hosts
+	// reports are what is told of on behalf of workers, who do not wait for it.
+	reports sync.WaitGroup
 }
 
 func (d *daemon) start() (err error) {
@@ -224,6 +226,7 @@ func (d *daemon) close() error {
 	}
 	if d.plane != nil {
 		d.plane.Close()
+		d.reports.Wait()
 	}
 	if d.hosts != nil {
 		errs = append(errs, d.hosts.close(d.o.State == "none"))
@@ -326,7 +329,7 @@ func (d *daemon) conflictLogger(table *atomic.Pointer[nstable.Table]) func(nstab
 		if t == nil {
 			return
 		}
-		go func() {
+		d.reports.Go(func() {
 			ns, name, ok := t.DeviceName(dev)
 			if !ok {
 				return
@@ -334,6 +337,6 @@ func (d *daemon) conflictLogger(table *atomic.Pointer[nstable.Table]) func(nstab
 			d.o.Log.Warn("address-conflict: another station claims an address of the router", zap.String("netns", ns),
 				zap.String("dev", name), zap.Stringer("address", a.Netip()),
 				zap.Stringer("lladdr", net.HardwareAddr(mac[:])))
-		}()
+		})
 	}
 }

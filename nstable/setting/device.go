@@ -33,8 +33,8 @@ const (
 //nolint:gochecknoglobals // a constant table
 var Devices = slices.Concat(
 	Table[Device]{
-		choice("rp-filter", "drop what comes from where it would not be sent back to (strict), or could not (loose); "+
-			"IPv4 and IPv6", []string{"off", "strict", "loose"}, func(d *Device) *RPFilter { return &d.RPFilter }),
+		choice("rp-filter", "drop packets without a route back to their source: by the same device (strict), by any (loose)",
+			[]string{"off", "strict", "loose"}, func(d *Device) *RPFilter { return &d.RPFilter }),
 		number("dad-transmits", "how many neighbour solicitations try an IPv6 address for duplicates; 0: none is tried",
 			0, 600, 1, func(d *Device) *uint32 { return &d.DADTransmits }),
 		number("accept-dad", "whether IPv6 addresses are tried for duplicates (1) or used at once (0)",

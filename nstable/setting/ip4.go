@@ -34,7 +34,7 @@ const (
 )
 
 func martians() Row[Namespace] {
-	return choice("martians", "the IPv4 addresses that nothing is forwarded from or to: those of Linux, or those of "+
-		"RFC 1812 (0/8, 240/4, 169.254/16, broadcasts; source = destination)",
-		[]string{"linux", "rfc1812"}, func(n *Namespace) *Martians { return &n.Martians })
+	return choice("martians", "IPv4 addresses never forwarded from or to: Linux's, or RFC 1812's (0/8, 240/4, "+
+		"169.254/16, broadcasts, source = destination too)", []string{"linux", "rfc1812"},
+		func(n *Namespace) *Martians { return &n.Martians })
 }

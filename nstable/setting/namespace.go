@@ -42,8 +42,8 @@ var Namespaces = slices.Concat(
 // multipathHash is the policy by which flows are told apart: not Linux's default, which has the packets of two hosts go
 // one way.
 func multipathHash() Row[Namespace] {
-	r := choice("fib-multipath-hash-policy", "what of a packet chooses among several next hops: addresses (and the IPv6 "+
-		"flow label), or protocol and ports besides", []string{"l3", "5-tuple"},
+	r := choice("fib-multipath-hash-policy", "what chooses among several next hops: addresses and IPv6 flow label, or "+
+		"protocol and ports besides", []string{"l3", "5-tuple"},
 		func(n *Namespace) *fib.HashPolicy { return &n.MultipathHash })
 	r.Default = "5-tuple"
 	byName := r.set
