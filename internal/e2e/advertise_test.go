@@ -86,6 +86,7 @@ func advertisement(frame []byte) *ndp.RouterAdvertisement {
 // TestAdvertise: two Linux hosts that know nothing make addresses of what our ports advertise, take the router as their
 // default, and reach each other. They follow what changes.
 func TestAdvertise(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	a, b := w.plainHost(1, "init"), w.plainHost(2, "init")
 	time.Sleep(200 * time.Millisecond)
@@ -128,6 +129,7 @@ func TestAdvertise(t *testing.T) {
 // TestAdvertiseEnd: what ends a device as a router ends it in its hosts' tables at once: switched off, down, moved, the
 // daemon stopped. A restarted daemon advertises again.
 func TestAdvertiseEnd(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.r.Must("netns add red")
 	a := w.plainHost(1, "init")
@@ -143,9 +145,13 @@ func TestAdvertiseEnd(t *testing.T) {
 		w.Eventually(10*time.Second, "a default router", has(1))
 		at.Reset()
 		w.r.Must(c.end)
-		final, ok := at.Wait(time.Second, func(f []byte) bool { return advertisement(f) != nil })
-		if !ok || advertisement(final.Data).RouterLifetime != 0 {
-			t.Errorf("%s: no last advertisement: %x", c.name, final.Data)
+		// One of the first, which come quickly one after another, may be on its way.
+		_, ok := at.Wait(2*time.Second, func(f []byte) bool {
+			ra := advertisement(f)
+			return ra != nil && ra.RouterLifetime == 0
+		})
+		if !ok {
+			t.Errorf("%s: no last advertisement", c.name)
 		}
 		if c.name != "down" { // which takes the carrier and all routes
 			w.Eventually(time.Second, c.name+": no default router", has(0))
@@ -164,6 +170,7 @@ func TestAdvertiseEnd(t *testing.T) {
 
 // TestDiscoverRouter: rdisc6 and ndisc6 see the router; an answer says what the settings say.
 func TestDiscoverRouter(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	a := w.host(1, "init")
 	if res := a.Try("rdisc6", "-1", "-r", "1", "-w", "1000", "eth0"); res.Status == 0 {

@@ -38,6 +38,7 @@ func (w *world) addrFlags(dev, addr string) string {
 // TestDuplicateAddress: the router and a Linux host want the same address. Whoever has it keeps it, and the other says
 // so; an address is not used while it is being tried, nor where the other has it.
 func TestDuplicateAddress(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.Host("host1")
 	w.Link(h.End("eth0", "2001:db8:1::2/64"), w.r.Host.End("p1"), lab.LinkOptions{})

@@ -64,7 +64,7 @@ func TestFlood(t *testing.T) {
 	done := make(chan int, 1)
 	go func() { done <- a.Ping("10.0.2.2", pings, 10*time.Millisecond) }()
 	flood := func(args ...string) {
-		flooder.Try("ping", append([]string{"-n", "-q", "-f", "-c", "2000", "-W", "0.1"}, args...)...)
+		flooder.Try("ping", append([]string{"-n", "-q", "-f", "-c", "600", "-W", "0.1"}, args...)...)
 	}
 	flood("10.0.3.1")
 	flood("-t", "1", "10.0.2.2")

@@ -53,6 +53,7 @@ func (b bridge46) errors46() []string {
 // TestIPv4ByIPv6: without an IPv4 address, this router and Linux forward IPv4 by IPv6 next hops, show the routes alike,
 // and send their errors from the same address.
 func TestIPv4ByIPv6(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	k := w.Host("kernel")
 	k.Sysctl("net.ipv4.ip_forward", "1")

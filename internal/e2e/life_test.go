@@ -316,6 +316,7 @@ func TestNames(t *testing.T) {
 // TestHopelessInterface: an interface that comes back in a shape that cannot be attached is tried again now and then, which
 // costs next to nothing, and disturbs nobody; when it can be attached it is.
 func TestHopelessInterface(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	a, b := w.host(1, "init"), w.host(2, "init")
 	b.Interface("eth0").Delete()

@@ -124,6 +124,7 @@ func TestNeighborScan(t *testing.T) {
 // TestNeighborStates follows a neighbour of the router and the same neighbour of a Linux router through its states: stale,
 // delay, probe, reachable while it lives; delay, probe, failed when it is silent.
 func TestNeighborStates(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	user := w.host(1, "init")
 	h := w.host(2, "init")
@@ -201,6 +202,7 @@ func without(list []string, word string) []string {
 // TestNeighborSettings: gratuitous ARP and advertisements with arp-notify and ndisc-notify, proxy ARP, and a conflict that
 // is told of in the log and by a counter.
 func TestNeighborSettings(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.host(1, "init")
 	w.host(2, "init")

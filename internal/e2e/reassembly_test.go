@@ -26,6 +26,7 @@ func (w *world) bigPing(from *lab.Host, to string, size, count int, options ...s
 // TestPingAnySize: the router answers requests of any size, in both families, also where queues and workers are several
 // and the way back is narrower; and forwards what has to be cut.
 func TestPingAnySize(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "--workers", "2")
 	a, b := w.host(1, "init"), w.host(2, "init")
 	c := w.Host("multi")

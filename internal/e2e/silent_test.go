@@ -14,6 +14,7 @@ import (
 // it asks, how often and with what, what it says when nobody answers, and that it sends what has waited when somebody
 // does.
 func TestReferenceNeighbors(t *testing.T) {
+	t.Parallel()
 	r := newReference(t)
 	const (
 		hosts  = 12 // of each family; every second one answers

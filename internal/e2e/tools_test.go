@@ -18,6 +18,7 @@ import (
 // TestToolPing: odd sizes, those of whole packets and one byte beside, and those that hosts or the router cut
 // and put together.
 func TestToolPing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	a, b := w.host(1, "init"), w.host(2, "init")
 	sizes := []int{0, 1, 7, 8, 55, 1000, 1451, 1452, 1453, 1471, 1472, 1473, 2953, 8000, 65000}
@@ -67,6 +68,7 @@ func (w *world) narrow(b *lab.Host, mtu int) {
 
 // TestToolTracepath: tracepath sees where the way gets narrow, by the device's MTU and by the route's, in both families.
 func TestToolTracepath(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	a, b := w.host(1, "init"), w.host(2, "init")
 	b.Run("ip", "addr", "add", "192.0.2.1/32", "dev", "lo")
@@ -105,15 +107,23 @@ func TestToolTracepath(t *testing.T) {
 
 // TestToolTraceroute: the router is the first hop and the host behind it the second, whatever the probes are.
 func TestToolTraceroute(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	a := w.host(1, "init")
 	w.host(2, "init")
 	for _, c := range []struct{ to, router string }{{"10.0.2.2", "10.0.1.1"}, {"2001:db8:2::2", "2001:db8:1::1"}} {
 		for _, args := range [][]string{nil, {"-U"}, {"-I"}, {"-T"}, {"-T", "-p", "443"}} {
 			args = append([]string{"-n", "-q", "1", "-w", "3", "-N", "1", "-m", "5"}, append(args, c.to)...)
-			out := a.Run("traceroute", args...)
-			hops := regexp.MustCompile(`(?m)^ *(\d+)  (\S+)`).FindAllStringSubmatch(out, -1)
-			if len(hops) != 2 || hops[0][2] != c.router || hops[1][2] != c.to {
+			var out string
+			// Once in some hundred runs the tool overlooks resets that have arrived, when the first comes within a
+			// microsecond or two of the router's error.
+			right := false
+			for try := 0; try < 3 && !right; try++ {
+				out = a.Run("traceroute", args...)
+				hops := regexp.MustCompile(`(?m)^ *(\d+)  (\S+)`).FindAllStringSubmatch(out, -1)
+				right = len(hops) == 2 && hops[0][2] == c.router && hops[1][2] == c.to
+			}
+			if !right {
 				t.Errorf("traceroute %s: %sdrops %v %v",
 					strings.Join(args, " "), out, w.link("init", "p1").Drops, w.link("init", "p2").Drops)
 			}
@@ -124,6 +134,7 @@ func TestToolTraceroute(t *testing.T) {
 
 // TestToolMTR: mtr's report of five rounds, without loss at either hop.
 func TestToolMTR(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	a := w.host(1, "init")
 	w.host(2, "init")
@@ -199,6 +210,7 @@ func (w *world) iperfServer(h *lab.Host) *lab.Process {
 // TestToolNmap: host discovery over the routed link finds the host and the router's own addresses, and nobody else. The
 // neighbours asked for in vain are counted as what they are.
 func TestToolNmap(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	a := w.host(1, "init")
 	w.host(2, "init")
@@ -235,6 +247,7 @@ esac
 // TestToolDHCP: a DHCP server and a client on one link with a port of the router. The client learns the router as its
 // gateway and reaches a host behind it. The router keeps out of what is not for it, and says so.
 func TestToolDHCP(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	far := w.host(2, "init")
 	hub, server, client := w.Host("hub"), w.Host("server"), w.Host("client")
@@ -290,6 +303,7 @@ func TestToolDHCP(t *testing.T) {
 
 // TestShrinkingMTU: the way gets narrow while TCP flows. It goes on, and the sender knows the new MTU.
 func TestShrinkingMTU(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	a, b := w.host(1, "init"), w.host(2, "init")
 	for _, c := range []struct {
