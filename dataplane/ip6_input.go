@@ -54,6 +54,8 @@ func (w *Worker) ip6Special(i uint16, p *Packet, h header.IPv6, src, dst fib.Add
 	case isMulticast6(src), src == loopback6, dst == loopback6, isNodeLocalMulticast(dst):
 		w.toDrop(i, counters.IP6BadSource)
 	case h.NextHeader() == header.ExtHopByHop && !w.ip6HopByHop(i, p, h):
+	case (isMulticast6(dst) || isLinkLocal(dst) || p.Flags&Group != 0) && w.spoofed6(src):
+		w.toDrop(i, counters.RPFilter)
 	case isMulticast6(dst):
 		if w.listens6(dst) {
 			w.to(ip6Local, i)

@@ -20,10 +20,11 @@ const (
 type neighborKeeper struct {
 	asked     map[*neigh.Entry]*question
 	spare     []*question
-	held      int             // packets held, in all
-	maxHeld   int             // at most: a share of the frame area, so that nobody's silent neighbours stop the others' traffic
-	devices   []deviceKeeper  // by DeviceID
-	counts    []neighborCount // by NamespaceID
+	held      int            // packets held, in all
+	maxHeld   int            // at most: a share of the frame area, so that nobody's silent neighbours stop the others' traffic
+	devices   []deviceKeeper // by DeviceID
+	counts    []int          // neighbours of each namespace, by NamespaceID, as counted last
+	lastCount int64
 	lastSweep int64
 	defended  map[ownAddress]int64                               // when an address of ours was last found in use elsewhere
 	changed   func(nstable.DeviceID, *neigh.Entry, bool)         // tells the control plane; must not block
@@ -190,7 +191,7 @@ func (w *Worker) letGo(q *question, from, to int) {
 	}
 }
 
-// release sends what waited for a neighbour to its address, and closes the question.
+// releaseHeld sends what waited for a neighbour to its address, and closes the question.
 func (w *Worker) releaseHeld(e *neigh.Entry, q *question, dev *nstable.Device, mac uint64) {
 	held, n := w.takeAll(q)
 	w.neighbors.close(e, q)

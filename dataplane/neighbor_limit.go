@@ -63,41 +63,35 @@ func (w *Worker) sender(p *Packet) uint64 {
 	return from * 0x9e3779b97f4a7c15 >> 32
 }
 
-// neighborCount is how many neighbours a namespace has behind all devices, as counted last.
-type neighborCount struct {
-	at int64
-	n  int
-}
-
-// neighborsOf is how many neighbours a namespace has. Entries are counted again after a while, since other workers make
-// some.
-func (w *Worker) neighborsOf(ns *nstable.Namespace) *neighborCount {
+// neighborsOf is how many neighbours a namespace has behind all devices. Those of all namespaces are counted again after a
+// while, in one walk, since other workers make some.
+func (w *Worker) neighborsOf(ns *nstable.Namespace) *int {
 	k := &w.neighbors
-	for int(ns.ID) >= len(k.counts) {
-		k.counts = append(k.counts, neighborCount{})
+	if n := max(len(w.view.Namespaces), int(ns.ID)+1); len(k.counts) < n {
+		k.counts, k.lastCount = make([]int, n), 0
 	}
-	c := &k.counts[ns.ID]
-	if w.now-c.at >= tickInterval {
-		*c = neighborCount{at: w.now}
+	if w.now-k.lastCount >= tickInterval {
+		k.lastCount = w.now
+		clear(k.counts)
 		for _, d := range w.view.Devices {
-			if d != nil && d.Namespace == ns {
-				c.n += d.Neighbors.Len()
+			if d != nil {
+				k.counts[d.Namespace.ID] += d.Neighbors.Len()
 			}
 		}
 	}
-	return c
+	return &k.counts[ns.ID]
 }
 
 // newNeighbor makes an entry, or returns nil where device or namespace have as many as they may and none that can go.
 func (w *Worker) newNeighbor(d *nstable.Device, a fib.Addr) *neigh.Entry {
 	c := w.neighborsOf(d.Namespace)
-	if d.Neighbors.Len() >= int(d.Settings.NeighMax) || c.n >= int(d.Namespace.Settings().NeighMax) {
+	if d.Neighbors.Len() >= int(d.Settings.NeighMax) || *c >= int(d.Namespace.Settings().NeighMax) {
 		freed := w.evict(d)
-		if c.n -= freed; freed == 0 {
+		if *c -= freed; freed == 0 {
 			return nil
 		}
 	}
-	c.n++
+	*c++
 	return d.Neighbors.Add(a, w.now)
 }
 
@@ -139,5 +133,5 @@ func (w *Worker) idle(e *neigh.Entry) int64 {
 // pressed tells whether the table of a device, or its namespace, is nearly full.
 func (w *Worker) pressed(d *nstable.Device) bool {
 	return 8*d.Neighbors.Len() >= 7*int(d.Settings.NeighMax) ||
-		8*w.neighborsOf(d.Namespace).n >= 7*int(d.Namespace.Settings().NeighMax)
+		8**w.neighborsOf(d.Namespace) >= 7*int(d.Namespace.Settings().NeighMax)
 }

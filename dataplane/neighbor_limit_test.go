@@ -431,3 +431,28 @@ func TestAnnounce(t *testing.T) {
 	}
 	r.conserved()
 }
+
+// TestNeighborsOf: the neighbours of each namespace are counted apart, whichever was asked about first, and again after a
+// while; those of a namespace that has come since, at once.
+func TestNeighborsOf(t *testing.T) {
+	r := newRig(t)
+	r.w.view, r.w.now = r.view, r.now
+	of := func(id nstable.NamespaceID) int { return *r.w.neighborsOf(r.view.Namespaces[id]) }
+	if a, b := of(0), of(1); a != 4 || b != 2 { // two behind each port
+		t.Errorf("%d and %d neighbours", a, b)
+	}
+	r.view.Devices[p3].Neighbors.Add(fib.Addr4(1), r.now)
+	if a, b := of(0), of(1); a != 4 || b != 2 {
+		t.Errorf("%d and %d neighbours, counted again at once", a, b)
+	}
+	r.w.now += tickInterval
+	if a, b := of(0), of(1); a != 4 || b != 3 {
+		t.Errorf("%d and %d neighbours after a while", a, b)
+	}
+	r.view.Namespaces = append(r.view.Namespaces, &nstable.Namespace{ID: 2})
+	r.view.Devices[dummy0].Namespace = r.view.Namespaces[2]
+	r.view.Devices[dummy0].Neighbors.Add(fib.Addr4(1), r.now)
+	if n := of(2); n != 1 {
+		t.Errorf("%d neighbours of a new namespace", n)
+	}
+}

@@ -88,6 +88,17 @@ func (w *Worker) spoofed4(src uint32) (reason, bool) {
 	return 0, false
 }
 
+// spoofed6 is the check of ip6-rpf for a single packet, which ip6-input sorts without a look-up: it tells that what comes
+// from src does not pass. Who claims an address of ours does: that is found as a conflict.
+func (w *Worker) spoofed6(src fib.Addr) bool {
+	filter := w.dev.Settings.RPFilter
+	if filter == setting.RPFilterOff || isLinkLocal(src) || src == (fib.Addr{}) {
+		return false
+	}
+	g := w.fib.Lookup(src.Netip())
+	return !w.leadsBack(g, filter == setting.RPFilterStrict) && (g == nil || g.First().Kind != fib.Local)
+}
+
 // hasAddr4 tells whether a device has an IPv4 address.
 func hasAddr4(d *nstable.Device) bool {
 	for _, a := range d.Addrs {

@@ -183,3 +183,36 @@ func TestOptionsBroadcastSpoofed(t *testing.T) {
 	}
 	r.conserved()
 }
+
+// TestReversePathSpecial: what ip6-input itself sorts is checked as well: packets to groups and to link-local addresses, and
+// those that came in a link-layer group.
+func TestReversePathSpecial(t *testing.T) {
+	for _, c := range []struct {
+		source, destination string
+		group               bool // as a link-layer multicast
+		want                string
+	}{
+		{"2001:db8:a2::1", "ff02::1", true, "rp-filter"},
+		{"2001:db8:a2::1", "fe80::1", false, "rp-filter"},
+		{"2001:db8:a2::1", "fe80::99", false, "rp-filter"},
+		{"2001:db8:a2::1", "2001:db8:1::1", true, "rp-filter"},
+		{"2001:db8:a1::1", "2001:db8:1::1", true, "no-listener"},
+		{"2001:db8:a1::1", "ff02::1", true, "no-listener"},
+		{"2001:db8:a1::1", "fe80::1", false, "no-listener"},
+		{"fe80::7", "ff02::1", true, "no-listener"},
+		{"fe80::7", "fe80::1", false, "no-listener"},
+		{"::", "ff02::1", true, "no-listener"},
+	} {
+		r := rpfRig(t, setting.RPFilterStrict)
+		b := udp6(t, p1, ip6(c.source, c.destination, 64), 20)
+		if c.group {
+			copy(b, []byte{0x33, 0x33, 0, 0, 0, 1})
+		}
+		r.inject(p1, b)
+		r.step()
+		if got := strings.Join(keys(r.drops(p1)), " "); got != c.want {
+			t.Errorf("from %s to %s: dropped for %q, want %q", c.source, c.destination, got, c.want)
+		}
+		r.conserved()
+	}
+}
