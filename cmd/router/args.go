@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"math/bits"
 	"net"
 	"net/netip"
@@ -50,9 +51,12 @@ func (a *args) fail(format string, v ...any) {
 }
 
 // once fails where a keyword comes a second time.
-func (a *args) once(keyword string) {
+func (a *args) once(keyword string) { a.onceOf(keyword, strconv.Quote(keyword)) }
+
+// onceOf is once for words of which one may come, called what in the error.
+func (a *args) onceOf(keyword, what string) {
 	if slices.Contains(a.seen, keyword) {
-		a.fail("duplicate %q: give it once", keyword)
+		a.fail("duplicate %s: give it once", what)
 	}
 	a.seen = append(a.seen, keyword)
 }
@@ -81,22 +85,22 @@ func (a *args) done() error {
 }
 
 func (a *args) number(keyword string) uint32 {
-	return a.toNumber(a.value(keyword), keyword)
+	return a.toNumber(a.value(keyword), keyword, math.MaxUint32)
 }
 
 // numberUpTo is the number after keyword, which has an upper bound.
 func (a *args) numberUpTo(limit uint32, keyword string) uint32 {
-	s := a.value(keyword)
-	n := a.toNumber(s, keyword)
-	if n > limit {
-		a.fail("argument %q is wrong: %q takes a number up to %d", s, keyword, limit)
-	}
-	return n
+	return a.toNumber(a.value(keyword), keyword, limit)
 }
 
-func (a *args) toNumber(s, keyword string) uint32 {
+func (a *args) toNumber(s, keyword string, limit uint32) uint32 {
 	n, err := strconv.ParseUint(s, 0, 32)
-	if err != nil {
+	switch {
+	case errors.Is(err, strconv.ErrRange), err == nil && n > uint64(limit):
+		a.fail("argument %q is wrong: %q takes a number up to %d", s, keyword, limit)
+	case err != nil && strings.HasPrefix(s, "-"):
+		a.fail("argument %q is wrong: %q takes a number that is not negative", s, keyword)
+	case err != nil:
 		a.fail("argument %q is wrong: %q takes a number", s, keyword)
 	}
 	return uint32(n)

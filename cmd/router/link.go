@@ -146,9 +146,9 @@ func vethWords(a *args) *v1.VethSpec {
 		case "netns":
 			spec.PeerNetns = a.value("netns")
 		case "name":
-			spec.PeerName = a.device("name of the peer")
+			spec.PeerName = a.device("peer name")
 		default:
-			a.once("name of the peer")
+			a.once("peer name")
 			a.checkDevice(w)
 			spec.PeerName = w
 		}
@@ -204,7 +204,7 @@ func linkSet(_ *cli, a *args) *v1.ChangeRequest {
 	for a.more() {
 		switch w := a.next(); {
 		case w == "up", w == "down":
-			a.once("up\" or \"down")
+			a.onceOf("up", `"up" or "down"`)
 			set.Up = new(w == "up")
 		case w == "mtu":
 			set.Mtu = new(a.number("mtu"))

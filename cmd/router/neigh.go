@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -177,7 +176,9 @@ func (c *cli) neighGet(ctx context.Context, a *args) error {
 		return c.neighRecord(n), true
 	})
 	if err == nil && !found {
-		return errors.New("Neighbour entry not found.") //nolint:revive // the kernel's words
+		addr, _, _ := strings.Cut(req.Prefix, "/")
+		//nolint:staticcheck // the kernel's words
+		return fmt.Errorf("Neighbour entry not found: %s is no neighbour of %s (see neigh show dev %s)", addr, req.Dev, req.Dev)
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
@@ -96,7 +97,7 @@ func (a *args) members() []*v1.NexthopMember {
 	var out []*v1.NexthopMember
 	for member := range strings.SplitSeq(s, "/") {
 		id, weight, weighted := strings.Cut(member, ",")
-		m := &v1.NexthopMember{Id: a.toNumber(id, "group")}
+		m := &v1.NexthopMember{Id: a.toNumber(id, "group", math.MaxUint32)}
 		if weighted {
 			m.Weight = a.weight(weight)
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strconv"
 	"strings"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
@@ -257,9 +258,9 @@ func (a *args) id(keyword string) uint32 {
 const maxWeight = 256
 
 func (a *args) weight(s string) uint32 {
-	n := a.toNumber(s, "weight")
-	if a.err == nil && (n == 0 || n > maxWeight) {
+	n, err := strconv.ParseUint(s, 0, 32)
+	if err != nil || n == 0 || n > maxWeight {
 		a.fail("argument %q is wrong: \"weight\" is invalid, use 1 to %d", s, maxWeight)
 	}
-	return n
+	return uint32(n)
 }

@@ -123,7 +123,7 @@ $ -j neigh show dev p1
 $ neigh get 10.0.0.7 dev p1
 10.0.0.7 dev p1 lladdr 02:00:00:00:00:07 PERMANENT 
 $ neigh get 10.0.0.8 dev p1
-! Error: Neighbour entry not found.
+! Error: Neighbour entry not found: 10.0.0.8 is no neighbour of p1 (see neigh show dev p1)
 ? 2
 $ neigh add 10.0.0.8 dev p1 nud stale
 ! Error: No link layer address given...
