@@ -29,9 +29,13 @@ func (i *Interface) attach(n int) (err error) {
 	}
 	cache := i.pool.NewCache()
 	defer cache.Drain()
+	var missed []string
 	for _, mode := range i.asked.candidates() {
 		i.got = mode
 		if err = i.try(mode, owners, cache); err == nil {
+			for _, note := range missed {
+				i.notes = append(i.notes, fmt.Sprintf("%s: mode %s is used", note, mode))
+			}
 			return nil
 		}
 		i.release()
@@ -43,12 +47,20 @@ func (i *Interface) attach(n int) (err error) {
 		if !errors.As(err, &refused) {
 			return err
 		}
-		i.notes = append(i.notes, fmt.Sprintf("mode %s cannot be had: %v", mode, err))
+		missed = append(missed, refusal(mode, err))
 	}
 	if i.asked != Auto {
 		return fmt.Errorf("mode %s cannot be had: %w: use mode auto", i.asked, err)
 	}
 	return err
+}
+
+// refusal says why a mode was not taken. That a driver has none is usual, and no fault.
+func refusal(mode Mode, err error) string {
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return fmt.Sprintf("mode %s is not offered by the driver (%v)", mode, err)
+	}
+	return fmt.Sprintf("mode %s cannot be had: %v", mode, err)
 }
 
 // queueOwners are a queue's two sides in the frame area's table.

@@ -362,6 +362,11 @@ func TestQueuesOption(t *testing.T) {
 	}
 	p := openPort(t, pool, Options{Host: hostName})
 	modes := slices.DeleteFunc(slices.Clone(p.Notes()), func(n string) bool { return !strings.HasPrefix(n, "mode ") })
+	for _, note := range modes {
+		if !strings.HasSuffix(note, ": mode generic is used") {
+			t.Errorf("note %q does not say which mode is used", note)
+		}
+	}
 	if _, got := p.Mode(); got != Generic || len(modes) != 2 {
 		t.Errorf("mode %v, notes %q; want generic with a note for each better mode", got, p.Notes())
 	}
@@ -378,10 +383,9 @@ func TestTagsStay(t *testing.T) {
 	if now := settings(t, hostName); !strings.Contains(now, "rxvlan=false,false") || p.StripsTags() {
 		t.Errorf("tags are stripped (%v): %s", p.StripsTags(), now)
 	}
-	for _, feature := range []string{"rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"} {
-		if !slices.Contains(p.Notes(), "VLAN tag stripping is switched off: "+feature) {
-			t.Errorf("no note on %s: %q", feature, p.Notes())
-		}
+	const note = "VLAN tag stripping is off while the router has the interface: rx-vlan-hw-parse, rx-vlan-stag-hw-parse"
+	if !slices.Contains(p.Notes(), note) {
+		t.Errorf("notes %q, want %q", p.Notes(), note)
 	}
 	p.shut()
 	if now := settings(t, hostName); now != was {

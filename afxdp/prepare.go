@@ -34,11 +34,15 @@ func (i *Interface) prepare() error {
 	for _, feature := range []string{"rx-lro", "rx-gro-hw", "rx-vlan-filter", "rx-vlan-stag-filter"} {
 		i.featureOff(feature)
 	}
+	var kept []string
 	for _, feature := range []string{"rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"} {
 		if i.featureOff(feature) {
-			i.notes = append(i.notes, "VLAN tag stripping is switched off: "+feature)
+			kept = append(kept, feature)
 		}
 		i.strips = i.strips || i.hasFeature(feature)
+	}
+	if len(kept) > 0 {
+		i.notes = append(i.notes, "VLAN tag stripping is off while the router has the interface: "+strings.Join(kept, ", "))
 	}
 	i.spread()
 	return nil

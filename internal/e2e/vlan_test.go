@@ -146,7 +146,7 @@ func TestVLANTags(t *testing.T) {
 	if out := w.r.Must("-d link show p1"); !strings.Contains(out, "rxvlan off") {
 		t.Error(out)
 	}
-	if log := w.r.Log(); !strings.Contains(log, "VLAN tag stripping is switched off: rx-vlan-hw-parse") {
+	if log := w.r.Log(); !strings.Contains(log, "VLAN tag stripping is off while the router has the interface: rx-vlan-hw-parse") {
 		t.Errorf("the log does not say that tags stay:\n%s", log)
 	}
 	w.conserved()
