@@ -1,6 +1,9 @@
 package main
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // TestFaultyWords: what is wrong with a word is said by its name and with what it takes.
 func TestFaultyWords(t *testing.T) {
@@ -30,5 +33,37 @@ $ link add link p1 name x type vlan id 4294967296
 $ route add 10.1.0.0/16 nexthop dev p1 weight 4294967296 nexthop dev p1
 ! Error: argument "4294967296" is wrong: "weight" is invalid, use 1 to 256
 ? 1
+$ link set p1 rp-filtr strict
+! Error: either "dev" is duplicate, or "rp-filtr" is a garbage: did you mean "rp-filter"?
+? 1
+$ link set p1 upp
+! Error: either "dev" is duplicate, or "upp" is a garbage: "link help" lists what can be set
+? 1
+$ netns set red max_route 7
+! Error: "netns set" does not know "max_route": did you mean "max-routes"?
+? 1
 `)
+}
+
+// TestSettingHelp: help is where it is looked for, and about a part of a name where one is given.
+func TestSettingHelp(t *testing.T) {
+	d := newDropsDaemon(t)
+	whole := d.must("link help")
+	for _, line := range []string{"link set help", "link set p1 help", "link help no-such"} {
+		if got := d.must(line); got != whole || !strings.HasPrefix(got, "Usage: router link add") {
+			t.Errorf("%s:\n%s", line, got)
+		}
+	}
+	for _, line := range []string{"netns help", "netns set help", "netns set red help"} {
+		if got := d.must(line); !strings.HasPrefix(got, "Usage: router netns list") {
+			t.Errorf("%s:\n%s", line, got)
+		}
+	}
+	if got := d.must("link help ra"); strings.Contains(got, "echo-rate") || strings.Contains(got, "Usage") ||
+		!strings.Contains(got, "ra-rdnss") {
+		t.Error(got)
+	}
+	d.must("netns add help")
+	d.must("netns set help max-routes 7")
+	d.must("netns del help")
 }

@@ -20,8 +20,8 @@ router link set NAME [ up | down ] [ mtu N ] [ address MAC ] [ name NEW ] [ netn
 router link delete NAME
 router link show [ [ dev ] NAME ] [ up ] [ type { xdp | veth | vlan | dummy | loopback } ]
 force: take an interface that has addresses, a master or the default route
-SETTING VALUE:
-` + setting.Devices.Usage("   ")
+SETTING VALUE ("router link help WORD" shows those with WORD in their names; "router -d link show" what is set):
+` + setting.Devices.Usage()
 }
 
 func linkCommands() []command {
@@ -222,7 +222,8 @@ func linkSet(_ *cli, a *args) *v1.ChangeRequest {
 			if w == "dev" {
 				w = a.value("dev")
 			} else if set.Name != "" {
-				a.fail("either \"dev\" is duplicate, or %q is a garbage: \"link help\" lists what can be set", w)
+				a.fail("either \"dev\" is duplicate, or %q is a garbage: %s", w, meant(setting.Devices, w,
+					"\"link help\" lists what can be set"))
 			}
 			a.checkDevice(w)
 			set.Name = w

@@ -19,8 +19,8 @@ router netns delete NAME
 router netns exec NAME [--] CMD ...
 router netns identify [PID]
 router netns pids NAME
-SETTING VALUE:
-` + setting.Namespaces.Usage("   ")
+SETTING VALUE ("router netns help WORD" shows those with WORD in their names; "router -d netns list" what is set):
+` + setting.Namespaces.Usage()
 }
 
 func netnsCommands() []command {
@@ -48,7 +48,7 @@ func netnsSet(_ *cli, a *args) *v1.ChangeRequest {
 	for a.more() {
 		w := a.next()
 		if !setting.Namespaces.Has(w) {
-			a.fail("\"netns set\" does not know %q: it sets %s", w, setting.Namespaces.Names())
+			a.fail("\"netns set\" does not know %q: %s", w, meant(setting.Namespaces, w, "it sets "+setting.Namespaces.Names()))
 			break
 		}
 		set.Settings = append(set.Settings, settingWord(a, setting.Namespaces, w))

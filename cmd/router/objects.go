@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
+	"nsrouter/nstable/setting"
 )
 
 // object is what the first word of a command line names, command the second. Both are found by the first entry that the
@@ -13,6 +13,7 @@ import (
 type object struct {
 	names    []string
 	usage    string
+	settings func(word string) string // help on those that word is about
 	commands []command
 	// bare takes all words where the object has no commands.
 	bare func(c *cli, ctx context.Context, a *args) error
@@ -32,9 +33,9 @@ func objects() []object {
 		{names: []string{"route"}, usage: routeUsage, commands: routeCommands()},
 		{names: []string{"rule"}, bare: notYet("rule")},
 		{names: []string{"neighbor", "neighbour"}, usage: neighUsage, commands: neighCommands()},
-		{names: []string{"link"}, usage: linkUsage(), commands: linkCommands()},
+		{names: []string{"link"}, usage: linkUsage(), settings: settingHelp(setting.Devices), commands: linkCommands()},
 		{names: []string{"monitor"}, usage: monitorUsage, bare: (*cli).monitor},
-		{names: []string{"netns"}, usage: netnsUsage(), commands: netnsCommands()},
+		{names: []string{"netns"}, usage: netnsUsage(), settings: settingHelp(setting.Namespaces), commands: netnsCommands()},
 		{names: []string{"vrf"}, bare: notYet("vrf")},
 		{names: []string{"nexthop"}, usage: nexthopUsage, commands: nexthopCommands()},
 		{names: []string{"drops"}, usage: dropsUsage, bare: (*cli).drops},
@@ -53,9 +54,28 @@ func (c *cli) showHelp(_ context.Context, _ *args) error {
 	return err
 }
 
-// asksForHelp tells "router OBJECT help" and "router OBJECT COMMAND help"; a namespace may be called help.
+// asksForHelp tells "router OBJECT help", "router OBJECT COMMAND help", and "router OBJECT set NAME help" where there are
+// settings. A namespace may be called help, but then there is something to be done with it.
 func asksForHelp(o *object, words []string) bool {
-	return len(words) > 0 && isHelp(words[0]) || len(words) == 2 && words[1] == "help" && o.names[0] != "netns"
+	if len(words) == 0 || isHelp(words[0]) {
+		return len(words) > 0
+	}
+	sets := o.settings != nil && matches(words[0], "set")
+	return len(words) == 2 && words[1] == "help" && (sets || o.names[0] != "netns") ||
+		len(words) == 3 && words[2] == "help" && sets
+}
+
+// showUsage is the help of an object, or that of the settings which are asked for.
+func (c *cli) showUsage(o *object, words []string) error {
+	text := ""
+	if o.settings != nil && len(words) == 2 && isHelp(words[0]) {
+		text = o.settings(words[1])
+	}
+	if text == "" {
+		text = "Usage: " + strings.ReplaceAll(strings.TrimSpace(o.usage), "\n", "\n       ") + "\n"
+	}
+	_, err := c.out.WriteString(text)
+	return err
 }
 
 // dispatch runs the command in words, which are not empty.
@@ -66,8 +86,7 @@ func (c *cli) dispatch(ctx context.Context, words []string) error {
 	}
 	a := &args{words: words[1:]}
 	if o.usage != "" && asksForHelp(o, a.words) {
-		_, err := fmt.Fprint(c.out, "Usage: ", strings.ReplaceAll(strings.TrimSpace(o.usage), "\n", "\n       "), "\n")
-		return err
+		return c.showUsage(o, a.words)
 	}
 	if o.bare != nil {
 		return c.finishThen(ctx, func() error { return o.bare(c, ctx, a) })

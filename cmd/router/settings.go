@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
@@ -15,6 +16,19 @@ func settingWord[T any](a *args, table setting.Table[T], name string) *v1.Settin
 		a.fail("%v", err)
 	}
 	return &v1.Setting{Name: v.Name, Value: v.Value}
+}
+
+// settingHelp is help on the settings that a word is about; empty if there are none.
+func settingHelp[T any](table setting.Table[T]) func(word string) string {
+	return func(word string) string { return table.About(word).Usage() }
+}
+
+// meant is the mend of an error about a name that is no setting: the setting that was probably meant, or otherwise.
+func meant[T any](table setting.Table[T], name, otherwise string) string {
+	if like := table.Like(name); like != "" {
+		return fmt.Sprintf("did you mean %q?", like)
+	}
+	return otherwise
 }
 
 // settingsOf reads what the daemon tells of settings; a newer one may tell of some that are not known here, which are

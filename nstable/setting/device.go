@@ -32,16 +32,17 @@ const (
 //
 //nolint:gochecknoglobals // a constant table
 var Devices = slices.Concat(
-	Table[Device]{
+	group("addresses", Table[Device]{
 		choice("rp-filter", "drop packets without a route back to their source: by the same device (strict), by any (loose)",
 			[]string{"off", "strict", "loose"}, func(d *Device) *RPFilter { return &d.RPFilter }),
 		number("dad-transmits", "how many neighbour solicitations try an IPv6 address for duplicates; 0: none is tried",
 			0, 600, 1, func(d *Device) *uint32 { return &d.DADTransmits }),
 		number("accept-dad", "whether IPv6 addresses are tried for duplicates (1) or used at once (0)",
 			0, 1, 1, func(d *Device) *uint32 { return &d.AcceptDAD }),
-	},
-	neighborRows(),
-	advertising(),
-	limits(false, func(d *Device) *Limits { return &d.Limits }),
-	ip4Rows(),
+	}),
+	group("neighbours (ARP and neighbour discovery)", neighborRows()),
+	group("router advertisements", advertising()),
+	group("answers, within the limits of the namespace (netns set)",
+		limits(false, func(d *Device) *Limits { return &d.Limits })),
+	group("IPv4", ip4Rows()),
 )

@@ -41,8 +41,8 @@ func limits[T any](limited bool, of func(*T) *Limits) Table[T] {
 			func(v *T) *uint32 { return &of(v).Rate[a] })
 	}
 	return Table[T]{
-		row("icmp-msgs-per-sec", "ICMP and ICMPv6 errors a second, but for what is too big", counters.ErrorAnswer, errorRate),
-		number("icmp-msgs-burst", "how many of them at once", 1, math.MaxUint16, errorBurst,
+		row("icmp-msgs-per-sec", "ICMP and ICMPv6 errors a second, besides those of too-big-rate", counters.ErrorAnswer, errorRate),
+		number("icmp-msgs-burst", "how many ICMP and ICMPv6 errors at once", 1, math.MaxUint16, errorBurst,
 			func(v *T) *uint32 { return &of(v).ErrorBurst }),
 		row("too-big-rate", "\"packet too big\" and \"fragmentation needed\" a second", counters.TooBigAnswer, tooBigRate),
 		row("echo-rate", "echo replies a second", counters.EchoAnswer, answerRate),

@@ -27,16 +27,17 @@ type Namespace struct {
 //
 //nolint:gochecknoglobals // a constant table
 var Namespaces = slices.Concat(
-	Table[Namespace]{
+	group("routes and neighbours", Table[Namespace]{
 		number("max-routes", "how many routes there may be, connected ones included; 0: no limit", 0, 1<<32-1, 0,
 			func(n *Namespace) *uint32 { return &n.MaxRoutes }),
 		number("neigh-max", "how many neighbours there may be behind all devices, permanent ones not limited", 16,
 			highestNeighMax, defaultNamespaceNeighMax, func(n *Namespace) *uint32 { return &n.NeighMax }),
 		martians(),
 		multipathHash(),
-	},
-	fragments(),
-	limits(true, func(n *Namespace) *Limits { return &n.Limits }),
+	}),
+	group("fragments for the router itself", fragments()),
+	group("answers to what all devices of the namespace receive (for a device: link set)",
+		limits(true, func(n *Namespace) *Limits { return &n.Limits })),
 )
 
 // multipathHash is the policy by which flows are told apart: not Linux's default, which has the packets of two hosts go

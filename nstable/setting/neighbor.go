@@ -34,7 +34,7 @@ func neighborRows() Table[Device] {
 			func(d *Device) *bool { return &d.ProxyARP }),
 		toggle("arp-notify", "announce IPv4 addresses by ARP when the device comes up, gets one or another MAC",
 			func(d *Device) *bool { return &d.ARPNotify }),
-		toggle("ndisc-notify", "the same for IPv6, by unsolicited neighbour advertisements",
+		toggle("ndisc-notify", "the same for IPv6 addresses, by unsolicited neighbour advertisements",
 			func(d *Device) *bool { return &d.NDiscNotify }),
 		n("neigh-max", "how many neighbours there may be, permanent ones not limited", 16, highestNeighMax,
 			defaultNeighMax, func(n *Neighbor) *uint32 { return &n.NeighMax }),

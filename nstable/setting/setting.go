@@ -11,6 +11,7 @@ package setting
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,9 +19,11 @@ import (
 
 // Row describes one setting of T.
 type Row[T any] struct {
+	Group   string // what it is about: the heading in the help
 	Name    string // words joined by dashes
 	Help    string // what it does, in one line
 	Values  string // what it takes, as the usage has it: "N", "{ on | off }"
+	Range   string // of a number: "2 to 9"
 	Default string
 	Kind    Kind
 	get     func(*T) string
@@ -70,14 +73,97 @@ func (t Table[T]) Names() string {
 	return strings.Join(names, ", ")
 }
 
-// Usage lists the settings for a help text, a line each, behind indent.
-func (t Table[T]) Usage(indent string) string {
+// Usage lists the settings for a help text, below headings.
+func (t Table[T]) Usage() string {
 	var b strings.Builder
+	group := ""
 	for i := range t {
 		r := &t[i]
-		fmt.Fprintf(&b, "%s%s %s\n%s        %s (default %s)\n", indent, r.Name, r.Values, indent, r.Help, r.Default)
+		if r.Group != group {
+			group = r.Group
+			fmt.Fprintf(&b, "  %s:\n", group)
+		}
+		of := ""
+		if r.Range != "" {
+			of = r.Range + ", "
+		}
+		fmt.Fprintf(&b, "    %s %s (%sdefault %s)\n", r.Name, r.Values, of, r.Default)
+		wrap(&b, r.Help)
 	}
 	return b.String()
+}
+
+// wrap writes the text in lines that fit a terminal, below the name of the setting.
+func wrap(b *strings.Builder, text string) {
+	const indent, width = "         ", 100
+	at := 0
+	for word := range strings.FieldsSeq(text) {
+		if at > 0 && at+1+len(word) > width {
+			b.WriteByte('\n')
+			at = 0
+		}
+		if at == 0 {
+			b.WriteString(indent)
+		}
+		b.WriteByte(' ')
+		b.WriteString(word)
+		at += 1 + len(word)
+	}
+	b.WriteByte('\n')
+}
+
+// About is the settings that have word as a part of their names; where there are none, those that have it anywhere there.
+func (t Table[T]) About(word string) Table[T] {
+	word = Canonical(word)
+	without := func(has func(string) bool) Table[T] {
+		return slices.DeleteFunc(slices.Clone(t), func(r Row[T]) bool { return !has(r.Name) })
+	}
+	if part := without(func(s string) bool { return strings.Contains("-"+s+"-", "-"+word+"-") }); len(part) > 0 {
+		return part
+	}
+	return without(func(s string) bool { return strings.Contains(s, word) })
+}
+
+// Like is the name that was probably meant by one that is not in the table, or empty.
+func (t Table[T]) Like(name string) string {
+	const most = 2 // letters that are wrong, missing or too many
+	name = Canonical(strings.ToLower(name))
+	best, found := most+1, ""
+	for i := range t {
+		if d := distance(name, t[i].Name); d < best && d < len(name)/2 {
+			best, found = d, t[i].Name
+		}
+	}
+	return found
+}
+
+// distance is Levenshtein's: how many letters are to be changed, put in or left out to make b of a.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			changed := diagonal
+			if a[i] != b[j] {
+				changed++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(changed, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// group puts rows below a heading.
+func group[T any](heading string, t Table[T]) Table[T] {
+	for i := range t {
+		t[i].Group = heading
+	}
+	return t
 }
 
 // Default is T with every setting at its default.
@@ -149,7 +235,7 @@ func toggle[T any](name, help string, field func(*T) *bool) Row[T] {
 // number is a row with a number from low to high.
 func number[T any](name, help string, low, high, standard uint32, field func(*T) *uint32) Row[T] {
 	return Row[T]{
-		Name: name, Help: help, Values: "N", Default: strconv.FormatUint(uint64(standard), 10), Kind: Number,
+		Name: name, Help: help, Values: "N", Range: bounds(low, high), Default: strconv.FormatUint(uint64(standard), 10), Kind: Number,
 		get: func(v *T) string { return strconv.FormatUint(uint64(*field(v)), 10) },
 		set: func(v *T, s string) error {
 			n, err := strconv.ParseUint(s, 0, 32)
@@ -160,6 +246,14 @@ func number[T any](name, help string, low, high, standard uint32, field func(*T)
 			return nil
 		},
 	}
+}
+
+// bounds are words for what a number may be; empty if it may be any.
+func bounds(low, high uint32) string {
+	if low == 0 && high == math.MaxUint32 {
+		return ""
+	}
+	return fmt.Sprintf("%d to %d", low, high)
 }
 
 // choice is a row with a value of an enumeration, whose names are in its order; the first is the default. The place of

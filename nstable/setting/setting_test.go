@@ -63,6 +63,45 @@ func TestTableValues(t *testing.T) {
 	}
 }
 
+func TestTableUsage(t *testing.T) {
+	rows := group("first", examples())
+	rows[2].Group = "second"
+	rows[2].Help = strings.Repeat("long words ", 10)
+	const want = `  first:
+    limit N (2 to 9, default 5)
+          a limit
+    rp-on { on | off } (default off)
+          a switch
+  second:
+    mode { off | strict } (default off)
+          long words long words long words long words long words long words long words long words long words
+          long words
+`
+	if got := rows.Usage(); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+func TestTableAbout(t *testing.T) {
+	for word, want := range map[string]string{
+		"rp": "rp-on", "on": "rp-on", "rp_on": "rp-on", "mi": "limit", "o": "rp-on, mode", "ra": "",
+	} {
+		if got := examples().About(word).Names(); got != want {
+			t.Errorf("about %q: %q, want %q", word, got, want)
+		}
+	}
+}
+
+func TestTableLike(t *testing.T) {
+	for name, want := range map[string]string{
+		"limits": "limit", "lmit": "limit", "rp_o": "rp-on", "RP-ON": "rp-on", "moed": "", "limitless": "", "": "", "up": "",
+	} {
+		if got := examples().Like(name); got != want {
+			t.Errorf("like %q: %q, want %q", name, got, want)
+		}
+	}
+}
+
 // TestTables walks the real tables: names are unique and of the form that everybody relies on, and every value shown
 // can be set again.
 func TestTables(t *testing.T) {
@@ -74,8 +113,9 @@ func checkTable[T comparable](t *testing.T, table Table[T]) {
 	t.Helper()
 	seen := map[string]bool{}
 	for _, r := range table {
-		if seen[r.Name] || r.Name != strings.ToLower(Canonical(r.Name)) || strings.Contains(r.Name, " ") || r.Help == "" {
-			t.Errorf("setting %q: name taken or malformed, or no help", r.Name)
+		if seen[r.Name] || r.Name != strings.ToLower(Canonical(r.Name)) || strings.Contains(r.Name, " ") || r.Help == "" ||
+			r.Group == "" {
+			t.Errorf("setting %q: name taken or malformed, or no help or heading", r.Name)
 		}
 		seen[r.Name] = true
 	}
