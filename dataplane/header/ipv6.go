@@ -126,7 +126,7 @@ func (p IPv6) LaterFragment(offset int) bool { return be.Uint16(p[offset+2:offse
 
 // MoreFragments tells whether the packet is a fragment with more to come, by the first fragment header that there is.
 func (p IPv6) MoreFragments() bool {
-	typ, at, ok := p.NextHeader(), IPv6HeaderLen, true
+	typ, at := p.NextHeader(), IPv6HeaderLen
 	for range MaxExtensions {
 		switch typ {
 		case ExtHopByHop, ExtRouting, ExtAuth, ExtDestination:
@@ -135,9 +135,11 @@ func (p IPv6) MoreFragments() bool {
 		default:
 			return false
 		}
-		if typ, at, ok = p.Extension(typ, at); !ok {
+		next, behind, ok := p.Extension(typ, at)
+		if !ok {
 			return false
 		}
+		typ, at = next, behind
 	}
 	return false
 }
