@@ -12,6 +12,7 @@ import (
 	"nsrouter/dataplane/neigh"
 	"nsrouter/fib"
 	"nsrouter/nstable"
+	"nsrouter/nstable/setting"
 )
 
 // raw6 is an IPv6 packet for p1 with a payload that begins with the given next header.
@@ -312,6 +313,26 @@ func TestRejects(t *testing.T) {
 		}
 		r.conserved()
 	}
+}
+
+// TestRejectsRFC: with the RFC's rules an unreachable route and a failed check of the source have codes of their own.
+func TestRejectsRFC(t *testing.T) {
+	r := newRig(t)
+	r.setNamespace(0, "martians", "rfc1812")
+	r.set(p1, func(s *setting.Device) { s.RPFilter = setting.RPFilterStrict })
+	r.route(0, "2001:db8:4::/64", fib.NextHop{Kind: fib.Unreachable})
+	r.inject(p1, udp6(t, p1, ip6("2001:db8:1::2", "2001:db8:4::2", 9), 20))
+	r.step()
+	if got := r.outcome(); got != "1/6 0 from 2001:db8:1::1" {
+		t.Errorf("to an unreachable route: %s", got)
+	}
+	r.inject(p1, udp6(t, p1, ip6("2001:db8:2::2", "2001:db8:2::2", 9), 20)) // the way back is by p2
+	r.step()
+	sent := r.ports[p2].take()
+	if len(sent) != 1 || sent[0][20] != header.ProtoICMPv6 || sent[0][54] != 1 || sent[0][55] != 5 {
+		t.Errorf("from a spoofed source: %x, want one error 1/5", sent)
+	}
+	r.conserved()
 }
 
 // TestPrefixLengths: a route of every length is found (RFC 7608), and only for what it covers.

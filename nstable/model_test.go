@@ -36,22 +36,8 @@ func randomCommand(t *rapid.T, b *bench) (string, error) {
 	ns, dev := pick("namespace", modelNamespaces), pick("device", modelDevices)
 	yes := rapid.Bool().Draw(t, "yes")
 	switch kind := rapid.IntRange(-4, 16).Draw(t, "command"); kind {
-	case -4:
-		routes := rapid.IntRange(0, 40).Draw(t, "routes")
-		values := []setting.Value{{Name: "max-routes", Value: fmt.Sprint(routes)}, {Name: "martians", Value: "rfc1812"}}
-		return fmt.Sprintf("netns set %s %d", ns, routes), b.Do(func(tx *Tx) error { return tx.SetNamespace(ns, values) })
-	case -3:
-		values := []setting.Value{{Name: "rp-filter", Value: pick("value", []string{"off", "strict", "more"})}}
-		return fmt.Sprintf("set %s %s %v", ns, dev, values), b.SetLink(ns, dev, LinkChange{Up: &yes, Settings: values})
-	case -2:
-		tag := Tag{rapid.SampledFrom([]uint16{VLAN8021Q, VLAN8021AD}).Draw(t, "protocol"), rapid.Uint16Range(4, 5).Draw(t, "id")}
-		lower := pick("lower", modelDevices)
-		_, err := b.AddLink(ns, LinkSpec{Name: dev, Kind: VLAN, Lower: lower, Tag: tag})
-		return fmt.Sprintf("add vlan %s %s on %s %s", ns, dev, lower, tag), err
-	case -1:
-		mac := [6]byte{2, 0, 0, 0, 0, rapid.Byte().Draw(t, "mac")}
-		mtu := rapid.SampledFrom([]uint32{0, 1000, 1400, 1500}).Draw(t, "mtu")
-		return fmt.Sprintf("set %s %s %d %x", ns, dev, mtu, mac), b.SetLink(ns, dev, LinkChange{MTU: mtu, MAC: &mac})
+	case -4, -3, -2, -1:
+		return randomLink(t, b, ns, dev, kind)
 	case 0:
 		return "netns add " + ns, b.addNamespace(ns)
 	case 1:
@@ -111,6 +97,28 @@ func randomCommand(t *rapid.T, b *bench) (string, error) {
 			}
 			return tx.DeleteRoute(ns, s)
 		})
+	}
+}
+
+// randomLink changes settings, or makes a VLAN device, or changes a device.
+func randomLink(t *rapid.T, b *bench, ns, dev string, kind int) (string, error) {
+	switch kind {
+	case -4:
+		routes := rapid.IntRange(0, 40).Draw(t, "routes")
+		values := []setting.Value{{Name: "max-routes", Value: fmt.Sprint(routes)}, {Name: "martians", Value: "rfc1812"}}
+		return fmt.Sprintf("netns set %s %d", ns, routes), b.Do(func(tx *Tx) error { return tx.SetNamespace(ns, values) })
+	case -3:
+		values := []setting.Value{{Name: "rp-filter", Value: rapid.SampledFrom([]string{"off", "strict", "more"}).Draw(t, "value")}}
+		return fmt.Sprintf("set %s %s %v", ns, dev, values), b.SetLink(ns, dev, LinkChange{Up: new(rapid.Bool().Draw(t, "up")), Settings: values})
+	case -2:
+		tag := Tag{rapid.SampledFrom([]uint16{VLAN8021Q, VLAN8021AD}).Draw(t, "protocol"), rapid.Uint16Range(4, 5).Draw(t, "id")}
+		lower := rapid.SampledFrom(modelDevices).Draw(t, "lower")
+		_, err := b.AddLink(ns, LinkSpec{Name: dev, Kind: VLAN, Lower: lower, Tag: tag})
+		return fmt.Sprintf("add vlan %s %s on %s %s", ns, dev, lower, tag), err
+	default:
+		mac := [6]byte{2, 0, 0, 0, 0, rapid.Byte().Draw(t, "mac")}
+		mtu := rapid.SampledFrom([]uint32{0, 1000, 1400, 1500}).Draw(t, "mtu")
+		return fmt.Sprintf("set %s %s %d %x", ns, dev, mtu, mac), b.SetLink(ns, dev, LinkChange{MTU: mtu, MAC: &mac})
 	}
 }
 

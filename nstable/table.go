@@ -7,8 +7,8 @@
 // # Files
 //
 // Each object has a file: namespace.go, device.go (all devices), link.go (the commands, with their slow parts at the
-// host interface), vlan.go, address.go, route.go (way.go: what a route may say), nexthop.go, neighbor.go. routeshow.go and linkshow.go
-// list them. tx.go tells how transactions work, codec.go how objects are
+// host interface), vlan.go, address.go (dad.go: duplicates), route.go (way.go: what a route may say), nexthop.go,
+// neighbor.go. routeshow.go and linkshow.go list them. tx.go tells how transactions work, codec.go how objects are
 // stored, restore.go how they come back.
 package nstable
 

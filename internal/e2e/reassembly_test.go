@@ -173,7 +173,7 @@ func fragmentAnswer(b []byte) (key, what string) {
 	case b[12] == 8 && h4.Protocol() == header.ProtoICMP && h4.FragmentOffset() == 0 && h4[20] == 0:
 		return fmt.Sprintf("IPv4 %d", binary.BigEndian.Uint16(h4[26:])), fmt.Sprintf("reply %x", h4[20:])
 	case b[12] == 8 && h4.Protocol() == header.ProtoICMP && h4.FragmentOffset() == 0:
-		return fmt.Sprintf("IPv4 %d", header.IPv4(h4[28:]).ID()-1000), fmt.Sprintf("from %x: %x", h4.Source(), h4[20:])
+		return fmt.Sprintf("IPv4 %d", h4[28:].ID()-1000), fmt.Sprintf("from %x: %x", h4.Source(), h4[20:])
 	case b[12] == 0x86 && h6.NextHeader() == header.ExtFragment && header.Fragment(h6[40:]).Offset() == 0:
 		return fmt.Sprintf("IPv6 %d", binary.BigEndian.Uint16(h6[54:])), fmt.Sprintf("reply %x", h6[48:])
 	case b[12] == 0x86 && h6.NextHeader() == header.ProtoICMPv6 && h6[40] <= 4 && len(h6) > 48+48:
