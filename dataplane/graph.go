@@ -89,7 +89,7 @@ func newGraph() [numNodes]node {
 		{ip6Lookup, "ip6-lookup", (*Worker).ip6Lookup, []NodeID{ip6RPF, ip6Local, ip6Forward, icmp6Error, drop}},
 		{ip4Options, "ip4-options", (*Worker).ip4Options, []NodeID{ip4Local, ip4Forward, icmp4Error, drop}},
 		{ip4RPF, "ip4-rpf", (*Worker).ip4RPF, []NodeID{ip4Local, ip4Forward, drop}},
-		{ip6RPF, "ip6-rpf", (*Worker).ip6RPF, []NodeID{ip6Local, ip6Forward, drop}},
+		{ip6RPF, "ip6-rpf", (*Worker).ip6RPF, []NodeID{ip6Local, ip6Forward, icmp6Error, drop}},
 		{ip4Local, "ip4-local", (*Worker).ip4Local, []NodeID{ip4Reassemble, ip4Output, icmp4Error, drop}},
 		{ip6Local, "ip6-local", (*Worker).ip6Local, []NodeID{ip6Reassemble, ndInput, ip6Output, icmp6Error, drop}},
 		{ip4Reassemble, "ip4-reassemble", (*Worker).ip4Reassemble, []NodeID{ip4Output, icmp4Error, drop}},

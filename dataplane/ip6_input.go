@@ -66,6 +66,8 @@ func (w *Worker) ip6Special(i uint16, p *Packet, h header.IPv6, src, dst fib.Add
 		w.ip6Group(i, dst)
 	case isLinkLocal(dst):
 		w.ip6LinkLocal(i, dst)
+	case dst == fib.Addr{}: // on no link, whatever the routes say (RFC 4291 2.5.2)
+		w.toError(icmp6Error, i, counters.NoRoute, header.ICMPv6NoRoute)
 	default:
 		w.to(ip6Lookup, i)
 	}
@@ -224,9 +226,18 @@ func (w *Worker) ip6Lookup(v []uint16) {
 		case fib.Prohibit:
 			w.toError(icmp6Error, i, counters.RouteProhibit, header.ICMPv6AdminProhibited)
 		case fib.Unreachable:
-			w.toError(icmp6Error, i, counters.RouteUnreachable, header.ICMPv6NoRoute)
+			w.toError(icmp6Error, i, counters.RouteUnreachable, w.rejectCode())
 		default:
 			w.toError(icmp6Error, i, counters.NoRoute, header.ICMPv6NoRoute)
 		}
 	}
+}
+
+// rejectCode is what an unreachable route answers with: "no route" as Linux (net/ipv6/route.c, ip6_pkt_discard), or
+// "reject route to destination" (RFC 4443 3.1) where the RFC's rules are asked for.
+func (w *Worker) rejectCode() uint8 {
+	if w.set.Martians == setting.MartiansRFC1812 {
+		return header.ICMPv6RejectRoute
+	}
+	return header.ICMPv6NoRoute
 }

@@ -12,6 +12,7 @@ import (
 	"nsrouter/dataplane/neigh"
 	"nsrouter/fib"
 	"nsrouter/nstable"
+	"nsrouter/nstable/setting"
 )
 
 // raw6 is an IPv6 packet for p1 with a payload that begins with the given next header.
@@ -314,6 +315,26 @@ func TestRejects(t *testing.T) {
 	}
 }
 
+// TestRejectsRFC: with the RFC's rules an unreachable route and a failed check of the source have codes of their own.
+func TestRejectsRFC(t *testing.T) {
+	r := newRig(t)
+	r.setNamespace(0, "martians", "rfc1812")
+	r.set(p1, func(s *setting.Device) { s.RPFilter = setting.RPFilterStrict })
+	r.route(0, "2001:db8:4::/64", fib.NextHop{Kind: fib.Unreachable})
+	r.inject(p1, udp6(t, p1, ip6("2001:db8:1::2", "2001:db8:4::2", 9), 20))
+	r.step()
+	if got := r.outcome(); got != "1/6 0 from 2001:db8:1::1" {
+		t.Errorf("to an unreachable route: %s", got)
+	}
+	r.inject(p1, udp6(t, p1, ip6("2001:db8:2::2", "2001:db8:2::2", 9), 20)) // the way back is by p2
+	r.step()
+	sent := r.ports[p2].take()
+	if len(sent) != 1 || sent[0][20] != header.ProtoICMPv6 || sent[0][54] != 1 || sent[0][55] != 5 {
+		t.Errorf("from a spoofed source: %x, want one error 1/5", sent)
+	}
+	r.conserved()
+}
+
 // TestPrefixLengths: a route of every length is found (RFC 7608), and only for what it covers.
 func TestPrefixLengths(t *testing.T) {
 	host := netip.MustParseAddr("2001:db8:ffff:5555:aaaa:3333:cccc:f0f1").As16()
@@ -446,4 +467,47 @@ func TestPointToPoint127(t *testing.T) {
 		t.Errorf("%+v", na)
 	}
 	r.conserved()
+}
+
+// TestEchoFromNobody: the unspecified address is no destination (RFC 4291 2.5.2): an echo request from it has no reply, even
+// where a default route leads there.
+func TestEchoFromNobody(t *testing.T) {
+	for _, hop := range []fib.NextHop{
+		{Kind: fib.Unicast, Device: p2},
+		{Kind: fib.Unicast, Device: p2, Gateway: fib.AddrOf(netip.MustParseAddr("2001:db8:2::2"))},
+	} {
+		for _, size := range []int{20, 1440} {
+			r := newRig(t)
+			r.view.Devices[p2].MTU = 1280
+			r.route(0, "::/0", hop)
+			b := echo6(t, p1, ip6("::", "ff02::1", 64), size)
+			copy(b, []byte{0x33, 0x33, 0, 0, 0, 1})
+			r.inject(p1, b)
+			r.step()
+			if sent := r.ports[p2].take(); len(sent) != 0 || r.drops(p1)["ip6-bad-source"] != 1 {
+				t.Errorf("%d bytes: sent % x, dropped %v", size, sent, r.drops(p1))
+			}
+			r.conserved()
+		}
+	}
+}
+
+// TestToNobody: nothing is sent to the unspecified address, even where a default route leads there.
+func TestToNobody(t *testing.T) {
+	for _, hop := range []fib.NextHop{
+		{Kind: fib.Unicast, Device: p2},
+		{Kind: fib.Unicast, Device: p2, Gateway: fib.AddrOf(netip.MustParseAddr("2001:db8:2::2"))},
+	} {
+		r := newRig(t)
+		r.route(0, "::/0", hop)
+		r.inject(p1, udp6(t, p1, ip6("2001:db8:1::2", "::", 64), 20))
+		r.step()
+		if sent := r.ports[p2].take(); len(sent) != 0 || r.drops(p1)["no-route"] != 1 {
+			t.Errorf("sent % x, dropped %v", sent, r.drops(p1))
+		}
+		if sent := r.ports[p1].take(); len(sent) != 1 || sent[0][54] != header.ICMPv6Unreachable {
+			t.Errorf("answered with % x", sent)
+		}
+		r.conserved()
+	}
 }

@@ -41,9 +41,10 @@ func (w *Worker) ip4RPF(v []uint16) {
 }
 
 // ip6RPF is ip4RPF for IPv6, where Linux has it as a match of netfilter (net/ipv6/netfilter/ip6t_rpfilter.c). A
-// link-local source is on the link that it came in by.
+// link-local source is on the link that it came in by. Where the RFC's rules are asked for (martians rfc1812), the sender is
+// told that his address has failed the policy (RFC 4443 3.1, code 5).
 //
-// Edges: ip6-local, ip6-forward, drop.
+// Edges: ip6-local, ip6-forward, icmp6-error, drop.
 func (w *Worker) ip6RPF(v []uint16) {
 	for k, i := range v {
 		w.dst6[k] = addr6(header.IPv6(w.network(&w.packets[i])).Source())
@@ -58,7 +59,11 @@ func (w *Worker) ip6RPF(v []uint16) {
 		}
 		switch {
 		case !isLinkLocal(w.dst6[k]) && !w.leadsBack(g, strict):
-			w.toDrop(i, counters.RPFilter)
+			if w.set.Martians == setting.MartiansRFC1812 {
+				w.toError(icmp6Error, i, counters.RPFilter, header.ICMPv6IngressPolicy)
+			} else {
+				w.toDrop(i, counters.RPFilter)
+			}
 		case w.hops[i].Kind == fib.Unicast:
 			w.to(ip6Forward, i)
 		default:
