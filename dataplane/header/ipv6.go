@@ -156,11 +156,11 @@ func (p IPv6) Transport() (protocol byte, offset int, fragment, ok bool) {
 			return protocol, offset, false, true
 		}
 		next, behind, ok := p.Extension(protocol, offset)
+		if protocol == ExtFragment && offset+4 <= IPv6HeaderLen+p.PayloadLen() && p.LaterFragment(offset) {
+			return next, behind, true, ok
+		}
 		if !ok {
 			return next, behind, false, false
-		}
-		if protocol == ExtFragment && p.LaterFragment(offset) {
-			return next, behind, true, true
 		}
 		protocol, offset = next, behind
 	}
