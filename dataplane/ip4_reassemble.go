@@ -20,12 +20,7 @@ func (w *Worker) ip4Reassemble(v []uint16) {
 			source: fib.Addr4(h.Source()), destination: fib.Addr4(h.Destination()), ns: w.ns.ID,
 			id: uint32(h.ID()), protocol: h.Protocol(),
 		}
-		if owner := w.fragmentOwner(&key); owner != w.id {
-			w.handoff(owner, ip4Reassemble, p)
-			continue
-		}
-		if !w.dev.Up { // it may have moved while the packet was handed over
-			w.toDrop(i, counters.DeviceDown)
+		if !w.isMine(i, w.fragmentOwner(&key), ip4Reassemble) {
 			continue
 		}
 		if !w.allow(puntPurse) {
