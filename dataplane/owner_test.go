@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"slices"
 	"testing"
 	"unsafe"
 
@@ -67,7 +68,7 @@ func TestMovedOnTheWay(t *testing.T) {
 				moved := d
 				moved.Namespace = r.view.Namespaces[1]
 				view := *r.view
-				view.Devices = append([]*nstable.Device(nil), view.Devices...)
+				view.Devices = slices.Clone(view.Devices)
 				view.Devices[p1] = &moved
 				r.view = &view
 			}
@@ -77,5 +78,35 @@ func TestMovedOnTheWay(t *testing.T) {
 				t.Errorf("%s, moves %v: dropped %v of %d", name, moves, r.drops(p1), n)
 			}
 		}
+	}
+}
+
+// TestDevicesOf: the devices of a namespace are those of the present view.
+func TestDevicesOf(t *testing.T) {
+	r := newRig(t)
+	of := func(ns nstable.NamespaceID) (ids []nstable.DeviceID) {
+		for _, d := range r.w.devicesOf(r.view.Namespaces[ns]) {
+			ids = append(ids, d.ID)
+		}
+		return ids
+	}
+	r.w.look()
+	if a, b := of(0), of(1); !slices.Equal(a, []nstable.DeviceID{p1, p2, v1, dummy0}) ||
+		!slices.Equal(b, []nstable.DeviceID{p3, v2}) {
+		t.Errorf("devices %v and %v", a, b)
+	}
+	moved := *r.view.Devices[p2]
+	moved.Namespace = r.view.Namespaces[1]
+	view := *r.view
+	view.Devices = slices.Clone(view.Devices)
+	view.Devices[p1], view.Devices[p2] = nil, &moved
+	r.view = &view
+	r.w.look()
+	if a, b := of(0), of(1); !slices.Equal(a, []nstable.DeviceID{v1, dummy0}) ||
+		!slices.Equal(b, []nstable.DeviceID{p2, p3, v2}) {
+		t.Errorf("devices %v and %v after a move", a, b)
+	}
+	if n := r.w.devicesOf(&nstable.Namespace{ID: 9}); n != nil {
+		t.Errorf("devices of no namespace: %v", n)
 	}
 }
