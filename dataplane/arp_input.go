@@ -20,12 +20,7 @@ const minFrame = 60
 func (w *Worker) arpInput(v []uint16) {
 	for _, i := range v {
 		p := &w.packets[i]
-		if w.dev.Owner != w.id {
-			w.handoff(w.dev.Owner, arpInput, p)
-			continue
-		}
-		if !w.dev.Up { // it may have moved while the packet was handed over
-			w.toDrop(i, counters.DeviceDown)
+		if !w.isMine(i, w.dev.Owner, arpInput) {
 			continue
 		}
 		b := w.network(p)

@@ -82,12 +82,15 @@ func probeOf(d *nstable.Device, a fib.Addr) *nstable.Probe {
 
 // claimed ends a trial: another node has the address, or tries it as well (RFC 4862 5.4.3, 5.4.4).
 func (w *Worker) claimed(p *nstable.Probe, mac uint64) {
-	if t := w.trials[p.Round]; t != nil {
-		if t.done {
-			return
-		}
-		t.done = true
+	t := w.trials[p.Round]
+	switch {
+	case t == nil: // not begun yet
+		t = new(trial)
+		w.trials[p.Round] = t
+	case t.done: // told once, however often it is claimed
+		return
 	}
+	t.done = true
 	w.probed(nstable.ProbeResult{Device: w.dev.ID, Round: p.Round, Duplicate: true, MAC: header.MACBytes(mac)})
 }
 

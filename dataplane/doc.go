@@ -7,7 +7,8 @@
 //
 // # What is shared
 //
-// Workers read the control plane's published snapshots ([nstable.View], [fib.Snapshot]) and the neighbour tables, write
+// Workers read the control plane's published snapshots ([nstable.View]), the forwarding tables ([fib.Table]) and the neighbour
+// tables, take from token buckets that they share without a lock (package limit), write
 // counter slots of their own, and pass packets to each other through rings with one writer and one reader. A device's
 // neighbours are written by one worker, its owner, to which the others hand packets that need resolving. The control
 // plane reaches a worker's own state only by its mailbox, which the worker empties between rounds.

@@ -261,6 +261,35 @@ func TestOptionsAnswered(t *testing.T) {
 	}
 }
 
+// TestOptionsReassembled: what was recorded in the first fragment of a datagram for the router stands in the answer, too.
+func TestOptionsReassembled(t *testing.T) {
+	whole := withOptions(t, "10.0.1.2", "10.0.1.1", 64, bytesOf(t, "07 07 04 00 00 00 00 00"))
+	begin := 14 + header.IPv4(whole[14:]).HeaderLen()
+	for _, order := range [][2]int{{0, 1}, {1, 0}} {
+		r := newRig(t)
+		pieces := [2][]byte{slices.Clone(whole[:begin+8]), append(slices.Clone(whole[:begin]), whole[begin+8:]...)}
+		for k, b := range pieces {
+			h := header.IPv4(b[14:])
+			h.SetTotalLen(len(h))
+			h.SetFragment(k, k == 0)
+			h.SetChecksum()
+		}
+		for _, k := range order {
+			r.inject(p1, pieces[k])
+			r.step()
+		}
+		sent := r.ports[p1].take()
+		if len(sent) != 1 {
+			t.Fatalf("%d answers; drops %v", len(sent), r.drops(p1))
+		}
+		h := header.IPv4(sent[0][14:])
+		if got, want := h[20:h.HeaderLen()], bytesOf(t, "07 07 08 0a 00 01 01 00"); !slices.Equal(got, want) || !h.ChecksumOK() {
+			t.Errorf("options % x, want % x", got, want)
+		}
+		r.conserved()
+	}
+}
+
 func echoWithOptions(t testing.TB, dst string, options []byte) []byte {
 	b := withOptions(t, "10.0.1.2", dst, 64, options)
 	h := header.IPv4(b[14:])

@@ -13,18 +13,14 @@ import (
 func (w *Worker) ip4Reassemble(v []uint16) {
 	for _, i := range v {
 		p := &w.packets[i]
+		optioned := p.Flags&Optioned != 0
 		p.Flags &^= Optioned // what is known of options does not outlast the batch
 		h := header.IPv4(w.network(p))
 		key := fragmentKey{
 			source: fib.Addr4(h.Source()), destination: fib.Addr4(h.Destination()), ns: w.ns.ID,
 			id: uint32(h.ID()), protocol: h.Protocol(),
 		}
-		if owner := w.fragmentOwner(&key); owner != w.id {
-			w.handoff(owner, ip4Reassemble, p)
-			continue
-		}
-		if !w.dev.Up { // it may have moved while the packet was handed over
-			w.toDrop(i, counters.DeviceDown)
+		if !w.isMine(i, w.fragmentOwner(&key), ip4Reassemble) {
 			continue
 		}
 		if !w.allow(puntPurse) {
@@ -34,6 +30,7 @@ func (w *Worker) ip4Reassemble(v []uint16) {
 		hl := h.HeaderLen()
 		f := fragment{
 			offset: h.FragmentOffset() * unit, size: h.TotalLen() - hl, data: hl, more: h.MoreFragments(), ecn: h.TOS() & 3,
+			optioned: optioned, options: w.options[i],
 		}
 		if f.more { // what is no whole unit is not used, as in Linux
 			f.size &^= unit - 1
@@ -50,7 +47,8 @@ func (w *Worker) ip4Reassemble(v []uint16) {
 
 // whole4 goes on with a complete datagram, whose last fragment was packet i.
 func (w *Worker) whole4(i uint16, d *assembly) {
-	first := header.IPv4(w.network(&w.reassembly.parts[d.first].Packet))
+	part := &w.reassembly.parts[d.first]
+	first, optioned, options := header.IPv4(w.network(&part.Packet)), part.optioned, part.options
 	ecn, ok := congestion(d.ecn)
 	if hl := first.HeaderLen(); ok && hl+d.length <= maxDatagram {
 		h := header.IPv4(w.join(i, d, hl))
@@ -60,6 +58,10 @@ func (w *Worker) whole4(i uint16, d *assembly) {
 		h.SetChecksum()
 		p := &w.packets[i]
 		copy(w.network(p), h[:hl])
+		if optioned { // for the answer, as in Linux
+			p.Flags |= Optioned
+			w.options[i] = options
+		}
 		w.local4(i, p, h)
 		return
 	}

@@ -30,10 +30,7 @@ func (w *Worker) source4(d *nstable.Device, target uint32) (uint32, bool) {
 	if first != 0 {
 		return first, true
 	}
-	for _, other := range w.view.Devices {
-		if other == nil || other.Namespace != d.Namespace {
-			continue
-		}
+	for _, other := range w.devicesOf(d.Namespace) {
 		for _, a := range other.Addrs {
 			if !a.Addr().Is4() || a.Addr().IsLoopback() {
 				continue

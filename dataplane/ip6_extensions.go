@@ -44,12 +44,10 @@ func (w *Worker) ip6Extensions(i uint16, p *Packet, h header.IPv6, next byte, at
 }
 
 // ip6Atomic lets a packet go on behind a fragment header which says that it is all there (RFC 6946). Of others it passes the
-// fragment on to be put together. A second fragment header is an error, as in Linux (ipv6_frag_rcv).
+// fragment on to be put together. A second fragment header, and one that is cut off, is an error, as in Linux (ipv6_frag_rcv).
 func (w *Worker) ip6Atomic(i uint16, p *Packet, h header.IPv6, at int, whole bool) bool {
 	switch _, _, ok := h.Extension(header.ExtFragment, at); {
-	case !ok:
-		w.toDrop(i, counters.IP6BadHeader)
-	case whole:
+	case !ok, whole:
 		p.Detail = uint16(at)
 		w.toError(icmp6Error, i, counters.BadFragment, header.ICMPv6ErroneousField)
 	case header.Fragment(h[at:]).Atomic():

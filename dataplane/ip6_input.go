@@ -66,6 +66,8 @@ func (w *Worker) ip6Special(i uint16, p *Packet, h header.IPv6, src, dst fib.Add
 		w.ip6Group(i, dst)
 	case isLinkLocal(dst):
 		w.ip6LinkLocal(i, dst)
+	case dst == fib.Addr{}: // on no link, whatever the routes say (RFC 4291 2.5.2)
+		w.toError(icmp6Error, i, counters.NoRoute, header.ICMPv6NoRoute)
 	default:
 		w.to(ip6Lookup, i)
 	}

@@ -64,6 +64,10 @@ func (w *Worker) icmp6Local(i uint16, p *Packet, h header.IPv6, offset int) {
 		w.punt(i)
 		return
 	}
+	if addr6(h.Source()) == (fib.Addr{}) { // which is no destination (RFC 4291 2.5.2)
+		w.toDrop(i, counters.IP6BadSource)
+		return
+	}
 	if !w.allow(echoPurse) {
 		w.toDrop(i, counters.RateLimited)
 		return

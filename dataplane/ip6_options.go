@@ -13,8 +13,6 @@ const (
 	maxOptions = 8
 	// maxPadding is the longest run of padding: more than that aligns nothing (RFC 4942 2.1.9.5).
 	maxPadding = 7
-	// maxPayload is the longest payload without a jumbo option (RFC 2675 2), bytes.
-	maxPayload = 1<<16 - 1
 )
 
 // ip6HopByHop looks at the hop-by-hop options of a packet, as every node on the way does that is configured to (RFC 8200
@@ -117,7 +115,7 @@ func (w *Worker) ip6Jumbo(i uint16, p *Packet, h header.IPv6, o int) {
 		return
 	}
 	p.Detail = uint16(o)
-	if binary.BigEndian.Uint32(h[o+2:]) <= maxPayload {
+	if binary.BigEndian.Uint32(h[o+2:]) <= maxDatagram {
 		p.Detail += 2
 	}
 	w.toError(icmp6Error, i, counters.IP6Jumbo, header.ICMPv6ErroneousField)

@@ -19,12 +19,7 @@ func (w *Worker) ip6Reassemble(v []uint16) {
 		if isLinkLocal(key.destination) || isMulticast6(key.destination) {
 			key.device = w.dev.ID
 		}
-		if owner := w.fragmentOwner(&key); owner != w.id {
-			w.handoff(owner, ip6Reassemble, p)
-			continue
-		}
-		if !w.dev.Up { // it may have moved while the packet was handed over
-			w.toDrop(i, counters.DeviceDown)
+		if !w.isMine(i, w.fragmentOwner(&key), ip6Reassemble) {
 			continue
 		}
 		if !w.allow(puntPurse) {

@@ -29,8 +29,8 @@ func (w *Worker) source6(d *nstable.Device, target fib.Addr) (best fib.Addr, ok 
 		try(d)
 		return best, ok
 	}
-	for _, other := range w.view.Devices {
-		if other != nil && other.Namespace == d.Namespace && other.Up {
+	for _, other := range w.devicesOf(d.Namespace) {
+		if other.Up {
 			try(other)
 		}
 	}

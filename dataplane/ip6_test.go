@@ -468,3 +468,46 @@ func TestPointToPoint127(t *testing.T) {
 	}
 	r.conserved()
 }
+
+// TestEchoFromNobody: the unspecified address is no destination (RFC 4291 2.5.2): an echo request from it has no reply, even
+// where a default route leads there.
+func TestEchoFromNobody(t *testing.T) {
+	for _, hop := range []fib.NextHop{
+		{Kind: fib.Unicast, Device: p2},
+		{Kind: fib.Unicast, Device: p2, Gateway: fib.AddrOf(netip.MustParseAddr("2001:db8:2::2"))},
+	} {
+		for _, size := range []int{20, 1440} {
+			r := newRig(t)
+			r.view.Devices[p2].MTU = 1280
+			r.route(0, "::/0", hop)
+			b := echo6(t, p1, ip6("::", "ff02::1", 64), size)
+			copy(b, []byte{0x33, 0x33, 0, 0, 0, 1})
+			r.inject(p1, b)
+			r.step()
+			if sent := r.ports[p2].take(); len(sent) != 0 || r.drops(p1)["ip6-bad-source"] != 1 {
+				t.Errorf("%d bytes: sent % x, dropped %v", size, sent, r.drops(p1))
+			}
+			r.conserved()
+		}
+	}
+}
+
+// TestToNobody: nothing is sent to the unspecified address, even where a default route leads there.
+func TestToNobody(t *testing.T) {
+	for _, hop := range []fib.NextHop{
+		{Kind: fib.Unicast, Device: p2},
+		{Kind: fib.Unicast, Device: p2, Gateway: fib.AddrOf(netip.MustParseAddr("2001:db8:2::2"))},
+	} {
+		r := newRig(t)
+		r.route(0, "::/0", hop)
+		r.inject(p1, udp6(t, p1, ip6("2001:db8:1::2", "::", 64), 20))
+		r.step()
+		if sent := r.ports[p2].take(); len(sent) != 0 || r.drops(p1)["no-route"] != 1 {
+			t.Errorf("sent % x, dropped %v", sent, r.drops(p1))
+		}
+		if sent := r.ports[p1].take(); len(sent) != 1 || sent[0][54] != header.ICMPv6Unreachable {
+			t.Errorf("answered with % x", sent)
+		}
+		r.conserved()
+	}
+}

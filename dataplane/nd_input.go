@@ -16,12 +16,7 @@ import (
 func (w *Worker) ndInput(v []uint16) {
 	for _, i := range v {
 		p := &w.packets[i]
-		if w.dev.Owner != w.id {
-			w.handoff(w.dev.Owner, ndInput, p)
-			continue
-		}
-		if !w.dev.Up { // it may have moved while the packet was handed over
-			w.toDrop(i, counters.DeviceDown)
+		if !w.isMine(i, w.dev.Owner, ndInput) {
 			continue
 		}
 		h := header.IPv6(w.network(p))

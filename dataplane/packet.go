@@ -16,6 +16,8 @@ type Packet struct {
 	In nstable.DeviceID
 	// Out is the device it leaves by; Via the neighbour there (set by the forward and output nodes).
 	Out nstable.DeviceID
+	// Namespace is what the device was in when the packet was handed over, of one marked so.
+	Namespace nstable.NamespaceID
 	// Next is the node at which another worker goes on (handoff).
 	Next      NodeID
 	Reason    counters.Reason // why it is dropped or answered with an error
@@ -45,6 +47,8 @@ const (
 	Local
 	// Directed marks an IPv4 packet to the broadcast address of a link that it is forwarded to.
 	Directed
+	// Handed marks one that came in by another worker, and goes to the only one that may go on with it (isMine).
+	Handed
 )
 
 // vectorSize is how many packets a worker has in its graph at once: what it receives in a batch. 64 balances the cost

@@ -83,6 +83,8 @@ type fragment struct {
 	data         int // where that begins, from the network header
 	more         bool
 	ecn          uint8
+	optioned     bool // what is known of IPv4 options, where it came to the worker that keeps it
+	options      options4
 }
 
 // none ends a list of parts.

@@ -53,8 +53,9 @@ func (w *Worker) expire(d *assembly) {
 	}
 	found := d.first != none
 	var first Packet
+	var said fragment
 	if found {
-		first = w.reassembly.parts[d.first].Packet
+		first, said = w.reassembly.parts[d.first].Packet, w.reassembly.parts[d.first].fragment
 	}
 	for q := w.reassembly.take(d); q != nil; q = w.reassembly.take(d) {
 		if !found || q.Addr != first.Addr {
@@ -73,6 +74,10 @@ func (w *Worker) expire(d *assembly) {
 		return
 	}
 	w.packets[0] = first
+	if said.optioned {
+		w.packets[0].Flags |= Optioned
+		w.options[0] = said.options
+	}
 	w.toError(next, 0, counters.ReassemblyTimeout, header.ICMPReassemblyTime)
 	w.runGraph()
 }

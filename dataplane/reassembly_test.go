@@ -9,12 +9,10 @@ import (
 	"time"
 
 	"github.com/google/gopacket/layers"
-	"golang.org/x/sys/unix"
 
 	"nsrouter/dataplane/counters"
 	"nsrouter/dataplane/frame"
 	"nsrouter/dataplane/header"
-	"nsrouter/fib"
 	"nsrouter/nstable"
 )
 
@@ -420,26 +418,8 @@ func TestForgetFragments(t *testing.T) {
 // not always at the same.
 func TestFragmentOwner(t *testing.T) {
 	r := newRig(t)
-	other, err := newWorker(1, -1, Options{CPUs: []int{-1, -1}, Pool: r.pool, View: r.w.views,
-		Epochs: new(fib.Epochs), NeighborChanged: r.w.neighbors.changed})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Close(other.wake.event) })
+	other := r.withPeer()
 	pair := []*Worker{r.w, other}
-	r.w.inbox = append(r.w.inbox, handoffRing{})
-	r.w.notify = append(r.w.notify, false)
-	for id, d := range r.view.Devices {
-		if d != nil {
-			d.Counters = counters.NewDevice(2)
-			_ = id
-		}
-	}
-	r.w.leave()
-	for _, w := range pair {
-		w.peers = pair
-		w.outbox = []*handoffRing{&r.w.inbox[w.id], &other.inbox[w.id]}
-	}
 	for range p2 { // the other worker reaches every device by the first
 		other.outputs = append(other.outputs, output{owner: 0})
 	}

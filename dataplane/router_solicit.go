@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"nsrouter/dataplane/counters"
+	"nsrouter/dataplane/frame"
 	"nsrouter/dataplane/header"
 	"nsrouter/fib"
 	"nsrouter/nstable"
@@ -44,7 +45,7 @@ func (w *Worker) routerSolicitation(p *Packet, h header.IPv6, m header.ICMP) boo
 func (w *Worker) sendToGroup(dev *nstable.Device, source, group fib.Addr, message []byte) bool {
 	out := w.view.Device(dev.ID)
 	if out == nil || out.Namespace != dev.Namespace || !out.Usable() ||
-		len(message) < header.ICMPLen || header.IPv6HeaderLen+len(message) > int(out.MTU) {
+		len(message) < header.ICMPLen || header.IPv6HeaderLen+len(message) > min(int(out.MTU), frame.MaxMTU) {
 		return false
 	}
 	addr, ok := w.cache.Get()

@@ -175,6 +175,12 @@ func TestSendToGroup(t *testing.T) {
 	message = message[:4]
 	refused("too short")
 	r.conserved()
+	large := *dev
+	large.MTU = 1 << 16
+	r.view.Devices[p1] = &large
+	if r.w.sendToGroup(&large, source, group, make([]byte, 2000)) {
+		t.Error("sent: more than a frame holds")
+	}
 }
 
 // TestRouterSolicitVLAN: a solicitation in a VLAN is the VLAN device's, in its namespace, and what is sent by that device

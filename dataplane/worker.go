@@ -45,6 +45,9 @@ type Worker struct {
 	options   [vectorSize]options4 // by packet: what it has of options, if it is marked so
 	redirects [redirectSlots]redirected
 
+	members [][]*nstable.Device // by NamespaceID: the devices of viewed (devicesOf)
+	viewed  *nstable.View
+
 	ports   []*boundPort // queues that this worker serves
 	outputs []output     // by DeviceID: how this worker transmits on a device
 
@@ -124,6 +127,31 @@ func (w *Worker) look() {
 		w.view = v
 		w.leave()
 	}
+}
+
+// devicesOf returns the devices of a namespace in the order of their ids. They are sorted by namespace once for a view, when
+// first asked for: who chooses a source address for an error must not look at the devices of all namespaces.
+func (w *Worker) devicesOf(ns *nstable.Namespace) []*nstable.Device {
+	if w.viewed != w.view {
+		w.viewed = w.view
+		for i := range w.members {
+			clear(w.members[i])
+			w.members[i] = w.members[i][:0]
+		}
+		for _, d := range w.view.Devices {
+			if d == nil {
+				continue
+			}
+			for int(d.Namespace.ID) >= len(w.members) {
+				w.members = append(w.members, nil)
+			}
+			w.members[d.Namespace.ID] = append(w.members[d.Namespace.ID], d)
+		}
+	}
+	if int(ns.ID) >= len(w.members) {
+		return nil
+	}
+	return w.members[ns.ID]
 }
 
 // leave forgets the context, so that what is replaced can be collected.

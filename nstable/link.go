@@ -94,7 +94,8 @@ func (d *device) portConfig() PortConfig {
 	return PortConfig{Up: d.up, MTU: d.hostMTU(d.mtu), MAC: d.mac, OtherMACs: d.othersThan(d.mac)}
 }
 
-// DeleteLink removes a device, the other end of a veth and VLAN devices with it. It returns when the host interface is given back.
+// DeleteLink removes a device, the other end of a veth and VLAN devices with it. It returns when the host interface is
+// given back.
 func (t *Table) DeleteLink(namespace, name string) error {
 	t.host.Lock()
 	defer t.host.Unlock()

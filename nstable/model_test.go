@@ -109,7 +109,8 @@ func randomLink(t *rapid.T, b *bench, ns, dev string, kind int) (string, error) 
 		return fmt.Sprintf("netns set %s %d", ns, routes), b.Do(func(tx *Tx) error { return tx.SetNamespace(ns, values) })
 	case -3:
 		values := []setting.Value{{Name: "rp-filter", Value: rapid.SampledFrom([]string{"off", "strict", "more"}).Draw(t, "value")}}
-		return fmt.Sprintf("set %s %s %v", ns, dev, values), b.SetLink(ns, dev, LinkChange{Up: new(rapid.Bool().Draw(t, "up")), Settings: values})
+		up := rapid.Bool().Draw(t, "up")
+		return fmt.Sprintf("set %s %s %v", ns, dev, values), b.SetLink(ns, dev, LinkChange{Up: &up, Settings: values})
 	case -2:
 		tag := Tag{rapid.SampledFrom([]uint16{VLAN8021Q, VLAN8021AD}).Draw(t, "protocol"), rapid.Uint16Range(4, 5).Draw(t, "id")}
 		lower := rapid.SampledFrom(modelDevices).Draw(t, "lower")

@@ -159,6 +159,15 @@ func TestVLANFollowsPort(t *testing.T) {
 	b.want(b.linkLine("init", "p.5")[:21], "up=true carrier=false")
 	b.ok(b.PortBack(id, PortInfo{MAC: [6]byte{2, 0, 0, 0, 0, 0x77}, MTU: 1500, Mode: ModeCopy, Queues: 1, Carrier: true}))
 	b.want(b.linkLine("init", "p.5")[:35], "up=true carrier=true mtu=1500 mac=77"[:35])
+	b.ok(b.SetLink("init", "p.5", LinkChange{MAC: &[6]byte{2, 0, 0, 0, 0, 0x55}}))
+	if c, ok := b.PortConfig(id); !ok || c != (PortConfig{Up: true, MTU: 1500, MAC: [6]byte{2, 0, 0, 0, 0, 0x77}, OtherMACs: true}) {
+		t.Errorf("the host interface that is back is to be %+v, %v", c, ok)
+	}
+	if c, ok := b.PortConfig(b.deviceID("init", "p.5")); ok {
+		t.Errorf("a VLAN device has a host interface: %+v", c)
+	}
+	b.ok(b.DeleteLink("init", "p.5"))
+	b.vlan("init", "p", "p.5", q(5))
 	b.ok(b.up("init", "p", false)) // stores the new address of p, and not that of p.5
 	b.ok(b.up("init", "p", true))
 	b.reopen()

@@ -124,12 +124,23 @@ func (t *Table) PortGone(id fib.DeviceID) error {
 }
 
 // PortBack tells that the host interface of a device is attached again, or for the first time. The caller configures it
-// for the state of the device as the view then shows it. Unless the operator has set the MAC, it is the interface's
+// as [Table.PortConfig] then says. Unless the operator has set the MAC, it is the interface's
 // now.
 func (t *Table) PortBack(id fib.DeviceID, info PortInfo) error {
 	return t.changePort(id, func(h *hostPort) {
 		h.attached, h.info = true, info
 	}, &info.Carrier)
+}
+
+// PortConfig is what the host interface of a device is to be; false where there is no such device.
+func (t *Table) PortConfig(id DeviceID) (PortConfig, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	d := t.deviceByID(id)
+	if d == nil || d.gone || d.kind != XDP {
+		return PortConfig{}, false
+	}
+	return d.portConfig(), true
 }
 
 // changePort changes the host's side of a device. During attachment it only notes the carrier.

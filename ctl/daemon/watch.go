@@ -167,8 +167,8 @@ func (p *ports) back(id nstable.DeviceID, info nstable.PortInfo) {
 		p.tell("interface back", err)
 		return
 	}
-	if d := p.table.View().Device(id); d != nil {
-		p.tell("configure", p.configure(id, nstable.PortConfig{Up: d.Up, MTU: d.MTU, MAC: d.MAC}))
+	if c, ok := p.table.PortConfig(id); ok {
+		p.tell("configure", p.configure(id, c))
 	}
 }
 

@@ -111,10 +111,11 @@ func ExtensionAt(p IPv6, typ byte, offset int) (next byte, length int) {
 }
 
 // Extension takes the extension header of the given type at offset for what it is: the type of the header behind it, and
-// where that begins. ok is false where the packet, of the length that its header says, ends before that.
+// where that begins. ok is false where the packet, of the length that its header says, ends before that; next then is known
+// if the bytes are there that the kernel looks at (ipv6_skip_exthdr).
 func (p IPv6) Extension(typ byte, offset int) (next byte, behind int, ok bool) {
 	end := IPv6HeaderLen + p.PayloadLen()
-	if offset+ExtUnit > end {
+	if offset+2 > end || typ == ExtFragment && offset+4 > end {
 		return ProtoNone, 0, false
 	}
 	next, length := ExtensionAt(p, typ, offset)
@@ -155,11 +156,11 @@ func (p IPv6) Transport() (protocol byte, offset int, fragment, ok bool) {
 			return protocol, offset, false, true
 		}
 		next, behind, ok := p.Extension(protocol, offset)
+		if protocol == ExtFragment && offset+4 <= IPv6HeaderLen+p.PayloadLen() && p.LaterFragment(offset) {
+			return next, behind, true, ok
+		}
 		if !ok {
 			return next, behind, false, false
-		}
-		if protocol == ExtFragment && p.LaterFragment(offset) {
-			return next, behind, true, true
 		}
 		protocol, offset = next, behind
 	}

@@ -271,7 +271,16 @@ func TestVanish(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.host(1, "init"), w.host(2, "init")
 	c := w.host(3, "init")
-	w.r.Must("route add 198.51.100.0/24 via 10.0.2.2")
+	w.r.Must("route add 198.51.100.0/24 via 10.0.2.2\nlink add link p2 name s type vlan protocol 802.1ad id 9")
+	w.r.Must("link add link s name c address 02:00:00:00:00:77 type vlan id 3")
+	forVLANs := func() {
+		t.Helper()
+		out := w.r.Host.Run("ip", "-d", "link", "show", "p2")
+		if !strings.Contains(out, "mtu 1504 ") || !strings.Contains(out, "promiscuity 1 ") {
+			t.Errorf("p2 does not serve the VLAN devices on it: %s", out)
+		}
+	}
+	forVLANs()
 	stop := w.flood(a, "10.0.2.2")
 	time.Sleep(100 * time.Millisecond)
 	b.Interface("eth0").Delete()
@@ -290,6 +299,7 @@ func TestVanish(t *testing.T) {
 	b.Route("default", "10.0.2.1")
 	w.Eventually(10*time.Second, "p2 with carrier", func() bool { return w.link("init", "p2").OperState == "UP" })
 	w.ping(c, "10.0.2.2", 10)
+	forVLANs()
 	w.conserved()
 }
 

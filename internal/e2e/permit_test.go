@@ -63,7 +63,7 @@ func newPermits() permits {
 			}
 			return o.oursNothing() && o.kernelOnly(func(k []byte) bool {
 				p, m := transportOf(k)
-				return p == 1 && (m[0] == 3 || m[0] == 11 || m[0] == 12 || m[0] == 0) && destination(k) == source(f)
+				return p == 1 && (m[0] == 3 || m[0] == 11 || m[0] == 12 || m[0] == 0 || m[0] == 14) && destination(k) == source(f)
 			})
 		}},
 		{name: "error-about-broadcast", maybe: true, match: func(o *outcome) bool { // only where they are forwarded
@@ -115,8 +115,29 @@ func newPermits() permits {
 			r := behind(o.sentFrame(), 43)
 			return len(r) > 3 && r[2] == 2 && routerAddress(destination(o.sentFrame()))
 		}},
+		{name: "echo-by-another-port", maybe: true, match: func(o *outcome) bool {
+			f := o.sentFrame()
+			if !is6(f) || len(o.sent[kernels]) != 0 || len(o.sent[ours]) != 1 || o.sent[ours][0].port == 1 {
+				return false
+			}
+			to := destination(f)
+			anycast := to == netip.MustParseAddr("2001:db8:1::") || to == netip.MustParseAddr("2001:db8:2::")
+			p, m := transportOf(o.sent[ours][0].frame)
+			return (to.IsMulticast() || anycast) && p == 58 && m[0] == 129 && destination(o.sent[ours][0].frame) == source(f)
+		}},
+		{name: "kernel-multicast-routing", maybe: true, match: func(o *outcome) bool {
+			const pim = 103
+			f := o.sentFrame()
+			if !routerAddress(destination(f)) || len(o.sent[kernels]) != 0 {
+				return false
+			}
+			return is4(f) && f[23] == pim || is6(f) && f[20] == pim
+		}},
 		{name: "commercial-security", maybe: true, match: func(o *outcome) bool {
 			f := o.sentFrame()
+			if options := behind(f, 0); len(options) > 2 && options[2] == 7 { // CALIPSO, the same for IPv6
+				return len(o.sent[kernels]) == 0
+			}
 			has := is4(f) && f[14] > 0x45 && len(f) > 36 &&
 				bytes.IndexByte(f[34:min(len(f), 14+int(f[14]&15)*4)], 134) >= 0
 			return has && (len(o.sent[kernels]) == 0 || o.kernelOnly(func(k []byte) bool {

@@ -34,7 +34,7 @@ const (
 )
 
 func martians() Row[Namespace] {
-	return choice("martians", "IPv4 addresses never forwarded from or to: Linux's, or RFC 1812's (0/8, 240/4, "+
-		"169.254/16, broadcasts, source = destination too); with these, ICMPv6 says \"policy\" and \"reject route\", too", []string{"linux", "rfc1812"},
-		func(n *Namespace) *Martians { return &n.Martians })
+	return choice("martians", "never forwarded from or to: Linux's set, or the RFC's, which has 0/8, 240/4, "+
+		"169.254/16 and broadcasts, too",
+		[]string{"linux", "rfc1812"}, func(n *Namespace) *Martians { return &n.Martians })
 }
