@@ -177,7 +177,6 @@ func (c *cli) neighGet(ctx context.Context, a *args) error {
 	})
 	if err == nil && !found {
 		addr, _, _ := strings.Cut(req.Prefix, "/")
-		//nolint:staticcheck // the kernel's words
 		return fmt.Errorf("Neighbour entry not found: %s is no neighbour of %s (see neigh show dev %s)", addr, req.Dev, req.Dev)
 	}
 	return err
