@@ -105,7 +105,7 @@ func xdpWords(a *args) *v1.XdpSpec {
 		case "force":
 			spec.Force = true
 		default:
-			a.fail("%q is a garbage: an xdp link has host, mode, queues and force", w)
+			a.fail("%q is a garbage: an xdp link has host, mode, queues and force; mtu and address come before \"type\"", w)
 		}
 	}
 	return spec
