@@ -40,11 +40,12 @@ func take(used *int64, now int64, rate uint32) bool {
 	return true
 }
 
-// mayAsk spends a token of a device for the sender of a packet.
+// mayAsk spends a token of a device for the sender of a packet. The last eighth of a table is for the shares: a scan that
+// filled it would keep the others out until one of its questions is old enough to be evicted.
 func (w *Worker) mayAsk(out *nstable.Device, p *Packet, ratio uint32) bool {
 	b := &w.neighbors.of(out.ID).budget
 	return take(&b.source[w.sender(p)%askSources], w.now, askShare*ratio) ||
-		take(&b.all, w.now, out.Settings.NeighBudget*ratio)
+		!w.pressed(out) && take(&b.all, w.now, out.Settings.NeighBudget*ratio)
 }
 
 // sender is a number for who sent a packet: the IPv4 address or the IPv6 /64, and the device.

@@ -153,7 +153,8 @@ func TestNeighborLimits(t *testing.T) {
 		}
 		d := r.view.Devices[p2]
 		ask := func(i int) {
-			r.inject(p1, udp4(t, p1, ip4("10.0.1.2", fmt.Sprintf("10.16.1.%d", i), 64), 20))
+			source := fmt.Sprintf("10.0.1.%d", 2+i) // each with a share: what is for all stops before the table is full
+			r.inject(p1, udp4(t, p1, ip4(source, fmt.Sprintf("10.16.1.%d", i), 64), 20))
 			r.step()
 			r.ports[p2].take()
 		}
@@ -197,6 +198,31 @@ func TestNeighborLimits(t *testing.T) {
 		}
 		r.conserved()
 	}
+}
+
+// TestLastEighth: a scan does not fill a table to the brim, where nothing is old enough to be evicted; a sender with a share
+// of its own still finds room.
+func TestLastEighth(t *testing.T) {
+	r := newRig(t)
+	r.route(0, "10.16.0.0/12", fib.NextHop{Kind: fib.Unicast, Device: p2})
+	r.set(p2, func(d *setting.Device) { d.NeighMax, d.NeighBudget = 400, 1000 })
+	d := r.view.Devices[p2]
+	for i := range 800 { // within half a second
+		r.inject(p1, udp4(t, p1, ip4("10.0.1.2", fmt.Sprintf("10.17.%d.%d", i/256, i%256), 64), 20))
+		r.now += int64(time.Millisecond) / 2
+		r.step()
+		r.ports[p2].take()
+	}
+	if n := d.Neighbors.Len(); n < 350 || n >= 400 {
+		t.Errorf("%d neighbours after a scan, of 400", n)
+	}
+	r.inject(p1, udp4(t, p1, ip4("10.0.1.77", "10.16.1.1", 64), 20))
+	r.step()
+	if r.neighbor(p2, "10.16.1.1") == nil || r.drops(p1)["neighbor-table-full"] != 0 {
+		t.Errorf("another sender finds no room: %v", r.drops(p1))
+	}
+	r.ports[p2].take()
+	r.conserved()
 }
 
 // TestHoldRoom: where a device holds as many packets as it may, the one that waits longest goes; where the worker does,
