@@ -31,6 +31,7 @@ type options struct {
 	out            string
 	cpu, readerCPU int
 	smallPages     bool
+	again          bool
 }
 
 // bench is a run.
@@ -43,6 +44,7 @@ type bench struct {
 	watchTime  time.Duration
 	readerCPU  int
 	smallPages bool
+	again      bool // look-ups are of addresses that were looked up a moment before
 	tty        bool
 	rows       []row
 }
@@ -58,6 +60,7 @@ func main() {
 	flag.IntVar(&o.cpu, "cpu", runtime.NumCPU()-1, "CPU to measure on")
 	flag.IntVar(&o.readerCPU, "reader-cpu", 0, "CPU of the reader while tables are changed")
 	flag.BoolVar(&o.smallPages, "small-pages", false, "leave the Go heap on the pages it has instead of huge ones")
+	flag.BoolVar(&o.again, "again", false, "measure look-ups of addresses that were looked up a moment before, as the first probe did")
 	flag.Parse()
 	if err := o.check(); err != nil {
 		fmt.Fprintf(os.Stderr, "fibbench: %v\n", err)
@@ -112,7 +115,7 @@ func (o *options) bench() *bench {
 	b := &bench{
 		contenders: contenders(o.only), sizes: []int{10, 1000, 100_000, 0},
 		rounds: 21, fewRounds: 5, churnTime: time.Second, watchTime: 500 * time.Millisecond,
-		readerCPU: o.readerCPU, smallPages: o.smallPages, tty: term.IsTerminal(int(os.Stderr.Fd())),
+		readerCPU: o.readerCPU, smallPages: o.smallPages, again: o.again, tty: term.IsTerminal(int(os.Stderr.Fd())),
 	}
 	if o.quick {
 		b.sizes, b.rounds, b.fewRounds = []int{1000, 0}, 5, 2

@@ -138,7 +138,7 @@ func (b *bench) small(f poptrie.Family) error {
 		collapse()
 	}
 	q := newQueries(f, keys)
-	times := b.race(list, "small namespaces", func(e entrant, round int) float64 { return e.timeLookups(q, round) })
+	times := b.race(list, "small namespaces", func(e entrant, round int) float64 { return e.timeLookups(q, round, b.again) })
 	b.addRates(list, times, row{section: "namespaces", family: f, prefixes: few, stream: string(under)})
 	return nil
 }
