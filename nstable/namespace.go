@@ -54,15 +54,20 @@ func (t *Table) listNamespaces() []NamespaceInfo {
 	return out
 }
 
-// AddNamespace makes a namespace with its lo.
-func (tx *Tx) AddNamespace(name string) error {
+// AddNamespace makes a namespace with its lo, and with settings that are not at their default.
+func (tx *Tx) AddNamespace(name string, values ...setting.Value) error {
 	if err := checkNamespaceName(name); err != nil {
+		return err
+	}
+	settings, err := apply(setting.Namespaces, setting.Namespaces.Default(), values)
+	if err != nil {
 		return err
 	}
 	if tx.t.byName[name] != nil {
 		return fail(Exists, "Cannot create network namespace %q: File exists", name)
 	}
 	ns := tx.insertNamespace(NamespaceID(freeSlot(tx.t.namespaces)), name)
+	ns.settings = settings
 	tx.put(BucketNamespace, namespaceKey(ns.id), encodeNamespace(ns))
 	tx.announceNamespace(ns, false)
 	lo := &device{kind: Loopback, name: "lo", mtu: loopbackMTU}

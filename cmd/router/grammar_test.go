@@ -216,6 +216,8 @@ func TestWrongWords(t *testing.T) {
 		"neigh add 10.0.0.9 lladdr x dev p1":                 "x",
 		"neigh add 10.0.0.9 lladdr 2:0:0:0:0:1 dev p1 nud u": "u",
 		"netns add":             "add",
+		"netns add x host tun":  "netns or none",
+		"netns add x hosts":     "host",
 		"netns set init 5":      "5",
 		"netns list all":        "all",
 		"netns identify me":     "me",

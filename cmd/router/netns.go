@@ -13,7 +13,7 @@ import (
 func netnsUsage() string {
 	return `
 router netns list
-router netns add NAME
+router netns add NAME [SETTING VALUE ...]
 router netns set NAME SETTING VALUE ...
 router netns delete NAME
 router netns exec NAME [--] CMD ...
@@ -36,7 +36,23 @@ func netnsCommands() []command {
 }
 
 func netnsAdd(_ *cli, a *args) *v1.ChangeRequest {
-	return &v1.ChangeRequest{Op: &v1.ChangeRequest_NetnsAdd{NetnsAdd: &v1.NetnsAdd{Name: a.namespace("add")}}}
+	add := &v1.NetnsAdd{Name: a.namespace("add")}
+	add.Settings = netnsSettings(a, "add")
+	return &v1.ChangeRequest{Op: &v1.ChangeRequest_NetnsAdd{NetnsAdd: add}}
+}
+
+// netnsSettings reads the settings that end a command.
+func netnsSettings(a *args, command string) (settings []*v1.Setting) {
+	for a.more() {
+		w := a.next()
+		if !setting.Namespaces.Has(w) {
+			a.fail("\"netns %s\" does not know %q: %s", command, w,
+				meant(setting.Namespaces, w, "it sets "+setting.Namespaces.Names()))
+			break
+		}
+		settings = append(settings, settingWord(a, setting.Namespaces, w))
+	}
+	return settings
 }
 
 func netnsDelete(_ *cli, a *args) *v1.ChangeRequest {
@@ -45,14 +61,7 @@ func netnsDelete(_ *cli, a *args) *v1.ChangeRequest {
 
 func netnsSet(_ *cli, a *args) *v1.ChangeRequest {
 	set := &v1.NetnsSet{Name: a.namespace("set")}
-	for a.more() {
-		w := a.next()
-		if !setting.Namespaces.Has(w) {
-			a.fail("\"netns set\" does not know %q: %s", w, meant(setting.Namespaces, w, "it sets "+setting.Namespaces.Names()))
-			break
-		}
-		set.Settings = append(set.Settings, settingWord(a, setting.Namespaces, w))
-	}
+	set.Settings = netnsSettings(a, "set")
 	if len(set.Settings) == 0 {
 		a.fail("command line is not complete: \"netns set NS\" needs what to set: %s", setting.Namespaces.Names())
 	}

@@ -36,6 +36,7 @@ import (
 	"nsrouter/dataplane/neigh"
 	"nsrouter/fib"
 	"nsrouter/nstable"
+	"nsrouter/nstable/setting"
 )
 
 // DefaultFrames is how many packet frames there are unless told otherwise: 128 MiB. A sum, for four interfaces with four
@@ -174,6 +175,9 @@ func (d *daemon) start() (err error) {
 	table.Store(d.table)
 	d.hosts = newHosts(d.o.NetnsPrefix, d.o.Log)
 	for _, ns := range d.table.Namespaces() {
+		if ns.Settings.Host == setting.HostNone {
+			continue
+		}
 		if err := d.hosts.Add(ns.Name); err != nil {
 			return err
 		}
@@ -189,6 +193,7 @@ func (d *daemon) serve(ctx context.Context, l net.Listener) error {
 	var background sync.WaitGroup
 	background.Go(func() { d.ports.watch(ctx) })
 	background.Go(func() { d.radv.Run(ctx) })
+	background.Go(func() { d.hosts.watch(ctx) })
 	s := server.New(server.Options{
 		Table: d.table, Hosts: d.hosts, Queues: d.ports.queueStats, Frames: d.frames,
 		Log: func(msg string) { d.o.Log.Warn(msg) },

@@ -1,15 +1,19 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"nsrouter/internal/netns"
 )
@@ -21,6 +25,7 @@ const mark = "made by router"
 // hosts keeps the Linux network namespace of each router namespace: /run/netns/PREFIXNAME.
 type hosts struct {
 	prefix string
+	log    *zap.Logger
 	// named says that the Linux namespaces have names in /run/netns, where the host sees them. A daemon in a mount
 	// namespace of its own (as `ip netns exec` makes one) would leave files there that are namespaces to nobody else.
 	named bool
@@ -40,12 +45,21 @@ type orphan struct {
 
 type host struct {
 	handle        *netns.Handle
+	lock          *os.File // of the name; nil where there is none
 	cookie, inode uint64
 	ours          bool
+	nameless      bool // told that it has lost its name
 }
 
+// lockDir has a file for each name in [netns.Dir] that a daemon uses, which locks it. It is not in the Linux namespace,
+// where programs could hold such a lock as well.
+const lockDir = "/run/nsrouter/netns"
+
+// errHeld says that another daemon lives that has a Linux namespace.
+var errHeld = errors.New("another router that runs holds it: give this one names of its own with --netns-prefix")
+
 func newHosts(prefix string, log *zap.Logger) *hosts {
-	h := &hosts{prefix: prefix, named: sharesMounts(), byName: make(map[string]*host)}
+	h := &hosts{prefix: prefix, log: log, named: sharesMounts(), byName: make(map[string]*host)}
 	if !h.named {
 		log.Info("the daemon has a mount namespace of its own: its Linux namespaces have no names in " + netns.Dir +
 			"; \"router netns exec\" works, \"ip netns exec\" does not")
@@ -61,20 +75,63 @@ func (h *hosts) Add(namespace string) error {
 		return nil
 	}
 	name := h.prefix + namespace
-	handle, created, err := h.open(name)
+	lock, err := h.lockName(name)
 	if err != nil {
 		return fmt.Errorf("Linux network namespace %s: %w", name, err)
 	}
-	n := &host{handle: handle, inode: handle.Inode()}
+	handle, created, err := h.open(name)
+	if err != nil {
+		unlockName(lock)
+		return fmt.Errorf("Linux network namespace %s: %w", name, err)
+	}
+	n := &host{handle: handle, lock: lock, inode: handle.Inode()}
 	if n.cookie, err = handle.Cookie(); err == nil {
 		err = handle.Do(func() error { return prepare(n, created) })
 	}
 	if err != nil {
 		_ = handle.Close()
+		unlockName(lock)
 		return fmt.Errorf("Linux network namespace %s: %w", name, err)
 	}
 	h.byName[namespace] = n
 	return nil
+}
+
+// lockName takes a name for this daemon until it ends, or [unlockName] is called. Names that nobody else sees are free.
+func (h *hosts) lockName(name string) (*os.File, error) {
+	if !h.named {
+		return nil, nil
+	}
+	if err := os.MkdirAll(lockDir, 0o700); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(lockDir, name)
+	for {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+			f.Close()
+			if errors.Is(err, unix.EWOULDBLOCK) {
+				err = errHeld
+			}
+			return nil, err
+		}
+		// It may have been removed between the two by who had it before.
+		mine, err := f.Stat()
+		if now, statErr := os.Stat(path); err == nil && statErr == nil && os.SameFile(mine, now) {
+			return f, nil
+		}
+		f.Close()
+	}
+}
+
+func unlockName(lock *os.File) {
+	if lock != nil {
+		_ = os.Remove(lock.Name())
+		lock.Close()
+	}
 }
 
 // open takes or makes a Linux namespace.
@@ -148,6 +205,7 @@ func (h *hosts) drop(namespace string, n *host, remove bool) error {
 	if !h.named {
 		return err
 	}
+	defer unlockName(n.lock)
 	if now, openErr := netns.Open(h.prefix + namespace); openErr == nil {
 		remove = remove && now.Inode() == n.inode
 		err = errors.Join(err, now.Close())
@@ -158,6 +216,44 @@ func (h *hosts) drop(namespace string, n *host, remove bool) error {
 		}
 	}
 	return err
+}
+
+// nameInterval is how often the names in [netns.Dir] are looked at.
+const nameInterval = 2 * time.Second
+
+// watch gives the Linux namespaces their names again when somebody has taken those away, until ctx is done. The
+// namespaces themselves are held by their handles.
+func (h *hosts) watch(ctx context.Context) {
+	if !h.named {
+		return
+	}
+	ticker := time.NewTicker(nameInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			h.restoreNames()
+		}
+	}
+}
+
+func (h *hosts) restoreNames() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for namespace, n := range h.byName {
+		name := h.prefix + namespace
+		restored, err := n.handle.Restore(name)
+		switch {
+		case err != nil && !n.nameless:
+			h.log.Warn("the Linux network namespace has lost its name, and cannot have it back", zap.String("netns", name),
+				zap.Error(err))
+		case restored:
+			h.log.Warn("the name of the Linux network namespace was removed; it is there again", zap.String("netns", name))
+		}
+		n.nameless = err != nil
+	}
 }
 
 // Path implements [server.HostNamespaces].

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
@@ -39,7 +38,8 @@ func (s *Server) Change(ctx context.Context, req *v1.ChangeRequest) (*v1.ChangeR
 func (s *Server) plan(ns string, req *v1.ChangeRequest) (step, error) {
 	switch op := req.Op.(type) {
 	case *v1.ChangeRequest_NetnsAdd:
-		return step{slow: func() error { return s.addNamespace(op.NetnsAdd.GetName()) }}, nil
+		values, err := readSettings(setting.Namespaces, op.NetnsAdd.GetSettings())
+		return step{slow: func() error { return s.addNamespace(op.NetnsAdd.GetName(), values) }}, err
 	case *v1.ChangeRequest_NetnsDelete:
 		return step{slow: func() error { return s.deleteNamespace(op.NetnsDelete.GetName()) }}, nil
 	case *v1.ChangeRequest_LinkAdd:
@@ -70,36 +70,13 @@ func (s *Server) plan(ns string, req *v1.ChangeRequest) (step, error) {
 		filter, err := readNexthopFilter(op.NexthopFlush.GetFilter())
 		return step{quick: func(tx *nstable.Tx) (int, error) { return tx.FlushNextHops(ns, filter.wants) }}, err
 	case *v1.ChangeRequest_NetnsSet:
-		return planNetnsSet(op.NetnsSet)
+		return s.planNetnsSet(op.NetnsSet)
 	case *v1.ChangeRequest_Neighbor:
 		return planNeighbor(ns, op.Neighbor)
 	case *v1.ChangeRequest_NeighborFlush:
 		return s.planNeighborFlush(ns, op.NeighborFlush)
 	}
 	return step{}, invalid("the change says nothing to do")
-}
-
-// addNamespace makes a namespace and then its Linux namespace: both, or neither.
-func (s *Server) addNamespace(name string) error {
-	s.netns.Lock()
-	defer s.netns.Unlock()
-	if err := s.table.Do(func(tx *nstable.Tx) error { return tx.AddNamespace(name) }); err != nil {
-		return err
-	}
-	err := s.options.Hosts.Add(name)
-	if err != nil {
-		err = errors.Join(err, s.table.DeleteNamespace(name))
-	}
-	return err
-}
-
-func (s *Server) deleteNamespace(name string) error {
-	s.netns.Lock()
-	defer s.netns.Unlock()
-	if err := s.table.DeleteNamespace(name); err != nil {
-		return err
-	}
-	return s.options.Hosts.Delete(name)
 }
 
 // done is a step that removes nothing.
@@ -216,15 +193,4 @@ func deleteAnyLength(tx *nstable.Tx, ns, dev string, addr netip.Addr) error {
 		err = tx.DeleteAddress(ns, dev, netip.PrefixFrom(addr, addr.BitLen())) // knows how to say that it is not there
 	}
 	return err
-}
-
-func planNetnsSet(set *v1.NetnsSet) (step, error) {
-	values, err := readSettings(setting.Namespaces, set.GetSettings())
-	if err != nil {
-		return step{}, err
-	}
-	if len(values) == 0 {
-		return step{}, invalid("netns set %s: say what to set: %s", set.GetName(), setting.Namespaces.Names())
-	}
-	return done(func(tx *nstable.Tx) error { return tx.SetNamespace(set.GetName(), values) })
 }

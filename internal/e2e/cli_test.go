@@ -297,6 +297,52 @@ func TestExec(t *testing.T) {
 	}
 }
 
+// TestWithoutHost: a namespace without a Linux namespace has none, also after a restart, and gets one when it is set so.
+func TestWithoutHost(t *testing.T) {
+	w := newWorld(t)
+	there := func() bool {
+		_, err := os.Stat(filepath.Join("/run/netns", w.r.NetnsPrefix+"red"))
+		return err == nil
+	}
+	w.r.Must("netns add red host none")
+	for range 2 {
+		if there() {
+			t.Error("there is a Linux namespace")
+		}
+		if out := w.r.Refused(2, "netns exec red true"); !strings.Contains(out, "red") {
+			t.Errorf("netns exec: %s", out)
+		}
+		w.r.Stop()
+		w.r.Start()
+	}
+	w.r.Must("netns set red host netns\nnetns exec red true")
+	w.r.Must("netns set red host none")
+	if there() {
+		t.Error("the Linux namespace outlives the setting")
+	}
+}
+
+// TestHeldNames: two daemons do not share Linux namespaces; a namespace that is there is adopted, and stays.
+func TestHeldNames(t *testing.T) {
+	w := newWorld(t)
+	w.r.Must("netns add red")
+	out := w.Host("other").Try(w.r.Binary, "run", "--socket", w.r.Socket+"2", "--state", "none",
+		"--netns-prefix", w.r.NetnsPrefix)
+	if out.Status == 0 || !strings.Contains(out.Stderr, "--netns-prefix") {
+		t.Errorf("a second daemon with the same names: status %d: %s", out.Status, out.Stderr)
+	}
+	adopted := w.Host("router-blue") // the name that the router gives to the Linux namespace of blue
+	w.r.Must("netns add blue")
+	if inside := w.r.Must("netns exec blue readlink /proc/self/ns/net"); !strings.Contains(inside,
+		fmt.Sprint(adopted.NS.Inode())) {
+		t.Errorf("blue is in %s, not in the adopted %d", inside, adopted.NS.Inode())
+	}
+	w.r.Must("netns del blue")
+	if _, err := os.Stat(filepath.Join("/run/netns", w.r.NetnsPrefix+"blue")); err != nil {
+		t.Errorf("the adopted namespace was deleted: %v", err)
+	}
+}
+
 // TestOwnMounts: a daemon started by `ip netns exec` leaves no broken names in /run/netns, and its own exec works.
 func TestOwnMounts(t *testing.T) {
 	l := lab.New(t)

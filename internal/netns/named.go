@@ -64,6 +64,45 @@ func Adopt(name string) (h *Handle, created bool, err error) {
 	return h, true, nil
 }
 
+// Restore gives the namespace a name again that it had, where that was taken away; restored tells whether it was. A
+// name that is another namespace's now is an error that is fs.ErrExist.
+func (h *Handle) Restore(name string) (restored bool, err error) {
+	path, err := pathOf(name)
+	if err != nil {
+		return false, err
+	}
+	if is, err := named(path); err == nil && is == h.inode { // as nearly always, without the lock
+		return false, nil
+	}
+	unlock, err := lockDir()
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	switch is, err := named(path); {
+	case err == nil && is == h.inode:
+		return false, nil
+	case err == nil:
+		return false, fmt.Errorf("name network namespace %s: another one has the name: %w", name, fs.ErrExist)
+	case errors.Is(err, ErrNotNamespace):
+		if err := remove(path); err != nil {
+			return false, fmt.Errorf("replace leftover: %w", err)
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return false, fmt.Errorf("open network namespace %s: %w", name, err)
+	}
+	return true, bind(h, path)
+}
+
+// named is the inode of the namespace that a file leads to.
+func named(path string) (uint64, error) {
+	h, err := open(path)
+	if err != nil {
+		return 0, err
+	}
+	return h.inode, h.Close()
+}
+
 // Open opens a named namespace.
 func Open(name string) (*Handle, error) {
 	path, err := pathOf(name)

@@ -239,3 +239,41 @@ func TestSocketAndProcesses(t *testing.T) {
 		t.Errorf("OfPid %d, OfSocket %d, want %d", a, b, h.Inode())
 	}
 }
+
+// TestRestore: a name that was taken away leads to the same namespace again; one that is another's now does not.
+func TestRestore(t *testing.T) {
+	n := name(t, "restored")
+	h, err := netns.Create(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed(t, h)
+	if restored, err := h.Restore(n); err != nil || restored {
+		t.Errorf("with its name: %v, %v", restored, err)
+	}
+	if err := netns.Delete(n); err != nil {
+		t.Fatal(err)
+	}
+	if restored, err := h.Restore(n); err != nil || !restored {
+		t.Errorf("without its name: %v, %v", restored, err)
+	}
+	now, err := netns.Open(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed(t, now)
+	if now.Inode() != h.Inode() {
+		t.Error("the name leads elsewhere")
+	}
+	if err := netns.Delete(n); err != nil {
+		t.Fatal(err)
+	}
+	other, err := netns.Create(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed(t, other)
+	if restored, err := h.Restore(n); !errors.Is(err, fs.ErrExist) || restored {
+		t.Errorf("with another of the name: %v, %v", restored, err)
+	}
+}

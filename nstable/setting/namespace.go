@@ -8,6 +8,8 @@ import (
 
 // Namespace is the settings of a namespace.
 type Namespace struct {
+	// Host is whether the namespace has a Linux network namespace.
+	Host Host
 	// MaxRoutes limits the routes, connected ones included; 0: no limit. Those that are there stay, even if they are
 	// more.
 	MaxRoutes uint32
@@ -22,6 +24,15 @@ type Namespace struct {
 	// Martians are the addresses from and to which nothing is forwarded.
 	Martians Martians
 }
+
+// Host is what a namespace has on the Linux side.
+type Host uint8
+
+// What there may be.
+const (
+	HostNetns Host = iota // a Linux network namespace, with the devices in it
+	HostNone              // nothing: no program can be in the namespace
+)
 
 // Namespaces describes the settings of a namespace.
 //
@@ -38,6 +49,10 @@ var Namespaces = slices.Concat(
 	group("fragments for the router itself", fragments()),
 	group("answers to what all devices of the namespace receive (for a device: link set)",
 		limits(true, func(n *Namespace) *Limits { return &n.Limits })),
+	group("the Linux side", Table[Namespace]{
+		choice("host", "have a Linux network namespace, in which programs use the devices; none: no program can be in the "+
+			"namespace", []string{"netns", "none"}, func(n *Namespace) *Host { return &n.Host }),
+	}),
 )
 
 // multipathHash is the policy by which flows are told apart: not Linux's default, which has the packets of two hosts go

@@ -917,8 +917,10 @@ func (x *BatchFailure) GetMessage() string {
 }
 
 type NetnsAdd struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// settings are those that are not to be at their default.
+	Settings      []*Setting `protobuf:"bytes,2,rep,name=settings,proto3" json:"settings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -958,6 +960,13 @@ func (x *NetnsAdd) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *NetnsAdd) GetSettings() []*Setting {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
 }
 
 type NetnsDelete struct {
@@ -2667,9 +2676,10 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\bfailures\x18\x02 \x03(\v2\x19.nsrouter.v1.BatchFailureR\bfailures\">\n" +
 	"\fBatchFailure\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage\"\x1e\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"P\n" +
 	"\bNetnsAdd\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"!\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x120\n" +
+	"\bsettings\x18\x02 \x03(\v2\x14.nsrouter.v1.SettingR\bsettings\"!\n" +
 	"\vNetnsDelete\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"P\n" +
 	"\bNetnsSet\x12\x12\n" +
@@ -2928,37 +2938,38 @@ var file_nsrouter_v1_change_proto_depIdxs = []int32{
 	14, // 13: nsrouter.v1.ChangeRequest.netns_set:type_name -> nsrouter.v1.NetnsSet
 	7,  // 14: nsrouter.v1.BatchRequest.changes:type_name -> nsrouter.v1.ChangeRequest
 	11, // 15: nsrouter.v1.BatchResponse.failures:type_name -> nsrouter.v1.BatchFailure
-	15, // 16: nsrouter.v1.NetnsSet.settings:type_name -> nsrouter.v1.Setting
-	17, // 17: nsrouter.v1.LinkAdd.xdp:type_name -> nsrouter.v1.XdpSpec
-	18, // 18: nsrouter.v1.LinkAdd.veth:type_name -> nsrouter.v1.VethSpec
-	19, // 19: nsrouter.v1.LinkAdd.dummy:type_name -> nsrouter.v1.DummySpec
-	20, // 20: nsrouter.v1.LinkAdd.vlan:type_name -> nsrouter.v1.VlanSpec
-	1,  // 21: nsrouter.v1.XdpSpec.mode:type_name -> nsrouter.v1.XdpMode
-	2,  // 22: nsrouter.v1.VlanSpec.protocol:type_name -> nsrouter.v1.VlanProtocol
-	15, // 23: nsrouter.v1.LinkSet.settings:type_name -> nsrouter.v1.Setting
-	0,  // 24: nsrouter.v1.AddressChange.verb:type_name -> nsrouter.v1.Verb
-	3,  // 25: nsrouter.v1.AddressFlush.family:type_name -> nsrouter.v1.Family
-	0,  // 26: nsrouter.v1.RouteChange.verb:type_name -> nsrouter.v1.Verb
-	4,  // 27: nsrouter.v1.RouteChange.type:type_name -> nsrouter.v1.RouteType
-	26, // 28: nsrouter.v1.RouteChange.nexthops:type_name -> nsrouter.v1.RouteHop
-	0,  // 29: nsrouter.v1.NexthopChange.verb:type_name -> nsrouter.v1.Verb
-	28, // 30: nsrouter.v1.NexthopChange.group:type_name -> nsrouter.v1.NexthopMember
-	3,  // 31: nsrouter.v1.NexthopChange.family:type_name -> nsrouter.v1.Family
-	30, // 32: nsrouter.v1.NexthopFlush.filter:type_name -> nsrouter.v1.NexthopFilter
-	3,  // 33: nsrouter.v1.NexthopFilter.family:type_name -> nsrouter.v1.Family
-	34, // 34: nsrouter.v1.RouteFlush.filter:type_name -> nsrouter.v1.RouteFilter
-	0,  // 35: nsrouter.v1.NeighborChange.verb:type_name -> nsrouter.v1.Verb
-	5,  // 36: nsrouter.v1.NeighborChange.state:type_name -> nsrouter.v1.NeighborState
-	3,  // 37: nsrouter.v1.NeighborFlush.family:type_name -> nsrouter.v1.Family
-	5,  // 38: nsrouter.v1.NeighborFlush.state:type_name -> nsrouter.v1.NeighborState
-	3,  // 39: nsrouter.v1.RouteFilter.family:type_name -> nsrouter.v1.Family
-	4,  // 40: nsrouter.v1.RouteFilter.type:type_name -> nsrouter.v1.RouteType
-	6,  // 41: nsrouter.v1.RouteFilter.table:type_name -> nsrouter.v1.RouteTable
-	42, // [42:42] is the sub-list for method output_type
-	42, // [42:42] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	15, // 16: nsrouter.v1.NetnsAdd.settings:type_name -> nsrouter.v1.Setting
+	15, // 17: nsrouter.v1.NetnsSet.settings:type_name -> nsrouter.v1.Setting
+	17, // 18: nsrouter.v1.LinkAdd.xdp:type_name -> nsrouter.v1.XdpSpec
+	18, // 19: nsrouter.v1.LinkAdd.veth:type_name -> nsrouter.v1.VethSpec
+	19, // 20: nsrouter.v1.LinkAdd.dummy:type_name -> nsrouter.v1.DummySpec
+	20, // 21: nsrouter.v1.LinkAdd.vlan:type_name -> nsrouter.v1.VlanSpec
+	1,  // 22: nsrouter.v1.XdpSpec.mode:type_name -> nsrouter.v1.XdpMode
+	2,  // 23: nsrouter.v1.VlanSpec.protocol:type_name -> nsrouter.v1.VlanProtocol
+	15, // 24: nsrouter.v1.LinkSet.settings:type_name -> nsrouter.v1.Setting
+	0,  // 25: nsrouter.v1.AddressChange.verb:type_name -> nsrouter.v1.Verb
+	3,  // 26: nsrouter.v1.AddressFlush.family:type_name -> nsrouter.v1.Family
+	0,  // 27: nsrouter.v1.RouteChange.verb:type_name -> nsrouter.v1.Verb
+	4,  // 28: nsrouter.v1.RouteChange.type:type_name -> nsrouter.v1.RouteType
+	26, // 29: nsrouter.v1.RouteChange.nexthops:type_name -> nsrouter.v1.RouteHop
+	0,  // 30: nsrouter.v1.NexthopChange.verb:type_name -> nsrouter.v1.Verb
+	28, // 31: nsrouter.v1.NexthopChange.group:type_name -> nsrouter.v1.NexthopMember
+	3,  // 32: nsrouter.v1.NexthopChange.family:type_name -> nsrouter.v1.Family
+	30, // 33: nsrouter.v1.NexthopFlush.filter:type_name -> nsrouter.v1.NexthopFilter
+	3,  // 34: nsrouter.v1.NexthopFilter.family:type_name -> nsrouter.v1.Family
+	34, // 35: nsrouter.v1.RouteFlush.filter:type_name -> nsrouter.v1.RouteFilter
+	0,  // 36: nsrouter.v1.NeighborChange.verb:type_name -> nsrouter.v1.Verb
+	5,  // 37: nsrouter.v1.NeighborChange.state:type_name -> nsrouter.v1.NeighborState
+	3,  // 38: nsrouter.v1.NeighborFlush.family:type_name -> nsrouter.v1.Family
+	5,  // 39: nsrouter.v1.NeighborFlush.state:type_name -> nsrouter.v1.NeighborState
+	3,  // 40: nsrouter.v1.RouteFilter.family:type_name -> nsrouter.v1.Family
+	4,  // 41: nsrouter.v1.RouteFilter.type:type_name -> nsrouter.v1.RouteType
+	6,  // 42: nsrouter.v1.RouteFilter.table:type_name -> nsrouter.v1.RouteTable
+	43, // [43:43] is the sub-list for method output_type
+	43, // [43:43] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_nsrouter_v1_change_proto_init() }

@@ -1,0 +1,126 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"nsrouter/internal/netns"
+)
+
+// testHosts makes hosts whose Linux namespaces no other process uses, removed at the test's end.
+func testHosts(t *testing.T) (*hosts, *observer.ObservedLogs) {
+	t.Helper()
+	core, logs := observer.New(zap.WarnLevel)
+	h := newHosts(fmt.Sprintf("nsth%d-", os.Getpid()), zap.New(core))
+	t.Cleanup(func() {
+		if err := h.close(true); err != nil {
+			t.Error(err)
+		}
+	})
+	return h, logs
+}
+
+// exists tells whether a Linux namespace has a name in /run/netns.
+func exists(name string) bool {
+	_, err := os.Stat(filepath.Join(netns.Dir, name))
+	return err == nil
+}
+
+// TestHeldNamespace: what a living daemon has, another does not take; when it has ended, it does.
+func TestHeldNamespace(t *testing.T) {
+	first, _ := testHosts(t)
+	second, _ := testHosts(t)
+	if err := first.Add("red"); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Add("red"); !errors.Is(err, errHeld) {
+		t.Errorf("held by another: %v, want %v", err, errHeld)
+	}
+	if err := first.Delete("red"); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Add("red"); err != nil {
+		t.Errorf("given up by the other: %v", err)
+	}
+	if err := second.Delete("red"); err != nil {
+		t.Error(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(lockDir, first.prefix+"*")); len(left) != 0 {
+		t.Errorf("locks are left: %v", left)
+	}
+}
+
+// TestAdoptedNamespace: a namespace that was there before is used, and is there afterwards; an own one goes.
+func TestAdoptedNamespace(t *testing.T) {
+	h, _ := testHosts(t)
+	theirs, ours := h.prefix+"theirs", h.prefix+"ours"
+	handle, err := netns.Create(theirs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer handle.Close()
+	t.Cleanup(func() { _ = netns.Delete(theirs) })
+	for _, name := range []string{"theirs", "ours"} {
+		if err := h.Add(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, ok := h.ByInode(handle.Inode()); !ok || got != "theirs" {
+		t.Errorf("the adopted namespace is %q, %v", got, ok)
+	}
+	for _, name := range []string{"theirs", "ours"} {
+		if err := h.Delete(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !exists(theirs) || exists(ours) {
+		t.Errorf("adopted: there %v; made: there %v", exists(theirs), exists(ours))
+	}
+}
+
+// TestLostName: a name that somebody has removed comes back, and is reported; one that another has taken is not touched.
+func TestLostName(t *testing.T) {
+	h, logs := testHosts(t)
+	if err := h.Add("red"); err != nil {
+		t.Fatal(err)
+	}
+	name := h.prefix + "red"
+	if err := netns.Delete(name); err != nil {
+		t.Fatal(err)
+	}
+	h.restoreNames()
+	if !exists(name) || logs.Len() != 1 {
+		t.Fatalf("there %v, %d messages", exists(name), logs.Len())
+	}
+	if err := netns.Delete(name); err != nil {
+		t.Fatal(err)
+	}
+	other, err := netns.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	t.Cleanup(func() {
+		if err := netns.Delete(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Error(err)
+		}
+	})
+	h.restoreNames()
+	h.restoreNames()
+	if logs.Len() != 2 {
+		t.Errorf("%d messages, want one more", logs.Len())
+	}
+	if err := h.Delete("red"); err != nil {
+		t.Fatal(err)
+	}
+	if !exists(name) {
+		t.Error("another's namespace was removed")
+	}
+}
