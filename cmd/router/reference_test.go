@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"nsrouter/internal/netns"
 )
@@ -45,6 +46,17 @@ func (l *linux) run(line string) result {
 		l.t.Fatalf("ip %s: %v", line, err)
 	}
 	return result{cmd.ProcessState.ExitCode(), out.String(), errOut.String()}
+}
+
+// settled runs a line until it prints what is the same, for five seconds at most: Linux marks routes linkdown up to a
+// second after the peer went down (net/core/link_watch.c).
+func (l *linux) settled(line string, same func(result) bool) result {
+	l.t.Helper()
+	r := l.run(line)
+	for end := time.Now().Add(5 * time.Second); !same(r) && time.Now().Before(end); r = l.run(line) {
+		time.Sleep(50 * time.Millisecond)
+	}
+	return r
 }
 
 // reference is the set-up that both sides get: the same words for both.
@@ -165,8 +177,11 @@ func compareWithIP(t *testing.T, setUp, listings string) {
 	}
 	for line := range strings.Lines(strings.TrimSpace(listings)) {
 		line = strings.TrimSpace(line)
-		want, got := l.run(line), d.run(line)
-		if common(line, want.out) != common(line, got.out) || (want.status == 0) != (got.status == 0) {
+		got := d.run(line)
+		same := func(want result) bool {
+			return common(line, want.out) == common(line, got.out) && (want.status == 0) == (got.status == 0)
+		}
+		if want := l.settled(line, same); !same(want) {
 			t.Errorf("%s\n%s%s%s", line, differences(common(line, want.out), common(line, got.out)), want.err, got.err)
 		}
 		sameJSON(t, line, l.run("-j "+line).out, d.run("-j "+line).out)
