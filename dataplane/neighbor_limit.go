@@ -40,11 +40,11 @@ func take(used *int64, now int64, rate uint32) bool {
 	return true
 }
 
-// mayAsk spends a token of a device for the sender of a packet. The last eighth of a table is for the shares: a scan that
-// filled it would keep the others out until one of its questions is old enough to be evicted.
-func (w *Worker) mayAsk(out *nstable.Device, p *Packet, ratio uint32) bool {
+// mayAsk spends a token of a device for the sender of a packet, zero: the router itself. The last eighth of a table is for
+// the shares: a scan that filled it would keep the others out until one of its questions is old enough to be evicted.
+func (w *Worker) mayAsk(out *nstable.Device, sender uint64, ratio uint32) bool {
 	b := &w.neighbors.of(out.ID).budget
-	return take(&b.source[w.sender(p)%askSources], w.now, askShare*ratio) ||
+	return take(&b.source[sender%askSources], w.now, askShare*ratio) ||
 		!w.pressed(out) && take(&b.all, w.now, out.Settings.NeighBudget*ratio)
 }
 

@@ -1,8 +1,12 @@
 package dataplane
 
 import (
+	"net/netip"
+
 	"nsrouter/dataplane/counters"
 	"nsrouter/dataplane/header"
+	"nsrouter/dataplane/neigh"
+	"nsrouter/fib"
 	"nsrouter/nstable"
 )
 
@@ -19,7 +23,7 @@ func (w *Worker) resolve(v []uint16) {
 			w.toDrop(i, counters.EgressDown)
 		case out.Namespace != w.ns:
 			w.toDrop(i, counters.OtherNamespace)
-		case out.Owner != w.id && !w.mayAsk(out, p, handoffRatio):
+		case out.Owner != w.id && !w.mayAsk(out, w.sender(p), handoffRatio):
 			w.toDrop(i, counters.NeighborBudget) // a scan must not fill the ring to the other worker
 		case out.Owner != w.id:
 			w.handoff(out.Owner, resolve, p)
@@ -42,17 +46,43 @@ func (w *Worker) await(i uint16, p *Packet, out *nstable.Device) {
 		q = w.neighbors.asked[e]
 	}
 	if q == nil {
-		if !w.mayAsk(out, p, 1) {
-			w.toDrop(i, counters.NeighborBudget)
+		var why reason
+		if q, why = w.inquire(e, p.Via, w.sender(p), out); q == nil {
+			w.toDrop(i, why)
 			return
 		}
-		if e == nil {
-			if e = w.newNeighbor(out, p.Via); e == nil {
-				w.toDrop(i, counters.NeighborTableFull)
-				return
-			}
-		}
-		q = w.begin(e, out)
 	}
 	w.hold(q, p)
+}
+
+// inquire asks, for a sender, for a neighbour that is not being asked; e is its entry, if there is one. It returns nil and
+// why where it may not.
+func (w *Worker) inquire(e *neigh.Entry, a fib.Addr, sender uint64, out *nstable.Device) (*question, reason) {
+	if !w.mayAsk(out, sender, 1) {
+		return nil, counters.NeighborBudget
+	}
+	if e == nil {
+		if e = w.newNeighbor(out, a); e == nil {
+			return nil, counters.NeighborTableFull
+		}
+	}
+	return w.begin(e, out), 0
+}
+
+// Resolve asks for a neighbour on behalf of somebody beside the data plane, within the limits of those that the router's own
+// packets ask for. It does not wait: the answer, or that there is none, comes by [Options.NeighborChanged].
+func (d *Dataplane) Resolve(dev *nstable.Device, addr netip.Addr) {
+	d.workers[dev.Owner].post(func(w *Worker) {
+		out, a := w.view.Device(dev.ID), fib.AddrOf(addr)
+		if out == nil || out.Neighbors != dev.Neighbors || !out.Usable() {
+			return
+		}
+		e := out.Neighbors.Lookup(a)
+		switch {
+		case e != nil && e.State().Valid():
+			w.neighbors.changed(out.ID, e, false) // answered meanwhile
+		case e == nil || w.neighbors.asked[e] == nil:
+			w.inquire(e, a, 0, out)
+		}
+	})
 }

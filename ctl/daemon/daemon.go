@@ -27,6 +27,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
+	"nsrouter/ctl/hostside"
 	"nsrouter/ctl/radv"
 	"nsrouter/ctl/server"
 	"nsrouter/ctl/store"
@@ -105,6 +106,7 @@ type daemon struct {
 	pool  *frame.Pool
 	plane *dataplane.Dataplane
 	radv  *radv.Server
+	side  *hostside.Server
 	ports *ports
 	table *nstable.Table
 	hosts *hosts
@@ -142,7 +144,9 @@ func (d *daemon) start() (err error) {
 			mac, known := e.MAC()
 			t.AnnounceNeighbor(dev, e.Addr.Netip(), header.MACBytes(mac), known, e.State(), gone)
 		}
+		d.side.NeighborChanged(dev, e)
 	}
+	d.side = hostside.New(d.hostOptions())
 	d.radv = radv.New(radv.Options{
 		Send: func(dev *nstable.Device, source, group netip.Addr, message []byte) bool {
 			return d.plane.SendToGroup(dev, source, group, message)
@@ -166,14 +170,18 @@ func (d *daemon) start() (err error) {
 	d.table, err = nstable.Open(nstable.Options{
 		Store: stored, Workers: len(d.cpus), Datapath: d.plane, Ports: d.ports,
 		Tables: fib.TableOptions{Epochs: epochs, Fast: fib.NewBudget(d.o.FastTables)}, TableMemory: d.o.TableMemory,
-		Publishing: d.radv.Publishing, DetectDuplicates: true,
+		DetectDuplicates: true,
+		Publishing: func(old, next *nstable.View) {
+			d.radv.Publishing(old, next)
+			d.side.Publishing(old, next)
+		},
 		Log: func(msg string, err error) { d.o.Log.Warn(msg, zap.Error(err)) },
 	})
 	if err != nil {
 		return err
 	}
 	table.Store(d.table)
-	d.hosts = newHosts(d.o.NetnsPrefix, d.o.Log)
+	d.hosts = newHosts(d.o.NetnsPrefix, d.side, d.table, d.o.Log)
 	for _, ns := range d.table.Namespaces() {
 		if ns.Settings.Host == setting.HostNone {
 			continue
@@ -183,6 +191,7 @@ func (d *daemon) start() (err error) {
 		}
 	}
 	d.ports.restore(d.table)
+	d.settle(context.Background())
 	return nil
 }
 
@@ -195,7 +204,7 @@ func (d *daemon) serve(ctx context.Context, l net.Listener) error {
 	background.Go(func() { d.radv.Run(ctx) })
 	background.Go(func() { d.hosts.watch(ctx) })
 	s := server.New(server.Options{
-		Table: d.table, Hosts: d.hosts, Queues: d.ports.queueStats, Frames: d.frames,
+		Table: d.table, Hosts: d.hosts, Queues: d.ports.queueStats, Frames: d.frames, Settle: d.settle,
 		Log: func(msg string) { d.o.Log.Warn(msg) },
 	})
 	d.o.Log.Info("ready", zap.String("socket", d.o.Socket), zap.String("state", d.o.State), zap.Ints("cpus", d.cpus),
@@ -206,6 +215,16 @@ func (d *daemon) serve(ctx context.Context, l net.Listener) error {
 	cancel()
 	background.Wait()
 	return err
+}
+
+// settleTime bounds the wait for Linux, which a command has no need of.
+const settleTime = 5 * time.Second
+
+// settle returns when Linux shows what was changed before, or will not soon.
+func (d *daemon) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	d.side.Settle(ctx)
 }
 
 // frames counts where the packet frames are.
@@ -224,6 +243,11 @@ func (d *daemon) close() error {
 	var errs []error
 	if d.table != nil {
 		d.radv.Close() // while there are workers and ports
+	}
+	if d.hosts != nil {
+		errs = append(errs, d.hosts.close(d.o.State == "none")) // while there is a table, and a data plane
+	}
+	if d.table != nil {
 		d.table.Close()
 	}
 	if d.ports != nil {
@@ -232,9 +256,6 @@ func (d *daemon) close() error {
 	if d.plane != nil {
 		d.plane.Close()
 		d.reports.Wait()
-	}
-	if d.hosts != nil {
-		errs = append(errs, d.hosts.close(d.o.State == "none"))
 	}
 	if d.pool != nil {
 		errs = append(errs, d.pool.Close())

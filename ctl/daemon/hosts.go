@@ -15,7 +15,9 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"nsrouter/ctl/hostside"
 	"nsrouter/internal/netns"
+	"nsrouter/nstable"
 )
 
 // mark is the alias of lo in a Linux namespace that the router has made, so that it knows its own again after a crash,
@@ -25,6 +27,8 @@ const mark = "made by router"
 // hosts keeps the Linux network namespace of each router namespace: /run/netns/PREFIXNAME.
 type hosts struct {
 	prefix string
+	side   *hostside.Server
+	table  *nstable.Table
 	log    *zap.Logger
 	// named says that the Linux namespaces have names in /run/netns, where the host sees them. A daemon in a mount
 	// namespace of its own (as `ip netns exec` makes one) would leave files there that are namespaces to nobody else.
@@ -44,6 +48,7 @@ type orphan struct {
 }
 
 type host struct {
+	namespace     *nstable.Namespace
 	handle        *netns.Handle
 	lock          *os.File // of the name; nil where there is none
 	cookie, inode uint64
@@ -58,8 +63,9 @@ const lockDir = "/run/nsrouter/netns"
 // errHeld says that another daemon lives that has a Linux namespace.
 var errHeld = errors.New("another router that runs holds it: give this one names of its own with --netns-prefix")
 
-func newHosts(prefix string, log *zap.Logger) *hosts {
-	h := &hosts{prefix: prefix, log: log, named: sharesMounts(), byName: make(map[string]*host)}
+// newHosts makes hosts without Linux namespaces; side shows the devices in them.
+func newHosts(prefix string, side *hostside.Server, table *nstable.Table, log *zap.Logger) *hosts {
+	h := &hosts{prefix: prefix, side: side, table: table, log: log, named: sharesMounts(), byName: make(map[string]*host)}
 	if !h.named {
 		log.Info("the daemon has a mount namespace of its own: its Linux namespaces have no names in " + netns.Dir +
 			"; \"router netns exec\" works, \"ip netns exec\" does not")
@@ -74,6 +80,10 @@ func (h *hosts) Add(namespace string) error {
 	if h.byName[namespace] != nil {
 		return nil
 	}
+	public, err := h.table.Namespace(namespace)
+	if err != nil {
+		return err
+	}
 	name := h.prefix + namespace
 	lock, err := h.lockName(name)
 	if err != nil {
@@ -84,9 +94,12 @@ func (h *hosts) Add(namespace string) error {
 		unlockName(lock)
 		return fmt.Errorf("Linux network namespace %s: %w", name, err)
 	}
-	n := &host{handle: handle, lock: lock, inode: handle.Inode()}
+	n := &host{namespace: public, handle: handle, lock: lock, inode: handle.Inode()}
 	if n.cookie, err = handle.Cookie(); err == nil {
 		err = handle.Do(func() error { return prepare(n, created) })
+	}
+	if err == nil {
+		err = h.side.Attach(public, handle)
 	}
 	if err != nil {
 		_ = handle.Close()
@@ -165,7 +178,7 @@ func sharesMounts() bool {
 	return true
 }
 
-// prepare runs inside a Linux namespace: a new one gets its mark and its loopback up, an old one is looked at.
+// prepare runs inside a Linux namespace: a new one gets its mark, an old one is looked at.
 func prepare(n *host, created bool) error {
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
@@ -174,9 +187,6 @@ func prepare(n *host, created bool) error {
 	if created {
 		if err := netlink.LinkSetAlias(lo, mark); err != nil {
 			return fmt.Errorf("mark lo: %w", err)
-		}
-		if err := netlink.LinkSetUp(lo); err != nil {
-			return fmt.Errorf("set lo up: %w", err)
 		}
 	}
 	n.ours = created || lo.Attrs().Alias == mark
@@ -195,13 +205,13 @@ func (h *hosts) Delete(namespace string) error {
 	if pids, err := netns.Pids(n.inode); err == nil && len(pids) > 0 {
 		h.orphaned = append(h.orphaned, orphan{namespace + " (deleted)", n})
 	}
-	return h.drop(namespace, n, n.ours)
+	return h.drop(namespace, n, n.ours, true)
 }
 
-// drop lets go of a Linux namespace. Its name is removed only while it is that of this namespace, and not of another
-// that somebody has made under it since.
-func (h *hosts) drop(namespace string, n *host, remove bool) error {
-	err := n.handle.Close()
+// drop lets go of a Linux namespace, and deletes the TAPs in it if removeTAPs is set. Its name is removed only while it
+// is that of this namespace, and not of another that somebody has made under it since.
+func (h *hosts) drop(namespace string, n *host, remove, removeTAPs bool) error {
+	err := errors.Join(h.side.Detach(n.namespace, removeTAPs), n.handle.Close())
 	if !h.named {
 		return err
 	}
@@ -304,16 +314,26 @@ func (h *hosts) Pids(namespace string) ([]int, error) {
 	return netns.Pids(n.inode)
 }
 
-// close lets go of all namespaces. Those that the router made go, unless processes live in them that may expect the
-// router back.
+// close lets go of all namespaces. Those that the router made go, and the TAPs in all, unless processes live in them that
+// may expect the router back.
 func (h *hosts) close(forever bool) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var errs []error
+	inhabited, pidsErr := netns.Inhabited()
+	const atOnce = 32 // the kernel waits for grace periods
+	slots := make(chan struct{}, atOnce)
+	results := make(chan error, len(h.byName))
 	for name, n := range h.byName {
-		pids, err := netns.Pids(n.inode)
-		inhabited := err != nil || len(pids) > 0
-		errs = append(errs, h.drop(name, n, n.ours && (forever || !inhabited)))
+		slots <- struct{}{}
+		go func() {
+			gone := forever || pidsErr == nil && !inhabited[n.inode]
+			results <- h.drop(name, n, n.ours && gone, gone)
+			<-slots
+		}()
+	}
+	errs := []error{pidsErr}
+	for range h.byName {
+		errs = append(errs, <-results)
 	}
 	clear(h.byName)
 	return errors.Join(errs...)

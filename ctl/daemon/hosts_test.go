@@ -11,14 +11,27 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"nsrouter/ctl/hostside"
 	"nsrouter/internal/netns"
+	"nsrouter/nstable"
 )
 
 // testHosts makes hosts whose Linux namespaces no other process uses, removed at the test's end.
 func testHosts(t *testing.T) (*hosts, *observer.ObservedLogs) {
 	t.Helper()
 	core, logs := observer.New(zap.WarnLevel)
-	h := newHosts(fmt.Sprintf("nsth%d-", os.Getpid()), zap.New(core))
+	side := hostside.New(hostside.Options{Log: zap.New(core)}) // there is but lo
+	table, err := nstable.Open(nstable.Options{Publishing: side.Publishing})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(table.Close)
+	for _, name := range []string{"red", "ours", "theirs"} {
+		if err := table.Do(func(tx *nstable.Tx) error { return tx.AddNamespace(name) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := newHosts(fmt.Sprintf("nsth%d-", os.Getpid()), side, table, zap.New(core))
 	t.Cleanup(func() {
 		if err := h.close(true); err != nil {
 			t.Error(err)

@@ -21,6 +21,7 @@ type batch struct {
 
 // Batch makes changes in their order. Quick ones that follow each other share a transaction.
 func (s *Server) Batch(ctx context.Context, stream *connect.ClientStream[v1.BatchRequest]) (*v1.BatchResponse, error) {
+	defer s.options.Settle(ctx)
 	b := &batch{server: s, caller: s.caller(ctx), answer: &v1.BatchResponse{}}
 	for first := true; stream.Receive(); first = false {
 		part := stream.Msg()

@@ -23,6 +23,7 @@ func (s *Server) Change(ctx context.Context, req *v1.ChangeRequest) (*v1.ChangeR
 	if err != nil {
 		return nil, apiError(err)
 	}
+	defer s.options.Settle(ctx)
 	if st.slow != nil {
 		return &v1.ChangeResponse{}, apiError(st.slow())
 	}

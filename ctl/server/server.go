@@ -29,6 +29,8 @@ type Options struct {
 	Queues func(nstable.DeviceID) []*v1.QueueStats
 	// Frames counts the packet frames; nil: there are none.
 	Frames func() *v1.GetFramesResponse
+	// Settle returns when Linux shows what was changed before, or with ctx; nil: nothing shows it.
+	Settle func(ctx context.Context)
 	// Log hears of faults that no client can be told; nil: nobody does.
 	Log func(msg string)
 }
@@ -45,6 +47,9 @@ type Server struct {
 func New(o Options) *Server {
 	if o.Hosts == nil {
 		o.Hosts = noHosts{}
+	}
+	if o.Settle == nil {
+		o.Settle = func(context.Context) {}
 	}
 	return &Server{table: o.Table, options: o}
 }
