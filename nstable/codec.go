@@ -21,7 +21,7 @@ import (
 // A value starts with the version of its form (1), then come its fields: numbers as unsigned varints, strings and
 // addresses with their length before them (an absent address has none).
 //
-//	namespace  name, settings
+//	namespace  name, settings, and owners if there are any: of each flags (1 a group), id, role
 //	device     kind, namespace, ifindex, name, peer, MAC, MTU, flags (1 up, 2 MAC set by the operator),
 //	           for XDP: host, mode, queues, force (0, 1); for VLAN: lower device, EtherType of the tag, VLAN id; and settings
 //	address    address, prefix length, and flags if there are any (1 nodad)
@@ -75,11 +75,16 @@ func encodeNamespace(ns *namespace) []byte {
 	w := newWriter(16)
 	w.string(ns.name)
 	encodeSettings(w, setting.Namespaces, ns.settings)
+	for _, o := range ns.owners {
+		w.num(w.flag(1, o.Group))
+		w.num(uint64(o.ID))
+		w.num(uint64(o.Role))
+	}
 	return w.b
 }
 
-// decodeNamespace reads the name and the settings of a namespace.
-func decodeNamespace(value []byte) (string, *setting.Namespace, error) {
+// decodeNamespace reads the name, the settings and the owners of a namespace.
+func decodeNamespace(value []byte) (string, *setting.Namespace, []Owner, error) {
 	r := newReader(value)
 	name := string(r.bytes())
 	settings := setting.Namespaces.Default()
@@ -90,7 +95,15 @@ func decodeNamespace(value []byte) (string, *setting.Namespace, error) {
 	default:
 		decodeSettings(r, setting.Namespaces, settings)
 	}
-	return name, settings, r.end()
+	var owners []Owner
+	for r.err == nil && len(r.b) > 0 {
+		o := Owner{Principal: Principal{Group: r.num(1) == 1, ID: uint32(r.num(1<<32 - 1))}, Role: Role(r.num(uint64(Admin)))}
+		if o.Role == NoRole {
+			r.err = errRecord
+		}
+		owners = append(owners, o)
+	}
+	return name, settings, owners, r.end()
 }
 
 func encodeSettings[T any](w *writer, table setting.Table[T], v *T) {

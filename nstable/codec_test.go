@@ -14,9 +14,9 @@ func aged(t *testing.T, version byte, bucket Bucket, key, value []byte) []byte {
 	w := &writer{[]byte{version}}
 	switch bucket {
 	case BucketNamespace:
-		name, settings, err := decodeNamespace(value)
-		if err != nil {
-			t.Fatal(err)
+		name, settings, owners, err := decodeNamespace(value)
+		if err != nil || len(owners) > 0 {
+			t.Fatal(owners, err)
 		}
 		w.string(name)
 		if version > 1 {

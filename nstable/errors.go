@@ -24,7 +24,10 @@ type Error struct {
 	// Msg is one line for the operator: the reason in the words of iproute2 or the kernel where they have some, the
 	// offending word, and the mend.
 	Msg string
-	Err error // the cause, or nil
+	// Discreet is what to say in its place to who may not see the other namespace that Msg tells of; empty where it tells of
+	// none but that of the request.
+	Discreet string
+	Err      error // the cause, or nil
 }
 
 // Error is the one line.

@@ -298,7 +298,8 @@ func via(prefix, gateway, dev string) RouteSpec {
 func dump(t *Table) string {
 	var b strings.Builder
 	for _, ns := range t.Namespaces() {
-		fmt.Fprintf(&b, "netns %d %s %d %d %v\n", ns.ID, ns.Name, ns.Devices, ns.Routes, setting.Namespaces.Values(ns.Settings, false))
+		fmt.Fprintf(&b, "netns %d %s %d %d %v %v\n", ns.ID, ns.Name, ns.Devices, ns.Routes,
+			setting.Namespaces.Values(ns.Settings, false), ns.Owners)
 		links, _ := t.Links(ns.Name, "")
 		for _, l := range links {
 			l.Counters = nil

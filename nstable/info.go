@@ -16,6 +16,7 @@ type NamespaceInfo struct {
 	Devices  int // lo included
 	Routes   int // of all tables
 	Settings *setting.Namespace
+	Owners   []Owner // read-only
 }
 
 // LinkInfo describes a device. It is a copy.

@@ -29,6 +29,9 @@ func (t *Table) AddLink(namespace string, s LinkSpec) (string, error) {
 
 // newDevice checks a spec of a virtual device and makes the device, without a place yet.
 func (tx *Tx) newDevice(ns *namespace, s LinkSpec) (*device, error) {
+	if err := checkDevices(ns, 1); err != nil {
+		return nil, err
+	}
 	name, err := tx.t.deviceName(ns, s.Name)
 	if err != nil {
 		return nil, err
@@ -63,6 +66,11 @@ func (tx *Tx) addVeth(namespace string, s LinkSpec) (string, error) {
 	peerNS := ns
 	if s.PeerNamespace != "" {
 		if peerNS, err = tx.t.namespace(s.PeerNamespace); err != nil {
+			return "", err
+		}
+	}
+	if peerNS == ns {
+		if err := checkDevices(ns, 2); err != nil {
 			return "", err
 		}
 	}
@@ -225,6 +233,11 @@ func (t *Table) checkChange(d *device, c LinkChange) (ns *namespace, name string
 	}
 	if d.kind == Loopback && (ns != d.ns || name != d.name || c.MAC != nil) {
 		return nil, "", fail(Invalid, "Invalid argument: lo cannot be moved or renamed, and has no MAC address")
+	}
+	if ns != d.ns {
+		if err := checkDevices(ns, 1); err != nil {
+			return nil, "", err
+		}
 	}
 	if ns != d.ns || name != d.name {
 		if name, err = t.deviceName(ns, name); err != nil {

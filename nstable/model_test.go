@@ -35,8 +35,8 @@ func randomCommand(t *rapid.T, b *bench) (string, error) {
 	pick := func(what string, from []string) string { return rapid.SampledFrom(from).Draw(t, what) }
 	ns, dev := pick("namespace", modelNamespaces), pick("device", modelDevices)
 	yes := rapid.Bool().Draw(t, "yes")
-	switch kind := rapid.IntRange(-4, 16).Draw(t, "command"); kind {
-	case -4, -3, -2, -1:
+	switch kind := rapid.IntRange(-5, 16).Draw(t, "command"); kind {
+	case -5, -4, -3, -2, -1:
 		return randomLink(t, b, ns, dev, kind)
 	case 0:
 		return "netns add " + ns, b.addNamespace(ns)
@@ -103,9 +103,21 @@ func randomCommand(t *rapid.T, b *bench) (string, error) {
 // randomLink changes settings, or makes a VLAN device, or changes a device.
 func randomLink(t *rapid.T, b *bench, ns, dev string, kind int) (string, error) {
 	switch kind {
+	case -5:
+		owners := []Owner{
+			{
+				Principal{rapid.Bool().Draw(t, "group"), rapid.Uint32Range(0, 2).Draw(t, "id")},
+				Role(rapid.IntRange(0, 3).Draw(t, "role")),
+			},
+			{Principal{false, 1 << 31}, Role(rapid.IntRange(0, 1).Draw(t, "big"))},
+		}
+		return fmt.Sprintf("netns set %s owners %v", ns, owners), b.Do(func(tx *Tx) error { return tx.SetOwners(ns, owners) })
 	case -4:
 		routes := rapid.IntRange(0, 40).Draw(t, "routes")
-		values := []setting.Value{{Name: "max-routes", Value: fmt.Sprint(routes)}, {Name: "martians", Value: "rfc1812"}}
+		values := []setting.Value{
+			{Name: "max-routes", Value: fmt.Sprint(routes)}, {Name: "martians", Value: "rfc1812"},
+			{Name: "devices-max", Value: fmt.Sprint(rapid.IntRange(0, 4).Draw(t, "devices"))},
+		}
 		return fmt.Sprintf("netns set %s %d", ns, routes), b.Do(func(tx *Tx) error { return tx.SetNamespace(ns, values) })
 	case -3:
 		values := []setting.Value{{Name: "rp-filter", Value: rapid.SampledFrom([]string{"off", "strict", "more"}).Draw(t, "value")}}

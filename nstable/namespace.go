@@ -26,6 +26,7 @@ type namespace struct {
 	rib       *fib.RIB
 	table     *Table
 	settings  *setting.Namespace // replaced, never changed
+	owners    []Owner            // replaced, never changed
 	retired   counters.Totals    // what devices counted here that are no longer here
 }
 
@@ -42,6 +43,7 @@ func (t *Table) listNamespaces() []NamespaceInfo {
 		if ns != nil {
 			out = append(out, NamespaceInfo{
 				ID: ns.id, Name: ns.name, Devices: len(ns.byName), Routes: ns.rib.Len(), Settings: ns.settings,
+				Owners: ns.owners,
 			})
 		}
 	}

@@ -236,7 +236,7 @@ func (l *loader) load(b Bucket, key, value []byte) error {
 var bucketNames = [NumBuckets]string{"namespace", "device", "address", "neighbour", "route", "next hop"}
 
 func (l *loader) namespace(key, value []byte) error {
-	name, settings, err := decodeNamespace(value)
+	name, settings, owners, err := decodeNamespace(value)
 	if err != nil {
 		return err
 	}
@@ -247,7 +247,8 @@ func (l *loader) namespace(key, value []byte) error {
 	if id > maxID {
 		return errRecord
 	}
-	l.tx.insertNamespace(id, name).settings = settings
+	ns := l.tx.insertNamespace(id, name)
+	ns.settings, ns.owners = settings, owners
 	return nil
 }
 

@@ -144,8 +144,12 @@ func checkVLAN(lower *device, t Tag) error {
 	}
 	for _, u := range lower.uppers {
 		if u.tag == t {
-			return fail(Exists, "VLAN device already exists: %s of %s is device %q in namespace %s",
-				t, lower.name, u.name, u.ns.name)
+			err := &Error{Kind: Exists, Msg: fmt.Sprintf("VLAN device already exists: %s of %s is device %q in namespace %s",
+				t, lower.name, u.name, u.ns.name)}
+			if u.ns != lower.ns {
+				err.Discreet = fmt.Sprintf("VLAN device already exists: %s of %s is in another namespace", t, lower.name)
+			}
+			return err
 		}
 	}
 	return nil
@@ -207,6 +211,10 @@ func checkUppers(d *device, mtu uint32) error {
 	for _, u := range d.uppers {
 		if u.mtu > mtu {
 			if err := checkMTU(u, mtu); err != nil {
+				if u.ns != d.ns {
+					err = &Error{Kind: KindOf(err), Msg: err.Error(), Discreet: fmt.Sprintf(
+						"mtu %d is not for a VLAN device on %s that is in another namespace", mtu, d.name)}
+				}
 				return err
 			}
 		}

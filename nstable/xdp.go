@@ -45,6 +45,9 @@ func (tx *Tx) reserve(namespace string, s *LinkSpec, d *device) error {
 	if err != nil {
 		return err
 	}
+	if err := checkDevices(ns, 1); err != nil {
+		return err
+	}
 	if d.name, err = t.deviceName(ns, s.Name); err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ type Fragments struct {
 // fragments has the rows of Fragments, with the names and defaults of Linux.
 func fragments() Table[Namespace] {
 	const maxTime, thresh, maxThresh = 3600, 4 << 20, 1 << 30
-	return Table[Namespace]{
+	rows := Table[Namespace]{
 		number("ipfrag-time", "seconds to wait for all IPv4 fragments of a datagram", 1, maxTime, 30,
 			func(n *Namespace) *uint32 { return &n.Fragments.Time4 }),
 		number("ipfrag-high-thresh", "bytes of IPv4 fragments that a worker may keep; 0: reassemble none", 0, maxThresh, thresh,
@@ -21,4 +21,8 @@ func fragments() Table[Namespace] {
 		number("ip6frag-high-thresh", "bytes of IPv6 fragments that a worker may keep; 0: reassemble none", 0, maxThresh, thresh,
 			func(n *Namespace) *uint32 { return &n.Fragments.Thresh6 }),
 	}
+	for i := range rows { // the frames are everybody's, and so is the time that they are kept for
+		rows[i].Quota = true
+	}
+	return rows
 }

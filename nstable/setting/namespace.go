@@ -13,6 +13,8 @@ type Namespace struct {
 	// MaxRoutes limits the routes, connected ones included; 0: no limit. Those that are there stay, even if they are
 	// more.
 	MaxRoutes uint32
+	// MaxDevices limits the devices, lo not counted; 0: no limit. Those that are there stay.
+	MaxDevices uint32
 	// MultipathHash is what of a packet chooses among several next hops.
 	MultipathHash fib.HashPolicy
 	// Fragments is reassembly.
@@ -38,22 +40,31 @@ const (
 //
 //nolint:gochecknoglobals // a constant table
 var Namespaces = slices.Concat(
-	group("routes and neighbours", Table[Namespace]{
-		number("max-routes", "how many routes there may be, connected ones included; 0: no limit", 0, 1<<32-1, 0,
-			func(n *Namespace) *uint32 { return &n.MaxRoutes }),
+	group("devices, routes and neighbours", slices.Concat(quotas(
+		alsoNamed("routes-max", number("max-routes", "how many routes there may be, connected ones included; 0: no limit",
+			0, 1<<32-1, 0, func(n *Namespace) *uint32 { return &n.MaxRoutes })),
+		number("devices-max", "how many devices there may be, lo not counted; 0: no limit", 0, 1<<32-1, 0,
+			func(n *Namespace) *uint32 { return &n.MaxDevices }),
 		number("neigh-max", "how many neighbours there may be behind all devices, permanent ones not limited", 16,
 			highestNeighMax, defaultNamespaceNeighMax, func(n *Namespace) *uint32 { return &n.NeighMax }),
+	), Table[Namespace]{
 		martians(),
 		multipathHash(),
-	}),
+	})),
 	group("fragments for the router itself", fragments()),
 	group("answers to what all devices of the namespace receive (for a device: link set)",
-		limits(true, func(n *Namespace) *Limits { return &n.Limits })),
-	group("the Linux side", Table[Namespace]{
+		quotas(limits(true, func(n *Namespace) *Limits { return &n.Limits })...)),
+	group("the Linux side", quotas(
 		choice("host", "have a Linux network namespace, in which programs use the devices; none: no program can be in the "+
 			"namespace", []string{"netns", "none"}, func(n *Namespace) *Host { return &n.Host }),
-	}),
+	)),
 )
+
+// alsoNamed is a row with another name, like those of its fellows.
+func alsoNamed[T any](name string, r Row[T]) Row[T] {
+	r.also = name
+	return r
+}
 
 // multipathHash is the policy by which flows are told apart: not Linux's default, which has the packets of two hosts go
 // one way.

@@ -26,8 +26,13 @@ type Row[T any] struct {
 	Range   string // of a number: "2 to 9"
 	Default string
 	Kind    Kind
-	get     func(*T) string
-	set     func(*T, string) error // the error says what is taken: "takes …"
+	// Quota says that the setting is about what all namespaces share, most often how much of it one may use up: it is not for
+	// those who administer the namespace alone.
+	Quota bool
+	// also is another name that is taken for it.
+	also string
+	get  func(*T) string
+	set  func(*T, string) error // the error says what is taken: "takes …"
 }
 
 // Kind is the type of a setting's value in JSON.
@@ -58,10 +63,16 @@ func (t Table[T]) Has(name string) bool { return t.find(name) != nil }
 
 func (t Table[T]) find(name string) *Row[T] {
 	name = Canonical(name)
-	if i := slices.IndexFunc(t, func(r Row[T]) bool { return r.Name == name }); i >= 0 {
+	if i := slices.IndexFunc(t, func(r Row[T]) bool { return r.Name == name || r.also == name && name != "" }); i >= 0 {
 		return &t[i]
 	}
 	return nil
+}
+
+// IsQuota tells whether the setting of that name is a quota; one that does not exist is none.
+func (t Table[T]) IsQuota(name string) bool {
+	r := t.find(name)
+	return r != nil && r.Quota
 }
 
 // Names lists the settings for an error message.
@@ -86,6 +97,9 @@ func (t Table[T]) Usage() string {
 		of := ""
 		if r.Range != "" {
 			of = r.Range + ", "
+		}
+		if r.Quota {
+			of = "quota, " + of
 		}
 		fmt.Fprintf(&b, "    %s %s (%sdefault %s)\n", r.Name, r.Values, of, r.Default)
 		wrap(&b, r.Help)
@@ -164,6 +178,14 @@ func group[T any](heading string, t Table[T]) Table[T] {
 		t[i].Group = heading
 	}
 	return t
+}
+
+// quotas marks rows as quotas.
+func quotas[T any](rows ...Row[T]) Table[T] {
+	for i := range rows {
+		rows[i].Quota = true
+	}
+	return rows
 }
 
 // Default is T with every setting at its default.
