@@ -86,7 +86,7 @@ func (c *cli) execute(ctx context.Context, words []string) error {
 		_, err := c.out.WriteString(usage())
 		return err
 	}
-	c.client = client.New(c.socket)
+	c.client = client.NewIn(c.socket, c.netns)
 	defer c.client.Close()
 	switch {
 	case c.batch != "":

@@ -55,6 +55,9 @@ func newTestDaemon(t *testing.T) *testDaemon {
 	s := server.New(server.Options{Table: table, Hosts: d.hosts, Queues: func(nstable.DeviceID) []*v1.QueueStats {
 		return []*v1.QueueStats{{Queue: 0, Worker: 1, RxPackets: 5, TxPackets: 6, RxRingFull: 7}}
 	}})
+	if err := s.Delegate(d.socket + server.DelegateSuffix); err != nil {
+		t.Fatal(err)
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx, l) }()
 	t.Cleanup(func() {

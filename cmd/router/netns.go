@@ -15,10 +15,13 @@ func netnsUsage() string {
 router netns list
 router netns add NAME [SETTING VALUE ...]
 router netns set NAME SETTING VALUE ...
+router netns set NAME owner { user:USER | group:GROUP } role { read | operate | admin | none } ...
 router netns delete NAME
 router netns exec NAME [--] CMD ...
 router netns identify [PID]
 router netns pids NAME
+An owner may do in the namespace what the role allows: read (listings, monitor), operate (links up and down, neighbours),
+admin (addresses, routes, virtual links, settings). What is a quota below, and owners, are for root and the group router.
 SETTING VALUE ("router netns help WORD" shows those with WORD in their names; "router -d netns list" what is set):
 ` + setting.Namespaces.Usage()
 }
@@ -37,14 +40,18 @@ func netnsCommands() []command {
 
 func netnsAdd(_ *cli, a *args) *v1.ChangeRequest {
 	add := &v1.NetnsAdd{Name: a.namespace("add")}
-	add.Settings = netnsSettings(a, "add")
+	add.Settings = netnsSettings(a, "add", nil)
 	return &v1.ChangeRequest{Op: &v1.ChangeRequest_NetnsAdd{NetnsAdd: add}}
 }
 
-// netnsSettings reads the settings that end a command.
-func netnsSettings(a *args, command string) (settings []*v1.Setting) {
+// netnsSettings reads the settings that end a command, and calls owner, if there is one, behind each word of that name.
+func netnsSettings(a *args, command string, owner func()) (settings []*v1.Setting) {
 	for a.more() {
 		w := a.next()
+		if w == "owner" && owner != nil {
+			owner()
+			continue
+		}
 		if !setting.Namespaces.Has(w) {
 			a.fail("\"netns %s\" does not know %q: %s", command, w,
 				meant(setting.Namespaces, w, "it sets "+setting.Namespaces.Names()))
@@ -61,9 +68,9 @@ func netnsDelete(_ *cli, a *args) *v1.ChangeRequest {
 
 func netnsSet(_ *cli, a *args) *v1.ChangeRequest {
 	set := &v1.NetnsSet{Name: a.namespace("set")}
-	set.Settings = netnsSettings(a, "set")
-	if len(set.Settings) == 0 {
-		a.fail("command line is not complete: \"netns set NS\" needs what to set: %s", setting.Namespaces.Names())
+	set.Settings = netnsSettings(a, "set", func() { set.Owners = append(set.Owners, ownerWords(a)) })
+	if len(set.Settings) == 0 && len(set.Owners) == 0 {
+		a.fail("command line is not complete: \"netns set NS\" needs what to set: owner, %s", setting.Namespaces.Names())
 	}
 	return &v1.ChangeRequest{Op: &v1.ChangeRequest_NetnsSet{NetnsSet: set}}
 }
@@ -92,6 +99,7 @@ type netnsJSON struct {
 	Name     string         `json:"name"`
 	Routes   *uint64        `json:"routes,omitempty"` // of all tables
 	Settings map[string]any `json:"settings,omitempty"`
+	Owners   []ownerJSON    `json:"owners,omitempty"`
 	*netnsStatsJSON
 }
 
@@ -113,8 +121,8 @@ func (c *cli) netnsRow(n *v1.Netns) (record, bool) {
 	o := netnsJSON{Name: n.Name, Settings: settingsJSON(settings, c.details)}
 	text := n.Name + "\n"
 	if c.details {
-		o.Routes = &n.Routes
-		text = fmt.Sprintf("%s routes %d \n%s", n.Name, n.Routes, settingsText(settings))
+		o.Routes, o.Owners = &n.Routes, ownersJSON(n.Owners)
+		text = fmt.Sprintf("%s routes %d \n%s%s", n.Name, n.Routes, settingsText(settings), ownersText(o.Owners))
 	}
 	if n.Stats != nil {
 		o.netnsStatsJSON = netnsStats(n.Stats)

@@ -50,7 +50,10 @@ func newRunCommand() *cobra.Command {
 				return err
 			}
 			o.Socket, _ = cmd.Flags().GetString("socket")
-			o.Log = newLogger()
+			config := logConfig()
+			o.Log = buildLogger(config)
+			config.Sampling = nil // of what is alike in a second, the others would be left out
+			o.Audit = buildLogger(config).Named("audit")
 			return daemon.Run(cmd.Context(), o)
 		},
 	}
@@ -67,8 +70,8 @@ func newRunCommand() *cobra.Command {
 	return cmd
 }
 
-// newLogger logs to stderr: for people on a terminal, JSON otherwise.
-func newLogger() *zap.Logger {
+// logConfig has logs go to stderr: for people on a terminal, JSON otherwise.
+func logConfig() zap.Config {
 	config := zap.NewProductionConfig()
 	config.EncoderConfig.EncodeTime = zapcore.RFC3339TimeEncoder
 	if term.IsTerminal(int(os.Stderr.Fd())) {
@@ -78,6 +81,10 @@ func newLogger() *zap.Logger {
 		config.EncoderConfig.EncodeLevel = zapcore.CapitalColorLevelEncoder
 	}
 	config.DisableCaller, config.DisableStacktrace = true, true
+	return config
+}
+
+func buildLogger(config zap.Config) *zap.Logger {
 	log, err := config.Build()
 	if err != nil {
 		// Only a wrong configuration fails, and this one is constant.

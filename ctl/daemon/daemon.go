@@ -66,6 +66,8 @@ type Options struct {
 	// NetnsPrefix goes before the names of the Linux network namespaces.
 	NetnsPrefix string
 	Log         *zap.Logger
+	// Audit has a line for each change that somebody asks for; nil: nobody listens.
+	Audit *zap.Logger
 }
 
 // Run is the daemon's life: it returns nil when ctx has ended it, and an error when it could not start or had to give
@@ -205,8 +207,14 @@ func (d *daemon) serve(ctx context.Context, l net.Listener) error {
 	background.Go(func() { d.hosts.watch(ctx) })
 	s := server.New(server.Options{
 		Table: d.table, Hosts: d.hosts, Queues: d.ports.queueStats, Frames: d.frames, Settle: d.settle,
-		Log: func(msg string) { d.o.Log.Warn(msg) },
+		Log: func(msg string) { d.o.Log.Warn(msg) }, AdminGroup: server.FindAdminGroup(), Audit: d.o.Audit,
 	})
+	if err := s.Delegate(d.o.Socket + server.DelegateSuffix); err != nil {
+		_ = l.Close()
+		cancel()
+		background.Wait()
+		return err
+	}
 	d.o.Log.Info("ready", zap.String("socket", d.o.Socket), zap.String("state", d.o.State), zap.Ints("cpus", d.cpus),
 		zap.Int("frames", d.pool.Frames()), zap.Bool("huge_pages", d.pool.Huge()))
 	notifySystemd("READY=1")

@@ -13,7 +13,7 @@ import (
 // batch is a stream of changes being made.
 type batch struct {
 	server *Server
-	caller string // namespace of changes that name none
+	ctx    context.Context
 	force  bool
 	answer *v1.BatchResponse
 	done   uint64 // changes made or refused so far
@@ -22,7 +22,7 @@ type batch struct {
 // Batch makes changes in their order. Quick ones that follow each other share a transaction.
 func (s *Server) Batch(ctx context.Context, stream *connect.ClientStream[v1.BatchRequest]) (*v1.BatchResponse, error) {
 	defer s.options.Settle(ctx)
-	b := &batch{server: s, caller: s.caller(ctx), answer: &v1.BatchResponse{}}
+	b := &batch{server: s, ctx: ctx, answer: &v1.BatchResponse{}}
 	for first := true; stream.Receive(); first = false {
 		part := stream.Msg()
 		if first {
@@ -37,13 +37,10 @@ func (s *Server) Batch(ctx context.Context, stream *connect.ClientStream[v1.Batc
 
 // part makes the changes of one message. It returns false where the batch ends at a failure.
 func (b *batch) part(changes []*v1.ChangeRequest) bool {
+	defer b.server.holdRights(b.ctx)()
 	var quick []step
 	for _, req := range changes {
-		ns := req.GetNetns()
-		if ns == "" {
-			ns = b.caller
-		}
-		st, err := b.server.plan(ns, req)
+		st, err := b.plan(req)
 		if err == nil && st.quick != nil {
 			quick = append(quick, st)
 			continue
@@ -55,12 +52,27 @@ func (b *batch) part(changes []*v1.ChangeRequest) bool {
 		if err == nil {
 			err = st.slow()
 		}
+		b.audit(&st, err)
 		if !b.count(err) {
 			return false
 		}
 	}
 	return b.bulk(quick)
 }
+
+// plan judges a change and reads it.
+func (b *batch) plan(req *v1.ChangeRequest) (step, error) {
+	ns := b.server.namespace(b.ctx, req.GetNetns())
+	err := b.server.judgeChange(b.ctx, ns, req)
+	var st step
+	if err == nil {
+		st, err = b.server.plan(ns, req)
+	}
+	st.ns, st.req = ns, req
+	return st, err
+}
+
+func (b *batch) audit(st *step, err error) { b.server.audit(b.ctx, st.ns, st.req, err) }
 
 // bulk makes quick changes in one transaction, each of which succeeds or fails alone. It returns false where the batch
 // ends at a failure.
@@ -76,10 +88,14 @@ func (b *batch) bulk(steps []step) bool {
 		if rest := len(steps) - 1; rest > 0 { // such as a full disk
 			err = fmt.Errorf("%w (nor were the next %d changes made)", err, rest)
 		}
+		for i := range steps {
+			b.audit(&steps[i], err)
+		}
 		b.fail(b.done, err)
 		b.done += uint64(len(steps))
 		return b.force
 	}
+	b.auditBulk(steps, failed)
 	for _, f := range failed {
 		b.fail(b.done+uint64(f.Index), f.Err)
 	}
@@ -90,6 +106,20 @@ func (b *batch) bulk(steps []step) bool {
 	}
 	b.done += uint64(len(steps))
 	return b.goOn()
+}
+
+// auditBulk tells of the changes that were made, and of those that were refused; without force none was tried after those.
+func (b *batch) auditBulk(steps []step, failed []nstable.Failure) {
+	for i := range steps {
+		var err error
+		if len(failed) > 0 && failed[0].Index == i {
+			err, failed = failed[0].Err, failed[1:]
+		}
+		b.audit(&steps[i], err)
+		if err != nil && !b.force {
+			return
+		}
+	}
 }
 
 // count notes the result of a slow change and tells whether to go on.
@@ -117,5 +147,5 @@ func (b *batch) goOn() bool {
 }
 
 func (b *batch) fail(index uint64, err error) {
-	b.answer.Failures = append(b.answer.Failures, &v1.BatchFailure{Index: index, Message: err.Error()})
+	b.answer.Failures = append(b.answer.Failures, &v1.BatchFailure{Index: index, Message: b.server.words(b.ctx, err)})
 }

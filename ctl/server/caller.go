@@ -2,10 +2,16 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"nsrouter/nstable"
 )
 
 // HostNamespaces knows the Linux network namespaces that belong to the router's. The daemon implements it; any
@@ -27,44 +33,104 @@ type HostNamespaces interface {
 // initNamespace is where a caller is that is in no other.
 const initNamespace = "init"
 
+// caller is who made a connection, as the kernel has it: nothing that a process can say of itself. It is immutable.
+type caller struct {
+	uid, gid uint32 // effective, when it connected
+	groups   []uint32
+	pid      int32  // 0: not of the daemon's pid namespace
+	comm     string // of the process, for the audit log; empty if it has ended
+	cookie   uint64 // of its Linux network namespace
+	// scope is what the socket serves that it connected to; nil: all namespaces.
+	scope *scope
+}
+
 type callerKey struct{}
 
-// withCaller notes the network namespace of who connected. A connection that was accepted on a unix socket belongs to
-// the namespace of the connecting socket, which is that of its process when it made it: nothing that a process can say
-// of itself.
-func withCaller(ctx context.Context, c net.Conn) context.Context {
-	conn, ok := c.(*net.UnixConn)
-	if !ok {
-		return ctx
-	}
+// callerOf is who sent a request; nil where that is not known, which nobody has a right for.
+func callerOf(ctx context.Context) *caller {
+	c, _ := ctx.Value(callerKey{}).(*caller)
+	return c
+}
+
+// readCaller asks the kernel about the peer of a connection that was accepted on a unix socket. It has the credentials with
+// which the peer connected (unix(7), SO_PEERCRED): a program with more rights that only inherits the connection does not
+// lend them. The network namespace is that of the connecting socket, which is that of its process when it made it.
+func readCaller(conn syscall.Conn) (*caller, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
-		return ctx
+		return nil, err
 	}
-	var cookie uint64
-	ctlErr := raw.Control(func(fd uintptr) {
-		cookie, err = unix.GetsockoptUint64(int(fd), unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
-	})
-	if ctlErr != nil || err != nil {
-		return ctx
+	c := new(caller)
+	ctlErr := raw.Control(func(fd uintptr) { err = c.read(int(fd)) })
+	return c, errors.Join(ctlErr, err)
+}
+
+func (c *caller) read(fd int) error {
+	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil {
+		return fmt.Errorf("SO_PEERCRED: %w", err)
 	}
-	return context.WithValue(ctx, callerKey{}, cookie)
+	c.uid, c.gid, c.pid = cred.Uid, cred.Gid, cred.Pid
+	if c.groups, err = peerGroups(fd); err != nil {
+		return fmt.Errorf("SO_PEERGROUPS: %w", err)
+	}
+	if c.cookie, err = unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE); err != nil {
+		return fmt.Errorf("SO_NETNS_COOKIE: %w", err)
+	}
+	c.comm = peerComm(fd, c.pid)
+	return nil
+}
+
+// peerComm is the name of the peer's process. Where the kernel has SO_PEERPIDFD (6.5) it is certain that the pid was not
+// another process's by the time that its name was read.
+func peerComm(fd int, pid int32) string {
+	if pid <= 0 {
+		return ""
+	}
+	comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	if err != nil {
+		return ""
+	}
+	if pidfd, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PEERPIDFD); err == nil {
+		defer unix.Close(pidfd)
+		if unix.PidfdSendSignal(pidfd, 0, nil, 0) != nil {
+			return ""
+		}
+	}
+	return strings.TrimSpace(string(comm))
+}
+
+// has tells whether the caller is a user, or belongs to a group.
+func (c *caller) has(p nstable.Principal) bool {
+	if p.Group {
+		return c.gid == p.ID || slices.Contains(c.groups, p.ID)
+	}
+	return c.uid == p.ID
+}
+
+// inside is the router namespace whose Linux namespace the caller is in; false where it is in none.
+func (s *Server) inside(c *caller) (string, bool) {
+	if c == nil {
+		return "", false
+	}
+	return s.options.Hosts.ByCookie(c.cookie)
 }
 
 // caller is the router namespace of who sent a request.
 func (s *Server) caller(ctx context.Context) string {
-	if cookie, ok := ctx.Value(callerKey{}).(uint64); ok {
-		if name, ok := s.options.Hosts.ByCookie(cookie); ok {
-			return name
-		}
+	if name, ok := s.inside(callerOf(ctx)); ok {
+		return name
 	}
 	return initNamespace
 }
 
-// namespace is the one that a request names, or else the caller's.
+// namespace is the one that a request names; or else the one that the socket serves; or else the caller's.
 func (s *Server) namespace(ctx context.Context, name string) string {
 	if name != "" {
 		return name
+	}
+	if c := callerOf(ctx); c != nil && c.scope != nil {
+		return c.scope.namespace
 	}
 	return s.caller(ctx)
 }

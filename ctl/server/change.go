@@ -11,6 +11,8 @@ import (
 
 // step is a change that was understood. One of the two is set.
 type step struct {
+	ns  string // that of the request, or of who makes it
+	req *v1.ChangeRequest
 	// quick changes the table only, so that many can share a transaction. It returns how many objects a flush removed.
 	quick func(*nstable.Tx) (int, error)
 	// slow may wait for host interfaces.
@@ -19,20 +21,34 @@ type step struct {
 
 // Change makes one change.
 func (s *Server) Change(ctx context.Context, req *v1.ChangeRequest) (*v1.ChangeResponse, error) {
-	st, err := s.plan(s.namespace(ctx, req.Netns), req)
+	ns := s.namespace(ctx, req.Netns)
+	removed, err := s.change(ctx, ns, req)
+	s.audit(ctx, ns, req, err)
 	if err != nil {
 		return nil, apiError(err)
 	}
-	defer s.options.Settle(ctx)
-	if st.slow != nil {
-		return &v1.ChangeResponse{}, apiError(st.slow())
+	s.options.Settle(ctx)
+	return &v1.ChangeResponse{Removed: uint64(removed)}, nil
+}
+
+// change judges and makes a change, and tells how many objects a flush removed.
+func (s *Server) change(ctx context.Context, ns string, req *v1.ChangeRequest) (removed int, err error) {
+	defer s.holdRights(ctx)()
+	if err := s.judgeChange(ctx, ns, req); err != nil {
+		return 0, err
 	}
-	removed := 0
+	st, err := s.plan(ns, req)
+	if err != nil {
+		return 0, err
+	}
+	if st.slow != nil {
+		return 0, st.slow()
+	}
 	err = s.table.Do(func(tx *nstable.Tx) (err error) {
 		removed, err = st.quick(tx)
 		return err
 	})
-	return &v1.ChangeResponse{Removed: uint64(removed)}, apiError(err)
+	return removed, err
 }
 
 // plan reads a change. Nothing is looked up yet: an earlier change of the same batch may make what this one names.

@@ -11,14 +11,17 @@ import (
 	"nsrouter/nstable/setting"
 )
 
-// ListNetns sends all namespaces.
+// ListNetns sends the namespaces that the caller may read.
 func (s *Server) ListNetns(
-	_ context.Context, req *v1.ListNetnsRequest, stream *connect.ServerStream[v1.ListNetnsResponse],
+	ctx context.Context, req *v1.ListNetnsRequest, stream *connect.ServerStream[v1.ListNetnsResponse],
 ) error {
 	out := rows(func(r []*v1.Netns) error { return stream.Send(&v1.ListNetnsResponse{Netns: r}) })
 	for _, ns := range s.table.Namespaces() {
+		if !s.may(ctx, toRead, ns.Name) {
+			continue
+		}
 		n := &v1.Netns{Id: uint32(ns.ID), Name: ns.Name, Routes: uint64(ns.Routes),
-			Settings: apiSettings(setting.Namespaces, ns.Settings)}
+			Settings: apiSettings(setting.Namespaces, ns.Settings), Owners: apiOwners(ns.Owners)}
 		if req.GetStats() {
 			n.Stats = s.netnsStats(ns.Name)
 		}
@@ -150,6 +153,9 @@ func (s *Server) IdentifyNetns(ctx context.Context, req *v1.IdentifyNetnsRequest
 		return &v1.IdentifyNetnsResponse{Netns: s.caller(ctx)}, nil
 	}
 	name, err := s.identify(req.GetPid())
+	if !s.unbound(callerOf(ctx)) && (err != nil || !s.may(ctx, toRead, name)) {
+		return nil, denied("pid %d: no such process, or it is in no namespace that %s may read", req.GetPid(), callerOf(ctx))
+	}
 	if err != nil {
 		return nil, connect.NewError(connect.CodeNotFound, err)
 	}

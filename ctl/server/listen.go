@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -54,11 +55,21 @@ func Listen(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("socket %s: %w", path, err)
 	}
-	if err := os.Chmod(path, socketMode); err != nil {
+	if err := shareSocket(path); err != nil {
 		_ = l.Close()
 		return nil, fmt.Errorf("socket %s: %w", path, err)
 	}
 	return l, nil
+}
+
+// shareSocket lets the administrators' group open a socket, if there is such a group.
+func shareSocket(path string) error {
+	if gid := FindAdminGroup(); gid != 0 && os.Geteuid() == 0 {
+		if err := os.Chown(path, -1, int(gid)); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(path, socketMode)
 }
 
 // dying is how long a daemon that is just ending may still hold the socket.
@@ -103,8 +114,8 @@ const (
 	shutdownTimeout = 3 * time.Second  // for requests that run when the daemon ends
 )
 
-// Serve answers on l until ctx is done, and closes it. Every connection has a goroutine of its own, so that those who
-// keep theirs open, or send junk, keep nobody out.
+// Serve answers on l, and on the sockets of [Server.Delegate], until ctx is done, and closes them. Every connection has a
+// goroutine of its own, so that those who keep theirs open, or send junk, keep nobody out.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
@@ -122,7 +133,13 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		ErrorLog:          s.errorLog(),
 	}
 	done := make(chan error, 1)
-	go func() { done <- server.Serve(l) }()
+	go func() { done <- server.Serve(&peerListener{Listener: l}) }()
+	var delegated sync.WaitGroup
+	s.sockets.start(func(l *peerListener) {
+		delegated.Go(func() { _ = server.Serve(l) }) // ends when the socket is taken away
+	})
+	defer delegated.Wait()
+	defer s.sockets.close()
 	select {
 	case err := <-done:
 		return fmt.Errorf("control socket %s: %w", l.Addr(), err)

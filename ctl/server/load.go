@@ -12,6 +12,7 @@ import (
 	"connectrpc.com/connect"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
+	"nsrouter/ctl/api/nsrouter/v1/nsrouterv1connect"
 	"nsrouter/fib"
 	"nsrouter/nstable"
 )
@@ -19,7 +20,9 @@ import (
 // load is a stream of routes being put.
 type load struct {
 	server *Server
+	ctx    context.Context
 	ns     string
+	verb   v1.Verb
 	op     fib.Op
 	force  bool
 	whole  bool
@@ -44,7 +47,7 @@ type routeOf struct {
 func (s *Server) LoadRoutes(
 	ctx context.Context, stream *connect.ClientStream[v1.LoadRoutesRequest],
 ) (*v1.LoadRoutesResponse, error) {
-	l := &load{server: s, answer: &v1.LoadRoutesResponse{}}
+	l := &load{server: s, ctx: ctx, answer: &v1.LoadRoutesResponse{}}
 	parts := make(chan loadPart, 1)
 	ended := make(chan struct{})
 	go func() {
@@ -65,6 +68,7 @@ func (s *Server) LoadRoutes(
 	l.broken.Store(err != nil)
 	close(parts)
 	<-ended
+	l.audit(ctx, err)
 	if err != nil {
 		return nil, apiError(err)
 	}
@@ -112,7 +116,7 @@ func (l *load) begin(ctx context.Context, msg *v1.LoadRoutesRequest) error {
 	if l.force && l.whole {
 		return invalid("a load is either forced or whole")
 	}
-	l.op = op
+	l.op, l.verb = op, msg.GetVerb()
 	_, err := l.server.table.Namespace(l.ns)
 	return err
 }
@@ -157,6 +161,11 @@ func (l *load) put(part *loadPart) bool {
 	if n == 0 {
 		return true
 	}
+	defer l.server.holdRights(l.ctx)()
+	if err := l.judge(); err != nil {
+		l.fail(l.done, err)
+		return false
+	}
 	failed, err := l.server.table.Bulk(n, l.force, l.putter(part))
 	if err != nil {
 		l.fail(l.done, fmt.Errorf("%w (nor were the %d routes after it made)", err, n-1))
@@ -176,6 +185,11 @@ func (l *load) put(part *loadPart) bool {
 		return false
 	}
 	return true
+}
+
+// judge refuses what the caller may not do any more since the message was read.
+func (l *load) judge() error {
+	return l.server.permit(l.ctx, l.server.procedures[nsrouterv1connect.RouterServiceLoadRoutesProcedure], l.ns)
 }
 
 // named is an error that names a prefix.
@@ -202,6 +216,11 @@ func (l *load) putter(part *loadPart) func(tx *nstable.Tx, i int) error {
 
 // putAll makes all routes, or none of them.
 func (l *load) putAll(part *loadPart) {
+	defer l.server.holdRights(l.ctx)()
+	if err := l.judge(); err != nil {
+		l.fail(0, err)
+		return
+	}
 	at, put := 0, l.putter(part)
 	err := l.server.table.Do(func(tx *nstable.Tx) error {
 		for at = range part.prefixes {
@@ -219,5 +238,5 @@ func (l *load) putAll(part *loadPart) {
 }
 
 func (l *load) fail(index uint64, err error) {
-	l.answer.Failures = append(l.answer.Failures, &v1.BatchFailure{Index: index, Message: err.Error()})
+	l.answer.Failures = append(l.answer.Failures, &v1.BatchFailure{Index: index, Message: l.server.words(l.ctx, err)})
 }

@@ -16,19 +16,20 @@ func (s *Server) addNamespace(name string, values []setting.Value) error {
 	if err := s.table.Do(func(tx *nstable.Tx) error { return tx.AddNamespace(name, values...) }); err != nil {
 		return err
 	}
-	err := s.followHost(name)
-	if err != nil {
-		err = errors.Join(err, s.table.DeleteNamespace(name))
+	if err := s.followHost(name); err != nil {
+		return errors.Join(err, s.table.DeleteNamespace(name))
 	}
-	return err
+	s.sockets.add(name)
+	return nil
 }
 
 func (s *Server) deleteNamespace(name string) error {
 	s.netns.Lock()
 	defer s.netns.Unlock()
-	if err := s.table.DeleteNamespace(name); err != nil {
+	if err := s.takeRights(func() error { return s.table.DeleteNamespace(name) }); err != nil {
 		return err
 	}
+	s.sockets.remove(name)
 	return s.options.Hosts.Delete(name)
 }
 
@@ -37,11 +38,18 @@ func (s *Server) planNetnsSet(set *v1.NetnsSet) (step, error) {
 	if err != nil {
 		return step{}, err
 	}
-	if len(values) == 0 {
-		return step{}, invalid("netns set %s: say what to set: %s", set.GetName(), setting.Namespaces.Names())
+	owners, err := readOwners(set.GetOwners())
+	if err != nil {
+		return step{}, err
+	}
+	if len(values) == 0 && len(owners) == 0 {
+		return step{}, invalid("netns set %s: say what to set: owner, %s", set.GetName(), setting.Namespaces.Names())
+	}
+	if len(owners) > 0 {
+		return s.planOwners(set.GetName(), owners, values)
 	}
 	change := func(tx *nstable.Tx) error { return tx.SetNamespace(set.GetName(), values) }
-	if !slices.ContainsFunc(values, func(v setting.Value) bool { return v.Name == "host" }) {
+	if !setsHost(values) {
 		return done(change)
 	}
 	return step{slow: func() error {
@@ -57,6 +65,27 @@ func (s *Server) planNetnsSet(set *v1.NetnsSet) (step, error) {
 			}))
 		}
 		return err
+	}}, nil
+}
+
+func setsHost(values []setting.Value) bool {
+	return slices.ContainsFunc(values, func(v setting.Value) bool { return v.Name == "host" })
+}
+
+// planOwners changes owners, and settings besides.
+func (s *Server) planOwners(name string, owners []nstable.Owner, values []setting.Value) (step, error) {
+	if setsHost(values) {
+		return step{}, invalid("netns set %s: host and owners are not set in one command", name)
+	}
+	return step{slow: func() error {
+		return s.takeRights(func() error {
+			return s.table.Do(func(tx *nstable.Tx) error {
+				if err := tx.SetOwners(name, owners); err != nil || len(values) == 0 {
+					return err
+				}
+				return tx.SetNamespace(name, values)
+			})
+		})
 	}}, nil
 }
 

@@ -1,7 +1,7 @@
 // Package server answers the control API over a namespace table.
 //
-// A request without a namespace is about that of the caller, which is known by the connection (caller.go). Errors have
-// the connect code of their kind, and a message of one line for the operator.
+// A request without a namespace is about that of the caller, which is known by the connection (caller.go). Who may do what
+// is said by the tables of rights.go. Errors have the connect code of their kind, and a message of one line for the operator.
 package server
 
 import (
@@ -10,10 +10,16 @@ import (
 	"fmt"
 	"log"
 	"net/http"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 
 	"connectrpc.com/connect"
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
 	"nsrouter/ctl/api/nsrouter/v1/nsrouterv1connect"
@@ -33,6 +39,26 @@ type Options struct {
 	Settle func(ctx context.Context)
 	// Log hears of faults that no client can be told; nil: nobody does.
 	Log func(msg string)
+	// AdminGroup is the group whose members may do everything; 0: there is none.
+	AdminGroup uint32
+	// Audit has a line for each change that was asked for, done or refused; nil: nobody listens.
+	Audit *zap.Logger
+}
+
+// AdminGroupName is the group of the host whose members may do everything, where there is one.
+const AdminGroupName = "router"
+
+// FindAdminGroup is the number of that group; 0: there is none.
+func FindAdminGroup() uint32 {
+	g, err := user.LookupGroup(AdminGroupName)
+	if err != nil {
+		return 0
+	}
+	gid, err := strconv.ParseUint(g.Gid, 10, 32)
+	if err != nil {
+		return 0
+	}
+	return uint32(gid)
 }
 
 // Server is the service. It is safe for concurrent use.
@@ -41,6 +67,15 @@ type Server struct {
 	table   *nstable.Table
 	options Options
 	netns   sync.Mutex // one namespace is made or deleted at a time, here and in Linux
+
+	procedures map[string]need
+	changes    map[protoreflect.Name]func(*v1.ChangeRequest) need
+	uid        uint32 // the daemon's own
+	sockets    *sockets
+	requests   tally
+	// rights is held for reading from when a change of an owner is judged until it is done, and for writing while rights are
+	// taken away: what was allowed to somebody before is not done after.
+	rights sync.RWMutex
 }
 
 // New makes a server of a table.
@@ -51,7 +86,45 @@ func New(o Options) *Server {
 	if o.Settle == nil {
 		o.Settle = func(context.Context) {}
 	}
-	return &Server{table: o.Table, options: o}
+	return &Server{
+		table: o.Table, options: o, procedures: procedures(), changes: changes(), uid: uint32(os.Geteuid()),
+	}
+}
+
+// Delegate makes the sockets beside the main one that everybody may open: one for each namespace, and [SelfSocket]. They are
+// served, and removed, by Serve. It is called before that, if at all.
+func (s *Server) Delegate(dir string) (err error) {
+	log := s.options.Log
+	if log == nil {
+		log = func(string) {}
+	}
+	s.sockets, err = newSockets(dir, func(c *caller) bool { return !s.admin(c) }, log)
+	if err != nil {
+		return err
+	}
+	if err := s.sockets.listen(SelfSocket, nil); err != nil {
+		return fmt.Errorf("socket %s: %w", filepath.Join(dir, SelfSocket), err)
+	}
+	for _, ns := range s.table.Namespaces() {
+		s.sockets.add(ns.Name)
+	}
+	return nil
+}
+
+// holdRights keeps the rights of a caller from being taken away until what it returns is called.
+func (s *Server) holdRights(ctx context.Context) (release func()) {
+	if s.admin(callerOf(ctx)) {
+		return func() {}
+	}
+	s.rights.RLock()
+	return s.rights.RUnlock
+}
+
+// takeRights waits until nothing is under way that an owner was allowed.
+func (s *Server) takeRights(change func() error) error {
+	s.rights.Lock()
+	defer s.rights.Unlock()
+	return change()
 }
 
 // GetFrames counts where the packet frames are.
@@ -68,8 +141,9 @@ const maxMessage = 16 << 20
 // Handler serves connect, gRPC and gRPC-Web.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle(nsrouterv1connect.NewRouterServiceHandler(s, connect.WithReadMaxBytes(maxMessage)))
-	return mux
+	mux.Handle(nsrouterv1connect.NewRouterServiceHandler(s, connect.WithReadMaxBytes(maxMessage),
+		connect.WithInterceptors(guard{s})))
+	return s.admit(mux)
 }
 
 func (s *Server) errorLog() *log.Logger { return log.New(logWriter{s.options.Log}, "", 0) }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -32,6 +33,7 @@ type service struct {
 	table  *nstable.Table
 	disk   *fullDisk
 	client *client.Client
+	server *Server
 }
 
 func newService(t testing.TB) *service { return newServiceWith(t, Options{}) }
@@ -57,9 +59,16 @@ func newServiceOver(t testing.TB, in nstable.Options, o Options) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Chmod(filepath.Dir(filepath.Dir(s.socket)), 0o711); err != nil { // for other users
+		t.Fatal(err)
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- New(o).Serve(ctx, l) }()
+	s.server = New(o)
+	if err := s.server.Delegate(s.socket + DelegateSuffix); err != nil {
+		t.Fatal(err)
+	}
+	go func() { ended <- s.server.Serve(ctx, l) }()
 	s.client = client.New(s.socket)
 	t.Cleanup(func() {
 		s.client.Close()

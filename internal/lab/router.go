@@ -136,9 +136,36 @@ func (r *Router) CLI(args ...string) Result { return r.Input("", args...) }
 // Input runs the client with the arguments and the standard input given.
 func (r *Router) Input(stdin string, args ...string) Result {
 	r.Host.lab.t.Helper()
+	return r.client(r.Binary, stdin, args, nil)
+}
+
+// CLIAs runs the client as a user without privileges, who need not exist.
+func (r *Router) CLIAs(uid uint32, args ...string) Result {
+	r.Host.lab.t.Helper()
+	// The sockets are in the lab's directory, and so is the program then: the user may not come to where it was built.
+	dir := r.Host.lab.Dir
+	binary := filepath.Join(dir, "client")
+	if _, err := os.Stat(binary); err != nil {
+		program, err := os.ReadFile(r.Binary)
+		if err == nil {
+			err = os.WriteFile(binary, program, 0o755)
+		}
+		if err != nil {
+			r.Host.lab.t.Fatalf("%v", err)
+		}
+	}
+	if err := os.Chmod(dir, 0o711); err != nil {
+		r.Host.lab.t.Fatalf("%v", err)
+	}
+	return r.client(binary, "", args, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}})
+}
+
+func (r *Router) client(binary, stdin string, args []string, as *syscall.SysProcAttr) Result {
+	r.Host.lab.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), runTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, r.Binary, args...)
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.SysProcAttr = as
 	cmd.Env = append(os.Environ(), "ROUTER_SOCKET="+r.Socket)
 	cmd.Stdin = strings.NewReader(stdin)
 	out, err := result(cmd, func(start func() error) error { return start() })

@@ -84,6 +84,66 @@ func (Verb) EnumDescriptor() ([]byte, []int) {
 	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{0}
 }
 
+// Role is what an owner may do in a namespace. Each includes those before it.
+type Role int32
+
+const (
+	Role_ROLE_UNSPECIFIED Role = 0
+	// ROLE_READ sees it: listings, events, the way of a packet.
+	Role_ROLE_READ Role = 1
+	// ROLE_OPERATE sets links up and down, and changes neighbours.
+	Role_ROLE_OPERATE Role = 2
+	// ROLE_ADMIN changes addresses, routes, next-hop objects, virtual devices, and settings that are no quotas.
+	Role_ROLE_ADMIN Role = 3
+	// ROLE_NONE, in a change, makes the owner none.
+	Role_ROLE_NONE Role = 4
+)
+
+// Enum value maps for Role.
+var (
+	Role_name = map[int32]string{
+		0: "ROLE_UNSPECIFIED",
+		1: "ROLE_READ",
+		2: "ROLE_OPERATE",
+		3: "ROLE_ADMIN",
+		4: "ROLE_NONE",
+	}
+	Role_value = map[string]int32{
+		"ROLE_UNSPECIFIED": 0,
+		"ROLE_READ":        1,
+		"ROLE_OPERATE":     2,
+		"ROLE_ADMIN":       3,
+		"ROLE_NONE":        4,
+	}
+)
+
+func (x Role) Enum() *Role {
+	p := new(Role)
+	*p = x
+	return p
+}
+
+func (x Role) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Role) Descriptor() protoreflect.EnumDescriptor {
+	return file_nsrouter_v1_change_proto_enumTypes[1].Descriptor()
+}
+
+func (Role) Type() protoreflect.EnumType {
+	return &file_nsrouter_v1_change_proto_enumTypes[1]
+}
+
+func (x Role) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Role.Descriptor instead.
+func (Role) EnumDescriptor() ([]byte, []int) {
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{1}
+}
+
 type XdpMode int32
 
 const (
@@ -123,11 +183,11 @@ func (x XdpMode) String() string {
 }
 
 func (XdpMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_nsrouter_v1_change_proto_enumTypes[1].Descriptor()
+	return file_nsrouter_v1_change_proto_enumTypes[2].Descriptor()
 }
 
 func (XdpMode) Type() protoreflect.EnumType {
-	return &file_nsrouter_v1_change_proto_enumTypes[1]
+	return &file_nsrouter_v1_change_proto_enumTypes[2]
 }
 
 func (x XdpMode) Number() protoreflect.EnumNumber {
@@ -136,7 +196,7 @@ func (x XdpMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use XdpMode.Descriptor instead.
 func (XdpMode) EnumDescriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{1}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{2}
 }
 
 type VlanProtocol int32
@@ -172,11 +232,11 @@ func (x VlanProtocol) String() string {
 }
 
 func (VlanProtocol) Descriptor() protoreflect.EnumDescriptor {
-	return file_nsrouter_v1_change_proto_enumTypes[2].Descriptor()
+	return file_nsrouter_v1_change_proto_enumTypes[3].Descriptor()
 }
 
 func (VlanProtocol) Type() protoreflect.EnumType {
-	return &file_nsrouter_v1_change_proto_enumTypes[2]
+	return &file_nsrouter_v1_change_proto_enumTypes[3]
 }
 
 func (x VlanProtocol) Number() protoreflect.EnumNumber {
@@ -185,7 +245,7 @@ func (x VlanProtocol) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use VlanProtocol.Descriptor instead.
 func (VlanProtocol) EnumDescriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{2}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{3}
 }
 
 type Family int32
@@ -221,11 +281,11 @@ func (x Family) String() string {
 }
 
 func (Family) Descriptor() protoreflect.EnumDescriptor {
-	return file_nsrouter_v1_change_proto_enumTypes[3].Descriptor()
+	return file_nsrouter_v1_change_proto_enumTypes[4].Descriptor()
 }
 
 func (Family) Type() protoreflect.EnumType {
-	return &file_nsrouter_v1_change_proto_enumTypes[3]
+	return &file_nsrouter_v1_change_proto_enumTypes[4]
 }
 
 func (x Family) Number() protoreflect.EnumNumber {
@@ -234,7 +294,7 @@ func (x Family) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Family.Descriptor instead.
 func (Family) EnumDescriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{3}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{4}
 }
 
 type RouteType int32
@@ -288,11 +348,11 @@ func (x RouteType) String() string {
 }
 
 func (RouteType) Descriptor() protoreflect.EnumDescriptor {
-	return file_nsrouter_v1_change_proto_enumTypes[4].Descriptor()
+	return file_nsrouter_v1_change_proto_enumTypes[5].Descriptor()
 }
 
 func (RouteType) Type() protoreflect.EnumType {
-	return &file_nsrouter_v1_change_proto_enumTypes[4]
+	return &file_nsrouter_v1_change_proto_enumTypes[5]
 }
 
 func (x RouteType) Number() protoreflect.EnumNumber {
@@ -301,7 +361,7 @@ func (x RouteType) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RouteType.Descriptor instead.
 func (RouteType) EnumDescriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{4}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{5}
 }
 
 type NeighborState int32
@@ -355,11 +415,11 @@ func (x NeighborState) String() string {
 }
 
 func (NeighborState) Descriptor() protoreflect.EnumDescriptor {
-	return file_nsrouter_v1_change_proto_enumTypes[5].Descriptor()
+	return file_nsrouter_v1_change_proto_enumTypes[6].Descriptor()
 }
 
 func (NeighborState) Type() protoreflect.EnumType {
-	return &file_nsrouter_v1_change_proto_enumTypes[5]
+	return &file_nsrouter_v1_change_proto_enumTypes[6]
 }
 
 func (x NeighborState) Number() protoreflect.EnumNumber {
@@ -368,7 +428,7 @@ func (x NeighborState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use NeighborState.Descriptor instead.
 func (NeighborState) EnumDescriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{5}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{6}
 }
 
 // RouteTable is a table of a namespace, or all of them.
@@ -410,11 +470,11 @@ func (x RouteTable) String() string {
 }
 
 func (RouteTable) Descriptor() protoreflect.EnumDescriptor {
-	return file_nsrouter_v1_change_proto_enumTypes[6].Descriptor()
+	return file_nsrouter_v1_change_proto_enumTypes[7].Descriptor()
 }
 
 func (RouteTable) Type() protoreflect.EnumType {
-	return &file_nsrouter_v1_change_proto_enumTypes[6]
+	return &file_nsrouter_v1_change_proto_enumTypes[7]
 }
 
 func (x RouteTable) Number() protoreflect.EnumNumber {
@@ -423,7 +483,7 @@ func (x RouteTable) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RouteTable.Descriptor instead.
 func (RouteTable) EnumDescriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{6}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{7}
 }
 
 // ChangeRequest is one change of the router. It is applied whole or not at all.
@@ -1015,9 +1075,11 @@ func (x *NetnsDelete) GetName() string {
 
 // NetnsSet changes what is given.
 type NetnsSet struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Settings      []*Setting             `protobuf:"bytes,2,rep,name=settings,proto3" json:"settings,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Name     string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Settings []*Setting             `protobuf:"bytes,2,rep,name=settings,proto3" json:"settings,omitempty"`
+	// owners get another role each; the others keep theirs.
+	Owners        []*NetnsOwner `protobuf:"bytes,3,rep,name=owners,proto3" json:"owners,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1066,6 +1128,76 @@ func (x *NetnsSet) GetSettings() []*Setting {
 	return nil
 }
 
+func (x *NetnsSet) GetOwners() []*NetnsOwner {
+	if x != nil {
+		return x.Owners
+	}
+	return nil
+}
+
+// NetnsOwner is a user or a group of the host who may do something in a namespace without being root.
+type NetnsOwner struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// principal is user:NAME or group:NAME, or either with the number in place of the name.
+	Principal string `protobuf:"bytes,1,opt,name=principal,proto3" json:"principal,omitempty"`
+	Role      Role   `protobuf:"varint,2,opt,name=role,proto3,enum=nsrouter.v1.Role" json:"role,omitempty"`
+	// id is the number, in listings.
+	Id            uint32 `protobuf:"varint,3,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NetnsOwner) Reset() {
+	*x = NetnsOwner{}
+	mi := &file_nsrouter_v1_change_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetnsOwner) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetnsOwner) ProtoMessage() {}
+
+func (x *NetnsOwner) ProtoReflect() protoreflect.Message {
+	mi := &file_nsrouter_v1_change_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetnsOwner.ProtoReflect.Descriptor instead.
+func (*NetnsOwner) Descriptor() ([]byte, []int) {
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *NetnsOwner) GetPrincipal() string {
+	if x != nil {
+		return x.Principal
+	}
+	return ""
+}
+
+func (x *NetnsOwner) GetRole() Role {
+	if x != nil {
+		return x.Role
+	}
+	return Role_ROLE_UNSPECIFIED
+}
+
+func (x *NetnsOwner) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
 // Setting is one of what can be set of a namespace or a link, by its name: package nstable/setting lists them.
 type Setting struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1078,7 +1210,7 @@ type Setting struct {
 
 func (x *Setting) Reset() {
 	*x = Setting{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[8]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1090,7 +1222,7 @@ func (x *Setting) String() string {
 func (*Setting) ProtoMessage() {}
 
 func (x *Setting) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[8]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1103,7 +1235,7 @@ func (x *Setting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Setting.ProtoReflect.Descriptor instead.
 func (*Setting) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{8}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Setting) GetName() string {
@@ -1139,7 +1271,7 @@ type LinkAdd struct {
 
 func (x *LinkAdd) Reset() {
 	*x = LinkAdd{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[9]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1151,7 +1283,7 @@ func (x *LinkAdd) String() string {
 func (*LinkAdd) ProtoMessage() {}
 
 func (x *LinkAdd) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[9]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1164,7 +1296,7 @@ func (x *LinkAdd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkAdd.ProtoReflect.Descriptor instead.
 func (*LinkAdd) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{9}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *LinkAdd) GetName() string {
@@ -1275,7 +1407,7 @@ type XdpSpec struct {
 
 func (x *XdpSpec) Reset() {
 	*x = XdpSpec{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[10]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1287,7 +1419,7 @@ func (x *XdpSpec) String() string {
 func (*XdpSpec) ProtoMessage() {}
 
 func (x *XdpSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[10]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1300,7 +1432,7 @@ func (x *XdpSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use XdpSpec.ProtoReflect.Descriptor instead.
 func (*XdpSpec) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{10}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *XdpSpec) GetHost() string {
@@ -1343,7 +1475,7 @@ type VethSpec struct {
 
 func (x *VethSpec) Reset() {
 	*x = VethSpec{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[11]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1355,7 +1487,7 @@ func (x *VethSpec) String() string {
 func (*VethSpec) ProtoMessage() {}
 
 func (x *VethSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[11]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1368,7 +1500,7 @@ func (x *VethSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VethSpec.ProtoReflect.Descriptor instead.
 func (*VethSpec) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{11}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *VethSpec) GetPeerName() string {
@@ -1393,7 +1525,7 @@ type DummySpec struct {
 
 func (x *DummySpec) Reset() {
 	*x = DummySpec{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[12]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1405,7 +1537,7 @@ func (x *DummySpec) String() string {
 func (*DummySpec) ProtoMessage() {}
 
 func (x *DummySpec) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[12]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1418,7 +1550,7 @@ func (x *DummySpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DummySpec.ProtoReflect.Descriptor instead.
 func (*DummySpec) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{12}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{13}
 }
 
 // VlanSpec makes a link of the tagged frames of another.
@@ -1436,7 +1568,7 @@ type VlanSpec struct {
 
 func (x *VlanSpec) Reset() {
 	*x = VlanSpec{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[13]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1448,7 +1580,7 @@ func (x *VlanSpec) String() string {
 func (*VlanSpec) ProtoMessage() {}
 
 func (x *VlanSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[13]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1461,7 +1593,7 @@ func (x *VlanSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VlanSpec.ProtoReflect.Descriptor instead.
 func (*VlanSpec) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{13}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *VlanSpec) GetLink() string {
@@ -1502,7 +1634,7 @@ type LinkSet struct {
 
 func (x *LinkSet) Reset() {
 	*x = LinkSet{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[14]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1514,7 +1646,7 @@ func (x *LinkSet) String() string {
 func (*LinkSet) ProtoMessage() {}
 
 func (x *LinkSet) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[14]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1527,7 +1659,7 @@ func (x *LinkSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkSet.ProtoReflect.Descriptor instead.
 func (*LinkSet) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{14}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LinkSet) GetName() string {
@@ -1588,7 +1720,7 @@ type LinkDelete struct {
 
 func (x *LinkDelete) Reset() {
 	*x = LinkDelete{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[15]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1600,7 +1732,7 @@ func (x *LinkDelete) String() string {
 func (*LinkDelete) ProtoMessage() {}
 
 func (x *LinkDelete) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[15]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1613,7 +1745,7 @@ func (x *LinkDelete) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkDelete.ProtoReflect.Descriptor instead.
 func (*LinkDelete) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{15}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LinkDelete) GetName() string {
@@ -1637,7 +1769,7 @@ type AddressChange struct {
 
 func (x *AddressChange) Reset() {
 	*x = AddressChange{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[16]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1649,7 +1781,7 @@ func (x *AddressChange) String() string {
 func (*AddressChange) ProtoMessage() {}
 
 func (x *AddressChange) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[16]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1662,7 +1794,7 @@ func (x *AddressChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressChange.ProtoReflect.Descriptor instead.
 func (*AddressChange) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{16}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AddressChange) GetVerb() Verb {
@@ -1703,7 +1835,7 @@ type AddressFlush struct {
 
 func (x *AddressFlush) Reset() {
 	*x = AddressFlush{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[17]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1715,7 +1847,7 @@ func (x *AddressFlush) String() string {
 func (*AddressFlush) ProtoMessage() {}
 
 func (x *AddressFlush) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[17]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1728,7 +1860,7 @@ func (x *AddressFlush) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressFlush.ProtoReflect.Descriptor instead.
 func (*AddressFlush) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{17}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AddressFlush) GetDev() string {
@@ -1775,7 +1907,7 @@ type RouteChange struct {
 
 func (x *RouteChange) Reset() {
 	*x = RouteChange{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[18]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1787,7 +1919,7 @@ func (x *RouteChange) String() string {
 func (*RouteChange) ProtoMessage() {}
 
 func (x *RouteChange) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[18]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1800,7 +1932,7 @@ func (x *RouteChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteChange.ProtoReflect.Descriptor instead.
 func (*RouteChange) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{18}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RouteChange) GetVerb() Verb {
@@ -1915,7 +2047,7 @@ type RouteHop struct {
 
 func (x *RouteHop) Reset() {
 	*x = RouteHop{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[19]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1927,7 +2059,7 @@ func (x *RouteHop) String() string {
 func (*RouteHop) ProtoMessage() {}
 
 func (x *RouteHop) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[19]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1940,7 +2072,7 @@ func (x *RouteHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteHop.ProtoReflect.Descriptor instead.
 func (*RouteHop) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{19}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RouteHop) GetGateway() string {
@@ -2029,7 +2161,7 @@ type NexthopChange struct {
 
 func (x *NexthopChange) Reset() {
 	*x = NexthopChange{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[20]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2041,7 +2173,7 @@ func (x *NexthopChange) String() string {
 func (*NexthopChange) ProtoMessage() {}
 
 func (x *NexthopChange) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[20]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2054,7 +2186,7 @@ func (x *NexthopChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NexthopChange.ProtoReflect.Descriptor instead.
 func (*NexthopChange) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{20}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *NexthopChange) GetVerb() Verb {
@@ -2138,7 +2270,7 @@ type NexthopMember struct {
 
 func (x *NexthopMember) Reset() {
 	*x = NexthopMember{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[21]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2150,7 +2282,7 @@ func (x *NexthopMember) String() string {
 func (*NexthopMember) ProtoMessage() {}
 
 func (x *NexthopMember) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[21]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2163,7 +2295,7 @@ func (x *NexthopMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NexthopMember.ProtoReflect.Descriptor instead.
 func (*NexthopMember) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{21}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *NexthopMember) GetId() uint32 {
@@ -2190,7 +2322,7 @@ type NexthopFlush struct {
 
 func (x *NexthopFlush) Reset() {
 	*x = NexthopFlush{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[22]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2202,7 +2334,7 @@ func (x *NexthopFlush) String() string {
 func (*NexthopFlush) ProtoMessage() {}
 
 func (x *NexthopFlush) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[22]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2215,7 +2347,7 @@ func (x *NexthopFlush) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NexthopFlush.ProtoReflect.Descriptor instead.
 func (*NexthopFlush) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{22}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *NexthopFlush) GetFilter() *NexthopFilter {
@@ -2239,7 +2371,7 @@ type NexthopFilter struct {
 
 func (x *NexthopFilter) Reset() {
 	*x = NexthopFilter{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[23]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2251,7 +2383,7 @@ func (x *NexthopFilter) String() string {
 func (*NexthopFilter) ProtoMessage() {}
 
 func (x *NexthopFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[23]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2264,7 +2396,7 @@ func (x *NexthopFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NexthopFilter.ProtoReflect.Descriptor instead.
 func (*NexthopFilter) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{23}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *NexthopFilter) GetId() uint32 {
@@ -2311,7 +2443,7 @@ type RouteFlush struct {
 
 func (x *RouteFlush) Reset() {
 	*x = RouteFlush{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[24]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2323,7 +2455,7 @@ func (x *RouteFlush) String() string {
 func (*RouteFlush) ProtoMessage() {}
 
 func (x *RouteFlush) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[24]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2336,7 +2468,7 @@ func (x *RouteFlush) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteFlush.ProtoReflect.Descriptor instead.
 func (*RouteFlush) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{24}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RouteFlush) GetFilter() *RouteFilter {
@@ -2360,7 +2492,7 @@ type NeighborChange struct {
 
 func (x *NeighborChange) Reset() {
 	*x = NeighborChange{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[25]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2372,7 +2504,7 @@ func (x *NeighborChange) String() string {
 func (*NeighborChange) ProtoMessage() {}
 
 func (x *NeighborChange) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[25]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2385,7 +2517,7 @@ func (x *NeighborChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborChange.ProtoReflect.Descriptor instead.
 func (*NeighborChange) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{25}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *NeighborChange) GetVerb() Verb {
@@ -2436,7 +2568,7 @@ type NeighborFlush struct {
 
 func (x *NeighborFlush) Reset() {
 	*x = NeighborFlush{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[26]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2448,7 +2580,7 @@ func (x *NeighborFlush) String() string {
 func (*NeighborFlush) ProtoMessage() {}
 
 func (x *NeighborFlush) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[26]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2461,7 +2593,7 @@ func (x *NeighborFlush) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborFlush.ProtoReflect.Descriptor instead.
 func (*NeighborFlush) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{26}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *NeighborFlush) GetDev() string {
@@ -2522,7 +2654,7 @@ type RouteFilter struct {
 
 func (x *RouteFilter) Reset() {
 	*x = RouteFilter{}
-	mi := &file_nsrouter_v1_change_proto_msgTypes[27]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2534,7 +2666,7 @@ func (x *RouteFilter) String() string {
 func (*RouteFilter) ProtoMessage() {}
 
 func (x *RouteFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_change_proto_msgTypes[27]
+	mi := &file_nsrouter_v1_change_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2547,7 +2679,7 @@ func (x *RouteFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteFilter.ProtoReflect.Descriptor instead.
 func (*RouteFilter) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{27}
+	return file_nsrouter_v1_change_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RouteFilter) GetFamily() Family {
@@ -2681,10 +2813,16 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x120\n" +
 	"\bsettings\x18\x02 \x03(\v2\x14.nsrouter.v1.SettingR\bsettings\"!\n" +
 	"\vNetnsDelete\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"P\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x81\x01\n" +
 	"\bNetnsSet\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x120\n" +
-	"\bsettings\x18\x02 \x03(\v2\x14.nsrouter.v1.SettingR\bsettings\"3\n" +
+	"\bsettings\x18\x02 \x03(\v2\x14.nsrouter.v1.SettingR\bsettings\x12/\n" +
+	"\x06owners\x18\x03 \x03(\v2\x17.nsrouter.v1.NetnsOwnerR\x06owners\"a\n" +
+	"\n" +
+	"NetnsOwner\x12\x1c\n" +
+	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x12%\n" +
+	"\x04role\x18\x02 \x01(\x0e2\x11.nsrouter.v1.RoleR\x04role\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\rR\x02id\"3\n" +
 	"\aSetting\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\"\x97\x02\n" +
@@ -2828,7 +2966,14 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\fVERB_REPLACE\x10\x02\x12\x0f\n" +
 	"\vVERB_CHANGE\x10\x03\x12\x0f\n" +
 	"\vVERB_APPEND\x10\x04\x12\x0f\n" +
-	"\vVERB_DELETE\x10\x05*v\n" +
+	"\vVERB_DELETE\x10\x05*\\\n" +
+	"\x04Role\x12\x14\n" +
+	"\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n" +
+	"\tROLE_READ\x10\x01\x12\x10\n" +
+	"\fROLE_OPERATE\x10\x02\x12\x0e\n" +
+	"\n" +
+	"ROLE_ADMIN\x10\x03\x12\r\n" +
+	"\tROLE_NONE\x10\x04*v\n" +
 	"\aXdpMode\x12\x18\n" +
 	"\x14XDP_MODE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rXDP_MODE_AUTO\x10\x01\x12\x15\n" +
@@ -2882,94 +3027,98 @@ func file_nsrouter_v1_change_proto_rawDescGZIP() []byte {
 	return file_nsrouter_v1_change_proto_rawDescData
 }
 
-var file_nsrouter_v1_change_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_nsrouter_v1_change_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_nsrouter_v1_change_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_nsrouter_v1_change_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_nsrouter_v1_change_proto_goTypes = []any{
 	(Verb)(0),              // 0: nsrouter.v1.Verb
-	(XdpMode)(0),           // 1: nsrouter.v1.XdpMode
-	(VlanProtocol)(0),      // 2: nsrouter.v1.VlanProtocol
-	(Family)(0),            // 3: nsrouter.v1.Family
-	(RouteType)(0),         // 4: nsrouter.v1.RouteType
-	(NeighborState)(0),     // 5: nsrouter.v1.NeighborState
-	(RouteTable)(0),        // 6: nsrouter.v1.RouteTable
-	(*ChangeRequest)(nil),  // 7: nsrouter.v1.ChangeRequest
-	(*ChangeResponse)(nil), // 8: nsrouter.v1.ChangeResponse
-	(*BatchRequest)(nil),   // 9: nsrouter.v1.BatchRequest
-	(*BatchResponse)(nil),  // 10: nsrouter.v1.BatchResponse
-	(*BatchFailure)(nil),   // 11: nsrouter.v1.BatchFailure
-	(*NetnsAdd)(nil),       // 12: nsrouter.v1.NetnsAdd
-	(*NetnsDelete)(nil),    // 13: nsrouter.v1.NetnsDelete
-	(*NetnsSet)(nil),       // 14: nsrouter.v1.NetnsSet
-	(*Setting)(nil),        // 15: nsrouter.v1.Setting
-	(*LinkAdd)(nil),        // 16: nsrouter.v1.LinkAdd
-	(*XdpSpec)(nil),        // 17: nsrouter.v1.XdpSpec
-	(*VethSpec)(nil),       // 18: nsrouter.v1.VethSpec
-	(*DummySpec)(nil),      // 19: nsrouter.v1.DummySpec
-	(*VlanSpec)(nil),       // 20: nsrouter.v1.VlanSpec
-	(*LinkSet)(nil),        // 21: nsrouter.v1.LinkSet
-	(*LinkDelete)(nil),     // 22: nsrouter.v1.LinkDelete
-	(*AddressChange)(nil),  // 23: nsrouter.v1.AddressChange
-	(*AddressFlush)(nil),   // 24: nsrouter.v1.AddressFlush
-	(*RouteChange)(nil),    // 25: nsrouter.v1.RouteChange
-	(*RouteHop)(nil),       // 26: nsrouter.v1.RouteHop
-	(*NexthopChange)(nil),  // 27: nsrouter.v1.NexthopChange
-	(*NexthopMember)(nil),  // 28: nsrouter.v1.NexthopMember
-	(*NexthopFlush)(nil),   // 29: nsrouter.v1.NexthopFlush
-	(*NexthopFilter)(nil),  // 30: nsrouter.v1.NexthopFilter
-	(*RouteFlush)(nil),     // 31: nsrouter.v1.RouteFlush
-	(*NeighborChange)(nil), // 32: nsrouter.v1.NeighborChange
-	(*NeighborFlush)(nil),  // 33: nsrouter.v1.NeighborFlush
-	(*RouteFilter)(nil),    // 34: nsrouter.v1.RouteFilter
+	(Role)(0),              // 1: nsrouter.v1.Role
+	(XdpMode)(0),           // 2: nsrouter.v1.XdpMode
+	(VlanProtocol)(0),      // 3: nsrouter.v1.VlanProtocol
+	(Family)(0),            // 4: nsrouter.v1.Family
+	(RouteType)(0),         // 5: nsrouter.v1.RouteType
+	(NeighborState)(0),     // 6: nsrouter.v1.NeighborState
+	(RouteTable)(0),        // 7: nsrouter.v1.RouteTable
+	(*ChangeRequest)(nil),  // 8: nsrouter.v1.ChangeRequest
+	(*ChangeResponse)(nil), // 9: nsrouter.v1.ChangeResponse
+	(*BatchRequest)(nil),   // 10: nsrouter.v1.BatchRequest
+	(*BatchResponse)(nil),  // 11: nsrouter.v1.BatchResponse
+	(*BatchFailure)(nil),   // 12: nsrouter.v1.BatchFailure
+	(*NetnsAdd)(nil),       // 13: nsrouter.v1.NetnsAdd
+	(*NetnsDelete)(nil),    // 14: nsrouter.v1.NetnsDelete
+	(*NetnsSet)(nil),       // 15: nsrouter.v1.NetnsSet
+	(*NetnsOwner)(nil),     // 16: nsrouter.v1.NetnsOwner
+	(*Setting)(nil),        // 17: nsrouter.v1.Setting
+	(*LinkAdd)(nil),        // 18: nsrouter.v1.LinkAdd
+	(*XdpSpec)(nil),        // 19: nsrouter.v1.XdpSpec
+	(*VethSpec)(nil),       // 20: nsrouter.v1.VethSpec
+	(*DummySpec)(nil),      // 21: nsrouter.v1.DummySpec
+	(*VlanSpec)(nil),       // 22: nsrouter.v1.VlanSpec
+	(*LinkSet)(nil),        // 23: nsrouter.v1.LinkSet
+	(*LinkDelete)(nil),     // 24: nsrouter.v1.LinkDelete
+	(*AddressChange)(nil),  // 25: nsrouter.v1.AddressChange
+	(*AddressFlush)(nil),   // 26: nsrouter.v1.AddressFlush
+	(*RouteChange)(nil),    // 27: nsrouter.v1.RouteChange
+	(*RouteHop)(nil),       // 28: nsrouter.v1.RouteHop
+	(*NexthopChange)(nil),  // 29: nsrouter.v1.NexthopChange
+	(*NexthopMember)(nil),  // 30: nsrouter.v1.NexthopMember
+	(*NexthopFlush)(nil),   // 31: nsrouter.v1.NexthopFlush
+	(*NexthopFilter)(nil),  // 32: nsrouter.v1.NexthopFilter
+	(*RouteFlush)(nil),     // 33: nsrouter.v1.RouteFlush
+	(*NeighborChange)(nil), // 34: nsrouter.v1.NeighborChange
+	(*NeighborFlush)(nil),  // 35: nsrouter.v1.NeighborFlush
+	(*RouteFilter)(nil),    // 36: nsrouter.v1.RouteFilter
 }
 var file_nsrouter_v1_change_proto_depIdxs = []int32{
-	12, // 0: nsrouter.v1.ChangeRequest.netns_add:type_name -> nsrouter.v1.NetnsAdd
-	13, // 1: nsrouter.v1.ChangeRequest.netns_delete:type_name -> nsrouter.v1.NetnsDelete
-	16, // 2: nsrouter.v1.ChangeRequest.link_add:type_name -> nsrouter.v1.LinkAdd
-	21, // 3: nsrouter.v1.ChangeRequest.link_set:type_name -> nsrouter.v1.LinkSet
-	22, // 4: nsrouter.v1.ChangeRequest.link_delete:type_name -> nsrouter.v1.LinkDelete
-	23, // 5: nsrouter.v1.ChangeRequest.address:type_name -> nsrouter.v1.AddressChange
-	24, // 6: nsrouter.v1.ChangeRequest.address_flush:type_name -> nsrouter.v1.AddressFlush
-	25, // 7: nsrouter.v1.ChangeRequest.route:type_name -> nsrouter.v1.RouteChange
-	31, // 8: nsrouter.v1.ChangeRequest.route_flush:type_name -> nsrouter.v1.RouteFlush
-	32, // 9: nsrouter.v1.ChangeRequest.neighbor:type_name -> nsrouter.v1.NeighborChange
-	33, // 10: nsrouter.v1.ChangeRequest.neighbor_flush:type_name -> nsrouter.v1.NeighborFlush
-	27, // 11: nsrouter.v1.ChangeRequest.nexthop:type_name -> nsrouter.v1.NexthopChange
-	29, // 12: nsrouter.v1.ChangeRequest.nexthop_flush:type_name -> nsrouter.v1.NexthopFlush
-	14, // 13: nsrouter.v1.ChangeRequest.netns_set:type_name -> nsrouter.v1.NetnsSet
-	7,  // 14: nsrouter.v1.BatchRequest.changes:type_name -> nsrouter.v1.ChangeRequest
-	11, // 15: nsrouter.v1.BatchResponse.failures:type_name -> nsrouter.v1.BatchFailure
-	15, // 16: nsrouter.v1.NetnsAdd.settings:type_name -> nsrouter.v1.Setting
-	15, // 17: nsrouter.v1.NetnsSet.settings:type_name -> nsrouter.v1.Setting
-	17, // 18: nsrouter.v1.LinkAdd.xdp:type_name -> nsrouter.v1.XdpSpec
-	18, // 19: nsrouter.v1.LinkAdd.veth:type_name -> nsrouter.v1.VethSpec
-	19, // 20: nsrouter.v1.LinkAdd.dummy:type_name -> nsrouter.v1.DummySpec
-	20, // 21: nsrouter.v1.LinkAdd.vlan:type_name -> nsrouter.v1.VlanSpec
-	1,  // 22: nsrouter.v1.XdpSpec.mode:type_name -> nsrouter.v1.XdpMode
-	2,  // 23: nsrouter.v1.VlanSpec.protocol:type_name -> nsrouter.v1.VlanProtocol
-	15, // 24: nsrouter.v1.LinkSet.settings:type_name -> nsrouter.v1.Setting
-	0,  // 25: nsrouter.v1.AddressChange.verb:type_name -> nsrouter.v1.Verb
-	3,  // 26: nsrouter.v1.AddressFlush.family:type_name -> nsrouter.v1.Family
-	0,  // 27: nsrouter.v1.RouteChange.verb:type_name -> nsrouter.v1.Verb
-	4,  // 28: nsrouter.v1.RouteChange.type:type_name -> nsrouter.v1.RouteType
-	26, // 29: nsrouter.v1.RouteChange.nexthops:type_name -> nsrouter.v1.RouteHop
-	0,  // 30: nsrouter.v1.NexthopChange.verb:type_name -> nsrouter.v1.Verb
-	28, // 31: nsrouter.v1.NexthopChange.group:type_name -> nsrouter.v1.NexthopMember
-	3,  // 32: nsrouter.v1.NexthopChange.family:type_name -> nsrouter.v1.Family
-	30, // 33: nsrouter.v1.NexthopFlush.filter:type_name -> nsrouter.v1.NexthopFilter
-	3,  // 34: nsrouter.v1.NexthopFilter.family:type_name -> nsrouter.v1.Family
-	34, // 35: nsrouter.v1.RouteFlush.filter:type_name -> nsrouter.v1.RouteFilter
-	0,  // 36: nsrouter.v1.NeighborChange.verb:type_name -> nsrouter.v1.Verb
-	5,  // 37: nsrouter.v1.NeighborChange.state:type_name -> nsrouter.v1.NeighborState
-	3,  // 38: nsrouter.v1.NeighborFlush.family:type_name -> nsrouter.v1.Family
-	5,  // 39: nsrouter.v1.NeighborFlush.state:type_name -> nsrouter.v1.NeighborState
-	3,  // 40: nsrouter.v1.RouteFilter.family:type_name -> nsrouter.v1.Family
-	4,  // 41: nsrouter.v1.RouteFilter.type:type_name -> nsrouter.v1.RouteType
-	6,  // 42: nsrouter.v1.RouteFilter.table:type_name -> nsrouter.v1.RouteTable
-	43, // [43:43] is the sub-list for method output_type
-	43, // [43:43] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	13, // 0: nsrouter.v1.ChangeRequest.netns_add:type_name -> nsrouter.v1.NetnsAdd
+	14, // 1: nsrouter.v1.ChangeRequest.netns_delete:type_name -> nsrouter.v1.NetnsDelete
+	18, // 2: nsrouter.v1.ChangeRequest.link_add:type_name -> nsrouter.v1.LinkAdd
+	23, // 3: nsrouter.v1.ChangeRequest.link_set:type_name -> nsrouter.v1.LinkSet
+	24, // 4: nsrouter.v1.ChangeRequest.link_delete:type_name -> nsrouter.v1.LinkDelete
+	25, // 5: nsrouter.v1.ChangeRequest.address:type_name -> nsrouter.v1.AddressChange
+	26, // 6: nsrouter.v1.ChangeRequest.address_flush:type_name -> nsrouter.v1.AddressFlush
+	27, // 7: nsrouter.v1.ChangeRequest.route:type_name -> nsrouter.v1.RouteChange
+	33, // 8: nsrouter.v1.ChangeRequest.route_flush:type_name -> nsrouter.v1.RouteFlush
+	34, // 9: nsrouter.v1.ChangeRequest.neighbor:type_name -> nsrouter.v1.NeighborChange
+	35, // 10: nsrouter.v1.ChangeRequest.neighbor_flush:type_name -> nsrouter.v1.NeighborFlush
+	29, // 11: nsrouter.v1.ChangeRequest.nexthop:type_name -> nsrouter.v1.NexthopChange
+	31, // 12: nsrouter.v1.ChangeRequest.nexthop_flush:type_name -> nsrouter.v1.NexthopFlush
+	15, // 13: nsrouter.v1.ChangeRequest.netns_set:type_name -> nsrouter.v1.NetnsSet
+	8,  // 14: nsrouter.v1.BatchRequest.changes:type_name -> nsrouter.v1.ChangeRequest
+	12, // 15: nsrouter.v1.BatchResponse.failures:type_name -> nsrouter.v1.BatchFailure
+	17, // 16: nsrouter.v1.NetnsAdd.settings:type_name -> nsrouter.v1.Setting
+	17, // 17: nsrouter.v1.NetnsSet.settings:type_name -> nsrouter.v1.Setting
+	16, // 18: nsrouter.v1.NetnsSet.owners:type_name -> nsrouter.v1.NetnsOwner
+	1,  // 19: nsrouter.v1.NetnsOwner.role:type_name -> nsrouter.v1.Role
+	19, // 20: nsrouter.v1.LinkAdd.xdp:type_name -> nsrouter.v1.XdpSpec
+	20, // 21: nsrouter.v1.LinkAdd.veth:type_name -> nsrouter.v1.VethSpec
+	21, // 22: nsrouter.v1.LinkAdd.dummy:type_name -> nsrouter.v1.DummySpec
+	22, // 23: nsrouter.v1.LinkAdd.vlan:type_name -> nsrouter.v1.VlanSpec
+	2,  // 24: nsrouter.v1.XdpSpec.mode:type_name -> nsrouter.v1.XdpMode
+	3,  // 25: nsrouter.v1.VlanSpec.protocol:type_name -> nsrouter.v1.VlanProtocol
+	17, // 26: nsrouter.v1.LinkSet.settings:type_name -> nsrouter.v1.Setting
+	0,  // 27: nsrouter.v1.AddressChange.verb:type_name -> nsrouter.v1.Verb
+	4,  // 28: nsrouter.v1.AddressFlush.family:type_name -> nsrouter.v1.Family
+	0,  // 29: nsrouter.v1.RouteChange.verb:type_name -> nsrouter.v1.Verb
+	5,  // 30: nsrouter.v1.RouteChange.type:type_name -> nsrouter.v1.RouteType
+	28, // 31: nsrouter.v1.RouteChange.nexthops:type_name -> nsrouter.v1.RouteHop
+	0,  // 32: nsrouter.v1.NexthopChange.verb:type_name -> nsrouter.v1.Verb
+	30, // 33: nsrouter.v1.NexthopChange.group:type_name -> nsrouter.v1.NexthopMember
+	4,  // 34: nsrouter.v1.NexthopChange.family:type_name -> nsrouter.v1.Family
+	32, // 35: nsrouter.v1.NexthopFlush.filter:type_name -> nsrouter.v1.NexthopFilter
+	4,  // 36: nsrouter.v1.NexthopFilter.family:type_name -> nsrouter.v1.Family
+	36, // 37: nsrouter.v1.RouteFlush.filter:type_name -> nsrouter.v1.RouteFilter
+	0,  // 38: nsrouter.v1.NeighborChange.verb:type_name -> nsrouter.v1.Verb
+	6,  // 39: nsrouter.v1.NeighborChange.state:type_name -> nsrouter.v1.NeighborState
+	4,  // 40: nsrouter.v1.NeighborFlush.family:type_name -> nsrouter.v1.Family
+	6,  // 41: nsrouter.v1.NeighborFlush.state:type_name -> nsrouter.v1.NeighborState
+	4,  // 42: nsrouter.v1.RouteFilter.family:type_name -> nsrouter.v1.Family
+	5,  // 43: nsrouter.v1.RouteFilter.type:type_name -> nsrouter.v1.RouteType
+	7,  // 44: nsrouter.v1.RouteFilter.table:type_name -> nsrouter.v1.RouteTable
+	45, // [45:45] is the sub-list for method output_type
+	45, // [45:45] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_nsrouter_v1_change_proto_init() }
@@ -2993,23 +3142,23 @@ func file_nsrouter_v1_change_proto_init() {
 		(*ChangeRequest_NexthopFlush)(nil),
 		(*ChangeRequest_NetnsSet)(nil),
 	}
-	file_nsrouter_v1_change_proto_msgTypes[9].OneofWrappers = []any{
+	file_nsrouter_v1_change_proto_msgTypes[10].OneofWrappers = []any{
 		(*LinkAdd_Xdp)(nil),
 		(*LinkAdd_Veth)(nil),
 		(*LinkAdd_Dummy)(nil),
 		(*LinkAdd_Vlan)(nil),
 	}
-	file_nsrouter_v1_change_proto_msgTypes[13].OneofWrappers = []any{}
 	file_nsrouter_v1_change_proto_msgTypes[14].OneofWrappers = []any{}
-	file_nsrouter_v1_change_proto_msgTypes[18].OneofWrappers = []any{}
-	file_nsrouter_v1_change_proto_msgTypes[27].OneofWrappers = []any{}
+	file_nsrouter_v1_change_proto_msgTypes[15].OneofWrappers = []any{}
+	file_nsrouter_v1_change_proto_msgTypes[19].OneofWrappers = []any{}
+	file_nsrouter_v1_change_proto_msgTypes[28].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsrouter_v1_change_proto_rawDesc), len(file_nsrouter_v1_change_proto_rawDesc)),
-			NumEnums:      7,
-			NumMessages:   28,
+			NumEnums:      8,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

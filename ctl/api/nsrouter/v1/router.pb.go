@@ -119,7 +119,8 @@ type Netns struct {
 	// settings are all of them.
 	Settings []*Setting `protobuf:"bytes,5,rep,name=settings,proto3" json:"settings,omitempty"`
 	// stats are there if they were asked for.
-	Stats         *NetnsStats `protobuf:"bytes,3,opt,name=stats,proto3" json:"stats,omitempty"`
+	Stats         *NetnsStats   `protobuf:"bytes,3,opt,name=stats,proto3" json:"stats,omitempty"`
+	Owners        []*NetnsOwner `protobuf:"bytes,6,rep,name=owners,proto3" json:"owners,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -185,6 +186,13 @@ func (x *Netns) GetSettings() []*Setting {
 func (x *Netns) GetStats() *NetnsStats {
 	if x != nil {
 		return x.Stats
+	}
+	return nil
+}
+
+func (x *Netns) GetOwners() []*NetnsOwner {
+	if x != nil {
+		return x.Owners
 	}
 	return nil
 }
@@ -2969,13 +2977,14 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x10ListNetnsRequest\x12\x14\n" +
 	"\x05stats\x18\x01 \x01(\bR\x05stats\"=\n" +
 	"\x11ListNetnsResponse\x12(\n" +
-	"\x05netns\x18\x01 \x03(\v2\x12.nsrouter.v1.NetnsR\x05netns\"\xa4\x01\n" +
+	"\x05netns\x18\x01 \x03(\v2\x12.nsrouter.v1.NetnsR\x05netns\"\xd5\x01\n" +
 	"\x05Netns\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
 	"\x06routes\x18\x04 \x01(\x04R\x06routes\x120\n" +
 	"\bsettings\x18\x05 \x03(\v2\x14.nsrouter.v1.SettingR\bsettings\x12-\n" +
-	"\x05stats\x18\x03 \x01(\v2\x17.nsrouter.v1.NetnsStatsR\x05stats\"\xe1\x01\n" +
+	"\x05stats\x18\x03 \x01(\v2\x17.nsrouter.v1.NetnsStatsR\x05stats\x12/\n" +
+	"\x06owners\x18\x06 \x03(\v2\x17.nsrouter.v1.NetnsOwnerR\x06owners\"\xe1\x01\n" +
 	"\n" +
 	"NetnsStats\x12\x1a\n" +
 	"\breceived\x18\x01 \x01(\x04R\breceived\x12\x1c\n" +
@@ -3276,108 +3285,110 @@ var file_nsrouter_v1_router_proto_goTypes = []any{
 	(*GetFramesRequest)(nil),      // 37: nsrouter.v1.GetFramesRequest
 	(*GetFramesResponse)(nil),     // 38: nsrouter.v1.GetFramesResponse
 	(*Setting)(nil),               // 39: nsrouter.v1.Setting
-	(*SuppressedAnswers)(nil),     // 40: nsrouter.v1.SuppressedAnswers
-	(VlanProtocol)(0),             // 41: nsrouter.v1.VlanProtocol
-	(XdpMode)(0),                  // 42: nsrouter.v1.XdpMode
-	(*RouteFilter)(nil),           // 43: nsrouter.v1.RouteFilter
-	(RouteType)(0),                // 44: nsrouter.v1.RouteType
-	(*RouteHop)(nil),              // 45: nsrouter.v1.RouteHop
-	(Verb)(0),                     // 46: nsrouter.v1.Verb
-	(*RouteChange)(nil),           // 47: nsrouter.v1.RouteChange
-	(*BatchFailure)(nil),          // 48: nsrouter.v1.BatchFailure
-	(*NexthopFilter)(nil),         // 49: nsrouter.v1.NexthopFilter
-	(*NexthopMember)(nil),         // 50: nsrouter.v1.NexthopMember
-	(Family)(0),                   // 51: nsrouter.v1.Family
-	(NeighborState)(0),            // 52: nsrouter.v1.NeighborState
-	(*ChangeRequest)(nil),         // 53: nsrouter.v1.ChangeRequest
-	(*BatchRequest)(nil),          // 54: nsrouter.v1.BatchRequest
-	(*ListDropsRequest)(nil),      // 55: nsrouter.v1.ListDropsRequest
-	(*ChangeResponse)(nil),        // 56: nsrouter.v1.ChangeResponse
-	(*BatchResponse)(nil),         // 57: nsrouter.v1.BatchResponse
-	(*ListDropsResponse)(nil),     // 58: nsrouter.v1.ListDropsResponse
+	(*NetnsOwner)(nil),            // 40: nsrouter.v1.NetnsOwner
+	(*SuppressedAnswers)(nil),     // 41: nsrouter.v1.SuppressedAnswers
+	(VlanProtocol)(0),             // 42: nsrouter.v1.VlanProtocol
+	(XdpMode)(0),                  // 43: nsrouter.v1.XdpMode
+	(*RouteFilter)(nil),           // 44: nsrouter.v1.RouteFilter
+	(RouteType)(0),                // 45: nsrouter.v1.RouteType
+	(*RouteHop)(nil),              // 46: nsrouter.v1.RouteHop
+	(Verb)(0),                     // 47: nsrouter.v1.Verb
+	(*RouteChange)(nil),           // 48: nsrouter.v1.RouteChange
+	(*BatchFailure)(nil),          // 49: nsrouter.v1.BatchFailure
+	(*NexthopFilter)(nil),         // 50: nsrouter.v1.NexthopFilter
+	(*NexthopMember)(nil),         // 51: nsrouter.v1.NexthopMember
+	(Family)(0),                   // 52: nsrouter.v1.Family
+	(NeighborState)(0),            // 53: nsrouter.v1.NeighborState
+	(*ChangeRequest)(nil),         // 54: nsrouter.v1.ChangeRequest
+	(*BatchRequest)(nil),          // 55: nsrouter.v1.BatchRequest
+	(*ListDropsRequest)(nil),      // 56: nsrouter.v1.ListDropsRequest
+	(*ChangeResponse)(nil),        // 57: nsrouter.v1.ChangeResponse
+	(*BatchResponse)(nil),         // 58: nsrouter.v1.BatchResponse
+	(*ListDropsResponse)(nil),     // 59: nsrouter.v1.ListDropsResponse
 }
 var file_nsrouter_v1_router_proto_depIdxs = []int32{
 	2,  // 0: nsrouter.v1.ListNetnsResponse.netns:type_name -> nsrouter.v1.Netns
 	39, // 1: nsrouter.v1.Netns.settings:type_name -> nsrouter.v1.Setting
 	3,  // 2: nsrouter.v1.Netns.stats:type_name -> nsrouter.v1.NetnsStats
-	12, // 3: nsrouter.v1.NetnsStats.drops:type_name -> nsrouter.v1.Drop
-	40, // 4: nsrouter.v1.NetnsStats.suppressed:type_name -> nsrouter.v1.SuppressedAnswers
-	6,  // 5: nsrouter.v1.ListLinksResponse.links:type_name -> nsrouter.v1.Link
-	8,  // 6: nsrouter.v1.Link.peer:type_name -> nsrouter.v1.LinkPeer
-	9,  // 7: nsrouter.v1.Link.xdp:type_name -> nsrouter.v1.XdpState
-	10, // 8: nsrouter.v1.Link.addresses:type_name -> nsrouter.v1.Address
-	11, // 9: nsrouter.v1.Link.stats:type_name -> nsrouter.v1.LinkStats
-	39, // 10: nsrouter.v1.Link.settings:type_name -> nsrouter.v1.Setting
-	7,  // 11: nsrouter.v1.Link.vlan:type_name -> nsrouter.v1.VlanState
-	41, // 12: nsrouter.v1.VlanState.protocol:type_name -> nsrouter.v1.VlanProtocol
-	42, // 13: nsrouter.v1.XdpState.mode_asked:type_name -> nsrouter.v1.XdpMode
-	42, // 14: nsrouter.v1.XdpState.mode_obtained:type_name -> nsrouter.v1.XdpMode
-	12, // 15: nsrouter.v1.LinkStats.drops:type_name -> nsrouter.v1.Drop
-	13, // 16: nsrouter.v1.LinkStats.queues:type_name -> nsrouter.v1.QueueStats
-	40, // 17: nsrouter.v1.LinkStats.suppressed:type_name -> nsrouter.v1.SuppressedAnswers
-	43, // 18: nsrouter.v1.ListRoutesRequest.filter:type_name -> nsrouter.v1.RouteFilter
-	16, // 19: nsrouter.v1.ListRoutesResponse.routes:type_name -> nsrouter.v1.Route
-	44, // 20: nsrouter.v1.Route.type:type_name -> nsrouter.v1.RouteType
-	45, // 21: nsrouter.v1.Route.nexthops:type_name -> nsrouter.v1.RouteHop
-	46, // 22: nsrouter.v1.LoadRoutesRequest.verb:type_name -> nsrouter.v1.Verb
-	47, // 23: nsrouter.v1.LoadRoutesRequest.routes:type_name -> nsrouter.v1.RouteChange
-	48, // 24: nsrouter.v1.LoadRoutesResponse.failures:type_name -> nsrouter.v1.BatchFailure
-	49, // 25: nsrouter.v1.ListNexthopsRequest.filter:type_name -> nsrouter.v1.NexthopFilter
-	21, // 26: nsrouter.v1.ListNexthopsResponse.nexthops:type_name -> nsrouter.v1.Nexthop
-	45, // 27: nsrouter.v1.Nexthop.hop:type_name -> nsrouter.v1.RouteHop
-	50, // 28: nsrouter.v1.Nexthop.group:type_name -> nsrouter.v1.NexthopMember
-	51, // 29: nsrouter.v1.Nexthop.family:type_name -> nsrouter.v1.Family
-	16, // 30: nsrouter.v1.GetRouteResponse.route:type_name -> nsrouter.v1.Route
-	45, // 31: nsrouter.v1.GetRouteResponse.nexthops:type_name -> nsrouter.v1.RouteHop
-	26, // 32: nsrouter.v1.GetRouteResponse.neighbor:type_name -> nsrouter.v1.Neighbor
-	16, // 33: nsrouter.v1.GetRouteResponse.matched:type_name -> nsrouter.v1.Route
-	51, // 34: nsrouter.v1.ListNeighborsRequest.family:type_name -> nsrouter.v1.Family
-	52, // 35: nsrouter.v1.ListNeighborsRequest.state:type_name -> nsrouter.v1.NeighborState
-	26, // 36: nsrouter.v1.ListNeighborsResponse.neighbors:type_name -> nsrouter.v1.Neighbor
-	52, // 37: nsrouter.v1.Neighbor.state:type_name -> nsrouter.v1.NeighborState
-	29, // 38: nsrouter.v1.MonitorResponse.events:type_name -> nsrouter.v1.Event
-	2,  // 39: nsrouter.v1.Event.netns:type_name -> nsrouter.v1.Netns
-	6,  // 40: nsrouter.v1.Event.link:type_name -> nsrouter.v1.Link
-	30, // 41: nsrouter.v1.Event.address:type_name -> nsrouter.v1.AddressEvent
-	16, // 42: nsrouter.v1.Event.route:type_name -> nsrouter.v1.Route
-	26, // 43: nsrouter.v1.Event.neighbor:type_name -> nsrouter.v1.Neighbor
-	21, // 44: nsrouter.v1.Event.nexthop:type_name -> nsrouter.v1.Nexthop
-	10, // 45: nsrouter.v1.AddressEvent.address:type_name -> nsrouter.v1.Address
-	53, // 46: nsrouter.v1.RouterService.Change:input_type -> nsrouter.v1.ChangeRequest
-	54, // 47: nsrouter.v1.RouterService.Batch:input_type -> nsrouter.v1.BatchRequest
-	17, // 48: nsrouter.v1.RouterService.LoadRoutes:input_type -> nsrouter.v1.LoadRoutesRequest
-	0,  // 49: nsrouter.v1.RouterService.ListNetns:input_type -> nsrouter.v1.ListNetnsRequest
-	4,  // 50: nsrouter.v1.RouterService.ListLinks:input_type -> nsrouter.v1.ListLinksRequest
-	14, // 51: nsrouter.v1.RouterService.ListRoutes:input_type -> nsrouter.v1.ListRoutesRequest
-	19, // 52: nsrouter.v1.RouterService.ListNexthops:input_type -> nsrouter.v1.ListNexthopsRequest
-	24, // 53: nsrouter.v1.RouterService.ListNeighbors:input_type -> nsrouter.v1.ListNeighborsRequest
-	55, // 54: nsrouter.v1.RouterService.ListDrops:input_type -> nsrouter.v1.ListDropsRequest
-	22, // 55: nsrouter.v1.RouterService.GetRoute:input_type -> nsrouter.v1.GetRouteRequest
-	27, // 56: nsrouter.v1.RouterService.Monitor:input_type -> nsrouter.v1.MonitorRequest
-	31, // 57: nsrouter.v1.RouterService.IdentifyNetns:input_type -> nsrouter.v1.IdentifyNetnsRequest
-	33, // 58: nsrouter.v1.RouterService.GetNetnsPath:input_type -> nsrouter.v1.GetNetnsPathRequest
-	35, // 59: nsrouter.v1.RouterService.ListPids:input_type -> nsrouter.v1.ListPidsRequest
-	37, // 60: nsrouter.v1.RouterService.GetFrames:input_type -> nsrouter.v1.GetFramesRequest
-	56, // 61: nsrouter.v1.RouterService.Change:output_type -> nsrouter.v1.ChangeResponse
-	57, // 62: nsrouter.v1.RouterService.Batch:output_type -> nsrouter.v1.BatchResponse
-	18, // 63: nsrouter.v1.RouterService.LoadRoutes:output_type -> nsrouter.v1.LoadRoutesResponse
-	1,  // 64: nsrouter.v1.RouterService.ListNetns:output_type -> nsrouter.v1.ListNetnsResponse
-	5,  // 65: nsrouter.v1.RouterService.ListLinks:output_type -> nsrouter.v1.ListLinksResponse
-	15, // 66: nsrouter.v1.RouterService.ListRoutes:output_type -> nsrouter.v1.ListRoutesResponse
-	20, // 67: nsrouter.v1.RouterService.ListNexthops:output_type -> nsrouter.v1.ListNexthopsResponse
-	25, // 68: nsrouter.v1.RouterService.ListNeighbors:output_type -> nsrouter.v1.ListNeighborsResponse
-	58, // 69: nsrouter.v1.RouterService.ListDrops:output_type -> nsrouter.v1.ListDropsResponse
-	23, // 70: nsrouter.v1.RouterService.GetRoute:output_type -> nsrouter.v1.GetRouteResponse
-	28, // 71: nsrouter.v1.RouterService.Monitor:output_type -> nsrouter.v1.MonitorResponse
-	32, // 72: nsrouter.v1.RouterService.IdentifyNetns:output_type -> nsrouter.v1.IdentifyNetnsResponse
-	34, // 73: nsrouter.v1.RouterService.GetNetnsPath:output_type -> nsrouter.v1.GetNetnsPathResponse
-	36, // 74: nsrouter.v1.RouterService.ListPids:output_type -> nsrouter.v1.ListPidsResponse
-	38, // 75: nsrouter.v1.RouterService.GetFrames:output_type -> nsrouter.v1.GetFramesResponse
-	61, // [61:76] is the sub-list for method output_type
-	46, // [46:61] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	40, // 3: nsrouter.v1.Netns.owners:type_name -> nsrouter.v1.NetnsOwner
+	12, // 4: nsrouter.v1.NetnsStats.drops:type_name -> nsrouter.v1.Drop
+	41, // 5: nsrouter.v1.NetnsStats.suppressed:type_name -> nsrouter.v1.SuppressedAnswers
+	6,  // 6: nsrouter.v1.ListLinksResponse.links:type_name -> nsrouter.v1.Link
+	8,  // 7: nsrouter.v1.Link.peer:type_name -> nsrouter.v1.LinkPeer
+	9,  // 8: nsrouter.v1.Link.xdp:type_name -> nsrouter.v1.XdpState
+	10, // 9: nsrouter.v1.Link.addresses:type_name -> nsrouter.v1.Address
+	11, // 10: nsrouter.v1.Link.stats:type_name -> nsrouter.v1.LinkStats
+	39, // 11: nsrouter.v1.Link.settings:type_name -> nsrouter.v1.Setting
+	7,  // 12: nsrouter.v1.Link.vlan:type_name -> nsrouter.v1.VlanState
+	42, // 13: nsrouter.v1.VlanState.protocol:type_name -> nsrouter.v1.VlanProtocol
+	43, // 14: nsrouter.v1.XdpState.mode_asked:type_name -> nsrouter.v1.XdpMode
+	43, // 15: nsrouter.v1.XdpState.mode_obtained:type_name -> nsrouter.v1.XdpMode
+	12, // 16: nsrouter.v1.LinkStats.drops:type_name -> nsrouter.v1.Drop
+	13, // 17: nsrouter.v1.LinkStats.queues:type_name -> nsrouter.v1.QueueStats
+	41, // 18: nsrouter.v1.LinkStats.suppressed:type_name -> nsrouter.v1.SuppressedAnswers
+	44, // 19: nsrouter.v1.ListRoutesRequest.filter:type_name -> nsrouter.v1.RouteFilter
+	16, // 20: nsrouter.v1.ListRoutesResponse.routes:type_name -> nsrouter.v1.Route
+	45, // 21: nsrouter.v1.Route.type:type_name -> nsrouter.v1.RouteType
+	46, // 22: nsrouter.v1.Route.nexthops:type_name -> nsrouter.v1.RouteHop
+	47, // 23: nsrouter.v1.LoadRoutesRequest.verb:type_name -> nsrouter.v1.Verb
+	48, // 24: nsrouter.v1.LoadRoutesRequest.routes:type_name -> nsrouter.v1.RouteChange
+	49, // 25: nsrouter.v1.LoadRoutesResponse.failures:type_name -> nsrouter.v1.BatchFailure
+	50, // 26: nsrouter.v1.ListNexthopsRequest.filter:type_name -> nsrouter.v1.NexthopFilter
+	21, // 27: nsrouter.v1.ListNexthopsResponse.nexthops:type_name -> nsrouter.v1.Nexthop
+	46, // 28: nsrouter.v1.Nexthop.hop:type_name -> nsrouter.v1.RouteHop
+	51, // 29: nsrouter.v1.Nexthop.group:type_name -> nsrouter.v1.NexthopMember
+	52, // 30: nsrouter.v1.Nexthop.family:type_name -> nsrouter.v1.Family
+	16, // 31: nsrouter.v1.GetRouteResponse.route:type_name -> nsrouter.v1.Route
+	46, // 32: nsrouter.v1.GetRouteResponse.nexthops:type_name -> nsrouter.v1.RouteHop
+	26, // 33: nsrouter.v1.GetRouteResponse.neighbor:type_name -> nsrouter.v1.Neighbor
+	16, // 34: nsrouter.v1.GetRouteResponse.matched:type_name -> nsrouter.v1.Route
+	52, // 35: nsrouter.v1.ListNeighborsRequest.family:type_name -> nsrouter.v1.Family
+	53, // 36: nsrouter.v1.ListNeighborsRequest.state:type_name -> nsrouter.v1.NeighborState
+	26, // 37: nsrouter.v1.ListNeighborsResponse.neighbors:type_name -> nsrouter.v1.Neighbor
+	53, // 38: nsrouter.v1.Neighbor.state:type_name -> nsrouter.v1.NeighborState
+	29, // 39: nsrouter.v1.MonitorResponse.events:type_name -> nsrouter.v1.Event
+	2,  // 40: nsrouter.v1.Event.netns:type_name -> nsrouter.v1.Netns
+	6,  // 41: nsrouter.v1.Event.link:type_name -> nsrouter.v1.Link
+	30, // 42: nsrouter.v1.Event.address:type_name -> nsrouter.v1.AddressEvent
+	16, // 43: nsrouter.v1.Event.route:type_name -> nsrouter.v1.Route
+	26, // 44: nsrouter.v1.Event.neighbor:type_name -> nsrouter.v1.Neighbor
+	21, // 45: nsrouter.v1.Event.nexthop:type_name -> nsrouter.v1.Nexthop
+	10, // 46: nsrouter.v1.AddressEvent.address:type_name -> nsrouter.v1.Address
+	54, // 47: nsrouter.v1.RouterService.Change:input_type -> nsrouter.v1.ChangeRequest
+	55, // 48: nsrouter.v1.RouterService.Batch:input_type -> nsrouter.v1.BatchRequest
+	17, // 49: nsrouter.v1.RouterService.LoadRoutes:input_type -> nsrouter.v1.LoadRoutesRequest
+	0,  // 50: nsrouter.v1.RouterService.ListNetns:input_type -> nsrouter.v1.ListNetnsRequest
+	4,  // 51: nsrouter.v1.RouterService.ListLinks:input_type -> nsrouter.v1.ListLinksRequest
+	14, // 52: nsrouter.v1.RouterService.ListRoutes:input_type -> nsrouter.v1.ListRoutesRequest
+	19, // 53: nsrouter.v1.RouterService.ListNexthops:input_type -> nsrouter.v1.ListNexthopsRequest
+	24, // 54: nsrouter.v1.RouterService.ListNeighbors:input_type -> nsrouter.v1.ListNeighborsRequest
+	56, // 55: nsrouter.v1.RouterService.ListDrops:input_type -> nsrouter.v1.ListDropsRequest
+	22, // 56: nsrouter.v1.RouterService.GetRoute:input_type -> nsrouter.v1.GetRouteRequest
+	27, // 57: nsrouter.v1.RouterService.Monitor:input_type -> nsrouter.v1.MonitorRequest
+	31, // 58: nsrouter.v1.RouterService.IdentifyNetns:input_type -> nsrouter.v1.IdentifyNetnsRequest
+	33, // 59: nsrouter.v1.RouterService.GetNetnsPath:input_type -> nsrouter.v1.GetNetnsPathRequest
+	35, // 60: nsrouter.v1.RouterService.ListPids:input_type -> nsrouter.v1.ListPidsRequest
+	37, // 61: nsrouter.v1.RouterService.GetFrames:input_type -> nsrouter.v1.GetFramesRequest
+	57, // 62: nsrouter.v1.RouterService.Change:output_type -> nsrouter.v1.ChangeResponse
+	58, // 63: nsrouter.v1.RouterService.Batch:output_type -> nsrouter.v1.BatchResponse
+	18, // 64: nsrouter.v1.RouterService.LoadRoutes:output_type -> nsrouter.v1.LoadRoutesResponse
+	1,  // 65: nsrouter.v1.RouterService.ListNetns:output_type -> nsrouter.v1.ListNetnsResponse
+	5,  // 66: nsrouter.v1.RouterService.ListLinks:output_type -> nsrouter.v1.ListLinksResponse
+	15, // 67: nsrouter.v1.RouterService.ListRoutes:output_type -> nsrouter.v1.ListRoutesResponse
+	20, // 68: nsrouter.v1.RouterService.ListNexthops:output_type -> nsrouter.v1.ListNexthopsResponse
+	25, // 69: nsrouter.v1.RouterService.ListNeighbors:output_type -> nsrouter.v1.ListNeighborsResponse
+	59, // 70: nsrouter.v1.RouterService.ListDrops:output_type -> nsrouter.v1.ListDropsResponse
+	23, // 71: nsrouter.v1.RouterService.GetRoute:output_type -> nsrouter.v1.GetRouteResponse
+	28, // 72: nsrouter.v1.RouterService.Monitor:output_type -> nsrouter.v1.MonitorResponse
+	32, // 73: nsrouter.v1.RouterService.IdentifyNetns:output_type -> nsrouter.v1.IdentifyNetnsResponse
+	34, // 74: nsrouter.v1.RouterService.GetNetnsPath:output_type -> nsrouter.v1.GetNetnsPathResponse
+	36, // 75: nsrouter.v1.RouterService.ListPids:output_type -> nsrouter.v1.ListPidsResponse
+	38, // 76: nsrouter.v1.RouterService.GetFrames:output_type -> nsrouter.v1.GetFramesResponse
+	62, // [62:77] is the sub-list for method output_type
+	47, // [47:62] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_nsrouter_v1_router_proto_init() }
