@@ -55,14 +55,14 @@ func (m *Match) Matches(w *Way) bool {
 // Remove returns the routes of one prefix without the first that m matches (fib_table_delete); the given list is left
 // as it is. Of an IPv6 route with several gateways it takes the one that m names (ip6_route_del).
 func (b *RIB) Remove(list []*Route, m *Match, origin Origin) ([]*Route, error) {
-	foreign := false
+	var foreign *Route
 	for i, r := range list {
 		leg := r.legToRemove(m)
 		if leg < 0 && !m.Matches(r.Way) {
 			continue
 		}
 		if r.Origin != origin {
-			foreign = true
+			foreign = r
 			continue
 		}
 		if leg >= 0 {
@@ -72,8 +72,8 @@ func (b *RIB) Remove(list []*Route, m *Match, origin Origin) ([]*Route, error) {
 		}
 		return Without(list, i), nil
 	}
-	if foreign {
-		return nil, ErrOrigin
+	if foreign != nil {
+		return nil, OriginError{foreign.Origin}
 	}
 	return nil, ErrNoProcess
 }

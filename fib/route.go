@@ -21,14 +21,20 @@ const (
 	Throw                   // as if there were no route
 )
 
-// Origin says who owns a route: only its origin may change or delete it.
+// Origin says who owns a route or a next-hop object: only its origin may change or delete it.
 type Origin uint8
 
 // Origins.
 const (
-	FromAPI   Origin = iota // set by the operator; stored
-	Connected               // follows from an address of a device; never stored
+	FromAPI    Origin = iota // set by the operator; stored
+	Connected                // follows from an address of a device; never stored
+	FromKernel               // a route of the Linux namespace; learned again, never stored
+	FromFPM                  // told by a routing daemon's FPM; likewise
 )
+
+// Learned tells origins that follow what somebody else has: the operator's commands, and what happens to devices and
+// addresses here, leave their routes in place until that one takes them back.
+func (o Origin) Learned() bool { return o >= FromKernel }
 
 // Protocol is the routing protocol identifier of rt_protos(5), RTPROT_*.
 type Protocol uint8
@@ -61,13 +67,18 @@ type Route struct {
 
 	Prefix netip.Prefix // masked; IPv4 unmapped
 	// Order sorts routes of one prefix, table and metric; at most one of each Kind has the same. Connected routes have
-	// small positive ones of their device; others come after.
+	// small positive ones of their device; others come after, origin by origin in the order of those.
 	Order int64
 }
 
 // sameRank tells routes between which only Order decides: what the kernel calls the same key.
 func (r *Route) sameRank(o *Route) bool {
 	return r.InLocalTable() == o.InLocalTable() && r.Metric == o.Metric
+}
+
+// SamePlace tells routes of one prefix of which one takes the place of the other.
+func (r *Route) SamePlace(o *Route) bool {
+	return r.sameRank(o) && r.Order == o.Order && (r.Origin != Connected || r.Kind == o.Kind)
 }
 
 func compareRoutes(a, b *Route) int {
@@ -90,8 +101,9 @@ func compareRoutes(a, b *Route) int {
 	return int(a.Kind) - int(b.Kind)
 }
 
-// firstOrder is the least Order of a route that is not connected.
-const firstOrder = 1 << 32
+// firstOrder is the least Order of a route of an origin that is not Connected: what the operator says goes before what
+// is learned with the same metric.
+func firstOrder(o Origin) int64 { return 1<<32 + int64(o)<<48 }
 
 // Op is how a route is to be put among others of its prefix: the flags of RTM_NEWROUTE that `ip route` gives.
 type Op uint8
@@ -109,9 +121,18 @@ var (
 	ErrExists    = errors.New("File exists")
 	ErrNoEntry   = errors.New("No such file or directory")
 	ErrNoProcess = errors.New("No such process")
-	// ErrOrigin says that the route belongs to somebody else, as a connected one to its address.
+	// ErrOrigin says that the route belongs to somebody else, as a connected one to its address; an [OriginError] is one.
 	ErrOrigin = errors.New("Operation not permitted")
 )
+
+// OriginError is an ErrOrigin that tells the owner.
+type OriginError struct{ Owner Origin }
+
+// Error is the kernel's text.
+func (OriginError) Error() string { return ErrOrigin.Error() }
+
+// Unwrap is ErrOrigin.
+func (OriginError) Unwrap() error { return ErrOrigin }
 
 // Insert returns the routes of one prefix after op; the given list, sorted as in a [RIB], is left as it is. The rules
 // are those of fib_table_insert of the kernel's net/ipv4/fib_trie.c, for IPv6 as well, where Append besides makes
@@ -132,9 +153,7 @@ func (b *RIB) Insert(list []*Route, op Op, r Route) ([]*Route, error) {
 		return b.spread(list, first, end, r)
 	case first == end || op == Append && matched < 0:
 		r.chooseOrder(list[first:end])
-		at, _ := slices.BinarySearchFunc(list, &r, compareRoutes)
-		out := make([]*Route, 0, len(list)+1)
-		return append(append(append(out, list[:at]...), &r), list[at:]...), nil
+		return inserted(list, &r), nil
 	case op == Add || op == Append:
 		return nil, ErrExists
 	case matched == target:
@@ -145,12 +164,12 @@ func (b *RIB) Insert(list []*Route, op Op, r Route) ([]*Route, error) {
 	return replaced(list, first+target, r)
 }
 
-// replaceTarget is the route of a rank that r takes the place of: the first, for IPv6 the first that is of several
-// gateways or not as r is, if there is one (fib6_add_rt2node).
+// replaceTarget is the route of a rank that r takes the place of: the first, for IPv6 the first of its origin that is of
+// several gateways or not as r is, if there is one (fib6_add_rt2node).
 func replaceTarget(list []*Route, r *Route) int {
 	if r.Prefix.Addr().Is6() {
 		for i, o := range list {
-			if o.canSpread() == r.canSpread() {
+			if o.Origin == r.Origin && o.canSpread() == r.canSpread() {
 				return i
 			}
 		}
@@ -160,7 +179,7 @@ func replaceTarget(list []*Route, r *Route) int {
 
 func replaced(list []*Route, i int, r Route) ([]*Route, error) {
 	if list[i].Origin != r.Origin {
-		return nil, ErrOrigin
+		return nil, OriginError{list[i].Origin}
 	}
 	r.Order = list[i].Order
 	out := slices.Clone(list)
@@ -168,14 +187,16 @@ func replaced(list []*Route, i int, r Route) ([]*Route, error) {
 	return out, nil
 }
 
-// chooseOrder puts r behind the others of its rank.
+// chooseOrder puts r behind the others of its rank and origin.
 func (r *Route) chooseOrder(others []*Route) {
 	if r.Origin == Connected {
 		return
 	}
-	r.Order = firstOrder
-	if n := len(others); n > 0 {
-		r.Order = max(firstOrder, others[n-1].Order+1)
+	r.Order = firstOrder(r.Origin)
+	for _, o := range others {
+		if o.Origin == r.Origin {
+			r.Order = o.Order + 1
+		}
 	}
 }
 
@@ -203,7 +224,14 @@ func (b *RIB) spread(list []*Route, first, end int, r Route) ([]*Route, error) {
 		return replaced(list, i, r)
 	}
 	r.chooseOrder(list[first:end])
-	return append(append(slices.Clone(list[:end]), &r), list[end:]...), nil
+	return inserted(list, &r), nil
+}
+
+// inserted returns the list with one more route, in its place.
+func inserted(list []*Route, r *Route) []*Route {
+	at, _ := slices.BinarySearchFunc(list, r, compareRoutes)
+	out := make([]*Route, 0, len(list)+1)
+	return append(append(append(out, list[:at]...), r), list[at:]...)
 }
 
 func (l Leg) sameGateway(o Leg) bool { return l.Gateway == o.Gateway && l.Device == o.Device }

@@ -6,8 +6,18 @@ import (
 	"slices"
 )
 
-// ObjectID names a next-hop object of a namespace (ip-nexthop(8)). Zero is none.
-type ObjectID uint32
+// ObjectID names a next-hop object of a namespace (ip-nexthop(8)): its number, and above that, so that each origin has
+// numbers of its own, the origin. Zero is none. A number as it is names the operator's.
+type ObjectID uint64
+
+// ObjectOf is the id of the object that an origin calls by a number.
+func ObjectOf(o Origin, number uint32) ObjectID { return ObjectID(o)<<32 | ObjectID(number) }
+
+// Number is what the object's origin calls it.
+func (id ObjectID) Number() uint32 { return uint32(id) }
+
+// Origin is whom the object belongs to.
+func (id ObjectID) Origin() Origin { return Origin(id >> 32) }
 
 // Leg is one of the ways that a route sends by.
 type Leg struct {
@@ -93,7 +103,7 @@ func (w *Way) appendKey(b []byte) []byte {
 	b = append(b, byte(w.Kind), byte(w.Protocol), byte(w.Scope), byte(w.Origin))
 	b = binary.LittleEndian.AppendUint32(b, w.Metric)
 	b = binary.LittleEndian.AppendUint32(b, w.MTU)
-	b = binary.LittleEndian.AppendUint32(b, uint32(w.Object))
+	b = binary.LittleEndian.AppendUint64(b, uint64(w.Object))
 	b = appendAddr(b, w.Source)
 	for i := range w.Legs {
 		l := &w.Legs[i]
@@ -121,7 +131,7 @@ func appendAddr(b []byte, a netip.Addr) []byte {
 	return append(append(b, 6), v[:]...)
 }
 
-// Way returns the RIB's way that says the same as w.
+// Way returns the RIB's way that says the same as w. The legs stay the caller's.
 func (b *RIB) Way(w Way) *Way {
 	b.scratch = w.appendKey(b.scratch[:0])
 	if known := b.ways[string(b.scratch)]; known != nil {
@@ -129,7 +139,7 @@ func (b *RIB) Way(w Way) *Way {
 	}
 	made := &Way{
 		Kind: w.Kind, Protocol: w.Protocol, Scope: w.Scope, Origin: w.Origin, Metric: w.Metric, MTU: w.MTU, Source: w.Source,
-		Object: w.Object, Legs: w.Legs, key: string(b.scratch),
+		Object: w.Object, Legs: slices.Clone(w.Legs), key: string(b.scratch),
 	}
 	b.ways[made.key] = made
 	b.idle = append(b.idle, made)

@@ -193,7 +193,7 @@ func (tx *Tx) dropAddress(d *device, i int) {
 // forgetSource removes the IPv4 routes that prefer a source address which is no more (fib_sync_down_addr of the
 // kernel); IPv6 ones stay and lose the preference (fib6_remove_prefsrc).
 func (tx *Tx) forgetSource(ns *namespace, addr netip.Addr) {
-	prefers := func(r *fib.Route) bool { return r.Source == addr && r.Origin != fib.Connected }
+	prefers := func(r *fib.Route) bool { return r.Source == addr && r.Origin == fib.FromAPI }
 	if addr.Is4() {
 		tx.deleteRoutes(ns, prefers)
 		return

@@ -46,7 +46,7 @@ func addressKey(id DeviceID, order uint32) []byte {
 func neighborKey(id DeviceID, a netip.Addr) []byte { return append(deviceKey(id), a.AsSlice()...) }
 
 func nextHopKey(ns NamespaceID, id fib.ObjectID) []byte {
-	return binary.BigEndian.AppendUint32(namespaceKey(ns), uint32(id))
+	return binary.BigEndian.AppendUint32(namespaceKey(ns), id.Number())
 }
 
 // routeKeySize is the size in bytes of the longest key of a route.

@@ -176,7 +176,7 @@ func (tx *Tx) setUp(d *device, up bool) {
 		return
 	}
 	if !up {
-		tx.flushDeviceObjects(d)
+		tx.flushDeviceObjects(d, false)
 		tx.flushDeviceRoutes(d, func(r *fib.Route) bool { return tx.dead(r, d) })
 		tx.flushNeighbors(d)
 	}
@@ -237,6 +237,7 @@ func (tx *Tx) unconfigure(d *device) {
 	for len(d.addrs) > 0 {
 		tx.dropAddress(d, 0)
 	}
+	tx.flushDeviceObjects(d, true)
 	tx.dropDeviceLegs(d)
 	tx.flushNeighbors(d)
 	tx.edit(d)

@@ -135,6 +135,9 @@ func (tx *Tx) DeleteNextHop(namespace string, id fib.ObjectID) error {
 	if err != nil {
 		return err
 	}
+	if learned := fib.ObjectOf(fib.FromKernel, id.Number()); ns.rib.Object(id) == nil && ns.rib.Object(learned) != nil {
+		return originError(fib.FromKernel, fmt.Sprintf("nexthop id %d", id))
+	}
 	if ns.rib.Object(id) == nil {
 		return fail(NotFound, "No such file or directory: there is no nexthop id %d (see nexthop show)", id)
 	}
@@ -142,21 +145,27 @@ func (tx *Tx) DeleteNextHop(namespace string, id fib.ObjectID) error {
 	return nil
 }
 
-// FlushNextHops removes the next-hop objects that match. It returns how many.
+// FlushNextHops removes the operator's next-hop objects that match. It returns how many.
 func (tx *Tx) FlushNextHops(namespace string, match func(*NextHopInfo) bool) (int, error) {
 	ns, err := tx.t.namespace(namespace)
 	if err != nil {
 		return 0, err
 	}
 	return tx.deleteObjects(ns, func(o *fib.Object) bool {
+		if o.ID.Origin().Learned() {
+			return false
+		}
 		info := tx.t.nextHopInfo(ns, o)
 		return match(&info)
 	}), nil
 }
 
-// flushDeviceObjects removes the next-hop objects of a device: nexthop_flush_dev of the kernel.
-func (tx *Tx) flushDeviceObjects(d *device) {
-	tx.deleteObjects(d.ns, func(o *fib.Object) bool { return o.Leg.Device == d.id })
+// flushDeviceObjects removes the next-hop objects of a device: nexthop_flush_dev of the kernel. Learned ones stay while
+// the device does.
+func (tx *Tx) flushDeviceObjects(d *device, learned bool) {
+	tx.deleteObjects(d.ns, func(o *fib.Object) bool {
+		return o.Leg.Device == d.id && o.ID.Origin().Learned() == learned
+	})
 }
 
 // deleteObjects removes objects and what hangs on them. It returns how many it chose.
@@ -205,12 +214,17 @@ func (tx *Tx) setObject(ns *namespace, id fib.ObjectID, o *fib.Object) {
 	ns.rib.SetObject(id, o)
 	tx.onUndo(func() { ns.rib.SetObject(id, old) })
 	tx.touchedIn(ns) // groups of ways are to be looked at
+	stored := id.Origin() == fib.FromAPI
 	if o == nil {
-		tx.remove(BucketNextHop, nextHopKey(ns.id, id))
+		if stored {
+			tx.remove(BucketNextHop, nextHopKey(ns.id, id))
+		}
 		tx.announceNextHop(ns, old, true)
 		return
 	}
-	tx.put(BucketNextHop, nextHopKey(ns.id, id), encodeNextHop(o))
+	if stored {
+		tx.put(BucketNextHop, nextHopKey(ns.id, id), encodeNextHop(o))
+	}
 	tx.announceNextHop(ns, o, false)
 }
 

@@ -194,10 +194,23 @@ func routeError(err error, p netip.Prefix, metric uint32) error {
 		)
 	case errors.Is(err, fib.ErrNoProcess):
 		return fail(NotFound, "No such process: no route %s fits (see route show %s)", p, p)
-	case errors.Is(err, fib.ErrOrigin):
-		return fail(Refused, "Operation not permitted: route %s comes from an address: delete the address instead", p)
+	}
+	if owner, ok := errors.AsType[fib.OriginError](err); ok {
+		return originError(owner.Owner, fmt.Sprintf("route %s", p))
 	}
 	return err
+}
+
+// originError refuses to change what belongs to somebody else than the operator, and tells who can.
+func originError(owner fib.Origin, what string) error {
+	mend := "comes from an address: delete the address instead"
+	switch owner {
+	case fib.FromKernel:
+		mend = "comes from Linux: change it there (ip in \"netns exec\", or the routing daemon that made it)"
+	case fib.FromFPM:
+		mend = "comes from a routing daemon by FPM: change it there"
+	}
+	return fail(Refused, "Operation not permitted: %s %s", what, mend)
 }
 
 // checkPrefix masks IPv6 prefixes and refuses IPv4 ones with host bits, as the kernel does.
@@ -225,10 +238,8 @@ func (tx *Tx) setRoutes(ns *namespace, p netip.Prefix, old, next []*fib.Route) {
 	for len(old) > 0 && len(next) > 0 && old[len(old)-1] == next[len(next)-1] {
 		old, next = old[:len(old)-1], next[:len(next)-1]
 	}
-	added := false
 	for _, r := range next {
 		if len(old) == 0 || !slices.Contains(old, r) {
-			added = true
 			if r.Origin == fib.FromAPI {
 				tx.put(BucketRoute, tx.routeKey(ns.id, r), routeRecord(r.Way))
 			}
@@ -236,14 +247,12 @@ func (tx *Tx) setRoutes(ns *namespace, p netip.Prefix, old, next []*fib.Route) {
 		}
 	}
 	for _, r := range old {
-		if !slices.Contains(next, r) {
-			// What replaces a route has its key.
-			if r.Origin == fib.FromAPI && !added {
+		// What replaces a route has its key, and is announced as a replacement.
+		if !slices.Contains(next, r) && !slices.ContainsFunc(next, r.SamePlace) {
+			if r.Origin == fib.FromAPI {
 				tx.remove(BucketRoute, tx.routeKey(ns.id, r))
 			}
-			if !added { // a replacement is announced as such
-				tx.announceRoute(ns, r, true)
-			}
+			tx.announceRoute(ns, r, true)
 		}
 	}
 }
@@ -278,11 +287,12 @@ func (tx *Tx) editRoutes(ns *namespace, f func([]*fib.Route) []*fib.Route) {
 	}
 }
 
-// flushDeviceRoutes removes the routes through a device that match, but the connected ones.
+// flushDeviceRoutes removes the operator's routes through a device that match. What is learned goes when it goes where it
+// is learned from.
 func (tx *Tx) flushDeviceRoutes(d *device, match func(*fib.Route) bool) {
 	if d.ns.rib.Uses(d.id) {
 		tx.deleteRoutes(d.ns, func(r *fib.Route) bool {
-			return r.Origin != fib.Connected && r.Uses(d.id) && match(r)
+			return r.Origin == fib.FromAPI && r.Uses(d.id) && match(r)
 		})
 	}
 }

@@ -63,8 +63,8 @@ func readNexthopFilter(f *v1.NexthopFilter) (*nexthopFilter, error) {
 }
 
 func (f *nexthopFilter) wants(n *nstable.NextHopInfo) bool {
-	return (f.id == 0 || f.id == n.ID) && (f.dev == "" || f.dev == n.Hop.Device) && (!f.groups || n.IsGroup()) &&
-		(f.protocol == 0 || f.protocol == n.Protocol) &&
+	return (f.id == 0 || f.id.Number() == n.ID.Number()) && (f.dev == "" || f.dev == n.Hop.Device) &&
+		(!f.groups || n.IsGroup()) && (f.protocol == 0 || f.protocol == n.Protocol) &&
 		(f.family == v1.Family_FAMILY_UNSPECIFIED || !n.IsGroup() && (f.family == v1.Family_FAMILY_IPV6) == n.IPv6)
 }
 
@@ -97,13 +97,13 @@ func (s *Server) ListNexthops(
 
 func apiNexthop(n *nstable.NextHopInfo) *v1.Nexthop {
 	out := &v1.Nexthop{
-		Id: uint32(n.ID), Blackhole: n.Blackhole, Protocol: uint32(n.Protocol), Family: v1.Family_FAMILY_IPV4,
+		Id: n.ID.Number(), Blackhole: n.Blackhole, Protocol: uint32(n.Protocol), Family: v1.Family_FAMILY_IPV4,
 	}
 	if n.IPv6 {
 		out.Family = v1.Family_FAMILY_IPV6
 	}
 	for _, m := range n.Members {
-		out.Group = append(out.Group, &v1.NexthopMember{Id: uint32(m.ID), Weight: m.Weight})
+		out.Group = append(out.Group, &v1.NexthopMember{Id: m.ID.Number(), Weight: m.Weight})
 	}
 	if !n.IsGroup() && !n.Blackhole {
 		out.Hop = apiHop(&n.Hop)

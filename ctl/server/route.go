@@ -96,7 +96,7 @@ func (f *routeFilter) wants(r *nstable.RouteInfo) bool {
 	case f.src.IsValid() && f.src != r.Source:
 		return false
 	}
-	return (f.protocol == 0 || f.protocol == r.Protocol) && (f.object == 0 || f.object == r.Object) &&
+	return (f.protocol == 0 || f.protocol == r.Protocol) && (f.object == 0 || f.object.Number() == r.Object.Number()) &&
 		(f.metric == nil || *f.metric == r.Metric) && (f.scope == nil || *f.scope == uint32(r.Scope))
 }
 
@@ -164,7 +164,7 @@ func several(r *nstable.RouteInfo) bool {
 func apiRoute(r *nstable.RouteInfo) *v1.Route {
 	out := &v1.Route{
 		Type: apiRouteType(r.Kind), Prefix: r.Prefix.String(), Metric: r.Metric, Protocol: uint32(r.Protocol),
-		Scope: uint32(r.Scope), Mtu: r.MTU, Nhid: uint32(r.Object),
+		Scope: uint32(r.Scope), Mtu: r.MTU, Nhid: r.Object.Number(),
 	}
 	if r.Source.IsValid() {
 		out.Src = r.Source.String()
