@@ -11,6 +11,8 @@ const (
 	echoPurse     = counters.EchoAnswer
 	neighborPurse = counters.NeighborAnswer
 	puntPurse     = counters.PuntAnswer
+	routingPurse  = counters.RoutingPunt
+	streamPurse   = counters.StreamPunt
 )
 
 // allow takes the tokens of an answer because of a packet of the present device. Where there is none it counts the
@@ -32,8 +34,12 @@ func (w *Worker) allowError(p *Packet) bool {
 	return w.allow(errorPurse)
 }
 
-// punt ends packet i, which is for the router itself and which nobody answers.
+// punt is about packet i, which is for the router itself and which that does not answer: it goes to Linux, or ends.
 func (w *Worker) punt(i uint16) {
+	if w.host != nil {
+		w.to(hostOutput, i)
+		return
+	}
 	if !w.allow(puntPurse) {
 		w.toDrop(i, counters.RateLimited)
 		return

@@ -14,7 +14,7 @@ type Frames struct {
 	Total    int
 	Free     int // caches and depot
 	Held     int // waiting for neighbours, or for other fragments
-	Pipeline int // between workers, behind veth pairs, and queued for transmission
+	Pipeline int // between workers, to and from Linux, behind veth pairs, and queued for transmission
 	Queues   int // lent to the kernel: fill, receive, transmit and completion rings
 	Lost     int
 }
@@ -42,8 +42,19 @@ func (d *Dataplane) Census() Frames {
 		case <-w.done:
 		}
 	}
+	for i, w := range d.workers {
+		w.toHost.mu.Lock()
+		w.fromHost.mu.Lock()
+		free, pipeline := w.hostFrames()
+		places[i].Free += free
+		places[i].Pipeline += pipeline
+	}
 	owners := d.pool.Census()
 	free := d.pool.FreeInDepot()
+	for _, w := range d.workers {
+		w.fromHost.mu.Unlock()
+		w.toHost.mu.Unlock()
+	}
 	close(counted)
 	for _, p := range places {
 		free += p.Free

@@ -48,6 +48,9 @@ type Dataplane struct {
 
 	census sync.Mutex // held by a Census
 
+	hostMu sync.Mutex // over hosts
+	hosts  map[*neigh.Table]*hostLink
+
 	mu    sync.Mutex // over ports
 	ports map[nstable.DeviceID][]*boundPort
 }
@@ -66,7 +69,8 @@ func New(o Options) (*Dataplane, error) {
 	if o.Epochs == nil {
 		o.Epochs = new(fib.Epochs)
 	}
-	d := &Dataplane{pool: o.Pool, epochs: o.Epochs, ports: make(map[nstable.DeviceID][]*boundPort)}
+	d := &Dataplane{pool: o.Pool, epochs: o.Epochs, ports: make(map[nstable.DeviceID][]*boundPort),
+		hosts: make(map[*neigh.Table]*hostLink)}
 	for id, cpu := range o.CPUs {
 		w, err := newWorker(id, cpu, o)
 		if err != nil {
@@ -85,6 +89,7 @@ func New(o Options) (*Dataplane, error) {
 	for i, w := range d.workers {
 		started := make(chan error)
 		go w.loop(started)
+		go w.toHost.run()
 		if err := <-started; err != nil {
 			d.workers = d.workers[:i]
 			d.Close()
@@ -116,6 +121,7 @@ func newWorker(id, cpu int, o Options) (*Worker, error) {
 		crossings: make([]Packet, 0, crossingLimit), crossed: make([]Packet, 0, crossingLimit),
 		tagged: make([]Packet, 0, vectorSize), untagged: make([]Packet, 0, vectorSize),
 		pieces: make([]Packet, 0, pieceLimit), ipID: uint16(id * (1 << 16) / len(o.CPUs)),
+		toHost: newHostWriter(o.Pool), fromHost: hostReader{cache: o.Pool.NewCache()},
 		inbox: make([]handoffRing, len(o.CPUs)), notify: make([]bool, len(o.CPUs)),
 		wake: wake, pollWait: defaultPollWait, done: make(chan struct{}),
 		neighbors: neighborKeeper{
@@ -134,6 +140,7 @@ func (d *Dataplane) Close() {
 	for _, w := range d.workers {
 		w.call(func(w *Worker) { w.stop = true })
 		<-w.done
+		w.toHost.close()
 		d.epochs.Leave(w.reader)
 		_ = unix.Close(w.wake.event)
 	}
@@ -239,6 +246,7 @@ func (w *Worker) release() {
 		}
 	}
 	w.cache.Drain()
+	w.releaseHost()
 }
 
 // Quiesce returns when every worker has finished the round that it was in, and what was in flight between them at the

@@ -8,7 +8,7 @@ import (
 // ethernetInput counts what a device received and sorts it by EtherType. Frames for another station end here (a device
 // in promiscuous mode hears them), and so does all that comes in while the device is down.
 //
-// Edges: vlan-input, arp-input, ip4-input, ip6-input, drop.
+// Edges: vlan-input, arp-input, ip4-input, ip6-input, host-output, drop.
 func (w *Worker) ethernetInput(v []uint16) {
 	var bytes, groups uint64
 	own := header.MAC(w.dev.MAC)
@@ -42,6 +42,8 @@ func (w *Worker) ethernetInput(v []uint16) {
 			w.to(arpInput, i)
 		case header.IsVLAN(e.Type()):
 			w.to(vlanInput, i)
+		case w.host != nil && isLinkProtocol(p, e):
+			w.to(hostOutput, i)
 		default:
 			w.toDrop(i, counters.UnknownEtherType)
 		}

@@ -31,6 +31,7 @@ const (
 	ip6Fragment
 	resolve
 	transmit
+	hostOutput
 	drop
 	numNodes
 )
@@ -71,6 +72,10 @@ type node struct {
 //	                     |
 //	                 transmit                       queue, hand-over to another worker, veth crossing
 //
+// What programs may want of what is for the router itself or for a group goes to Linux, where the device is there: from
+// ethernet-input, ip4-input, ip6-input, the nodes that know routes, ip4-local and ip6-local to host-output. What Linux sends
+// enters the graph at transmit.
+//
 // IPv4 packets with options pass ip4-options in place of ip4-lookup. ip4-local and ip6-local pass fragments on to
 // ip4-reassemble and ip6-reassemble, which do with the whole datagram what they do themselves; one worker has all fragments
 // of it. ip4-forward has an edge to ip4-fragment, too. What the fragment nodes make is sent once the batch is through
@@ -80,18 +85,19 @@ type node struct {
 // count what they cannot queue themselves, since packets reach them from outside the graph too.
 func newGraph() [numNodes]node {
 	return [numNodes]node{
-		{ethernetInput, "ethernet-input", (*Worker).ethernetInput, []NodeID{vlanInput, arpInput, ip4Input, ip6Input, drop}},
+		{ethernetInput, "ethernet-input", (*Worker).ethernetInput,
+			[]NodeID{vlanInput, arpInput, ip4Input, ip6Input, hostOutput, drop}},
 		{vlanInput, "vlan-input", (*Worker).vlanInput, []NodeID{arpInput, ip4Input, ip6Input, drop}},
 		{arpInput, "arp-input", (*Worker).arpInput, []NodeID{drop}},
-		{ip4Input, "ip4-input", (*Worker).ip4Input, []NodeID{ip4Lookup, ip4Options, drop}},
-		{ip6Input, "ip6-input", (*Worker).ip6Input, []NodeID{ip6Lookup, ip6Local, ip6Forward, icmp6Error, drop}},
-		{ip4Lookup, "ip4-lookup", (*Worker).ip4Lookup, []NodeID{ip4RPF, ip4Local, ip4Forward, icmp4Error, drop}},
+		{ip4Input, "ip4-input", (*Worker).ip4Input, []NodeID{ip4Lookup, ip4Options, hostOutput, drop}},
+		{ip6Input, "ip6-input", (*Worker).ip6Input, []NodeID{ip6Lookup, ip6Local, ip6Forward, icmp6Error, hostOutput, drop}},
+		{ip4Lookup, "ip4-lookup", (*Worker).ip4Lookup, []NodeID{ip4RPF, ip4Local, ip4Forward, icmp4Error, hostOutput, drop}},
 		{ip6Lookup, "ip6-lookup", (*Worker).ip6Lookup, []NodeID{ip6RPF, ip6Local, ip6Forward, icmp6Error, drop}},
-		{ip4Options, "ip4-options", (*Worker).ip4Options, []NodeID{ip4Local, ip4Forward, icmp4Error, drop}},
+		{ip4Options, "ip4-options", (*Worker).ip4Options, []NodeID{ip4Local, ip4Forward, icmp4Error, hostOutput, drop}},
 		{ip4RPF, "ip4-rpf", (*Worker).ip4RPF, []NodeID{ip4Local, ip4Forward, drop}},
 		{ip6RPF, "ip6-rpf", (*Worker).ip6RPF, []NodeID{ip6Local, ip6Forward, icmp6Error, drop}},
-		{ip4Local, "ip4-local", (*Worker).ip4Local, []NodeID{ip4Reassemble, ip4Output, icmp4Error, drop}},
-		{ip6Local, "ip6-local", (*Worker).ip6Local, []NodeID{ip6Reassemble, ndInput, ip6Output, icmp6Error, drop}},
+		{ip4Local, "ip4-local", (*Worker).ip4Local, []NodeID{ip4Reassemble, ip4Output, icmp4Error, hostOutput, drop}},
+		{ip6Local, "ip6-local", (*Worker).ip6Local, []NodeID{ip6Reassemble, ndInput, ip6Output, icmp6Error, hostOutput, drop}},
 		{ip4Reassemble, "ip4-reassemble", (*Worker).ip4Reassemble, []NodeID{ip4Output, icmp4Error, drop}},
 		{ip6Reassemble, "ip6-reassemble", (*Worker).ip6Reassemble, []NodeID{ip6Output, icmp6Error, drop}},
 		{ndInput, "nd-input", (*Worker).ndInput, []NodeID{drop}},
@@ -105,6 +111,7 @@ func newGraph() [numNodes]node {
 		{ip6Fragment, "ip6-fragment", (*Worker).ip6Fragment, []NodeID{transmit, resolve, drop}},
 		{resolve, "resolve", (*Worker).resolve, []NodeID{transmit, drop}},
 		{transmit, "transmit", (*Worker).transmit, nil},
+		{hostOutput, "host-output", (*Worker).hostOutput, []NodeID{drop}},
 		{drop, "drop", (*Worker).drop, nil},
 	}
 }

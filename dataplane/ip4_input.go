@@ -9,7 +9,7 @@ import (
 
 // ip4Input makes the tests of RFC 1812 5.2.2 in their order, and refuses what is never forwarded.
 //
-// Edges: ip4-lookup, ip4-options, drop.
+// Edges: ip4-lookup, ip4-options, host-output, drop.
 func (w *Worker) ip4Input(v []uint16) {
 	w.samplePartialSum4(v[0])
 	own, strict := w.ns.OwnAddrs(), w.set.Martians == setting.MartiansRFC1812
@@ -40,10 +40,8 @@ func (w *Worker) ip4Input(v []uint16) {
 		p.Len = uint32(header.EthernetLen + total)
 		src, dst := h.Source(), h.Destination()
 		switch {
-		case bad4Source(src):
-			w.toDrop(i, counters.IP4BadSource)
-		case bad4Destination(dst):
-			w.toDrop(i, counters.IP4Multicast)
+		case bad4Source(src), bad4Destination(dst):
+			w.stays4(i, src, dst)
 		case strict && w.martian4(i, src, dst):
 		case own.MayHave(src) && w.isLocal4(src):
 			w.toDrop(i, counters.IP4OwnSource)
@@ -80,7 +78,7 @@ func (w *Worker) samplePartialSum4(i uint16) {
 
 // ip4Lookup asks the FIB for the whole batch and sorts by what the routes say.
 //
-// Edges: ip4-local, ip4-forward or ip4-rpf, icmp4-error, drop.
+// Edges: ip4-local, ip4-forward or ip4-rpf, icmp4-error, host-output, drop.
 func (w *Worker) ip4Lookup(v []uint16) {
 	for k, i := range v {
 		w.dst4[k] = header.IPv4(w.network(&w.packets[i])).Destination()
@@ -117,12 +115,15 @@ func (w *Worker) sort4(i uint16, hop *fib.NextHop, local, forward NodeID) {
 		p.Flags |= Local
 		w.to(local, i)
 	case fib.Broadcast:
-		// For us as well as for others on that link, but nothing listens here. To echo requests nobody answers, as in
-		// Linux (icmp_echo_ignore_broadcasts). Forwarded only where it came in by a device that allows it (RFC 2644).
-		if w.dev.Settings.BroadcastForwarding {
+		// For us as well as for others on that link. To echo requests nobody answers, as in Linux
+		// (icmp_echo_ignore_broadcasts). Forwarded only where it came in by a device that allows it (RFC 2644).
+		switch {
+		case w.dev.Settings.BroadcastForwarding:
 			p.Flags |= Directed
 			w.to(forward, i)
-		} else {
+		case w.host != nil:
+			w.to(hostOutput, i)
+		default:
 			w.toDrop(i, counters.IP4Multicast)
 		}
 	case fib.Blackhole:

@@ -8,15 +8,20 @@ import (
 // ownTTL is the TTL and hop limit of the router's own packets.
 const ownTTL = 64
 
-// ip4Local takes what is for the router itself: it answers echo requests, and says that nothing else listens.
+// ip4Local takes what is for the router itself: it answers echo requests. The rest is for programs; where the device is not
+// in Linux, there are none, and it says so.
 //
-// Edges: ip4-reassemble, ip4-output, icmp4-error, drop.
+// Edges: ip4-reassemble, ip4-output, icmp4-error, host-output, drop.
 func (w *Worker) ip4Local(v []uint16) {
 	for _, i := range v {
 		p := &w.packets[i]
 		h := header.IPv4(w.network(p))
 		if h.IsFragment() {
-			w.to(ip4Reassemble, i)
+			if w.host != nil {
+				w.to(hostOutput, i) // what they are parts of may be for a program
+			} else {
+				w.to(ip4Reassemble, i)
+			}
 			continue
 		}
 		w.local4(i, p, h)
@@ -25,15 +30,17 @@ func (w *Worker) ip4Local(v []uint16) {
 
 // local4 sorts by protocol. h is the whole datagram: packet i has only the beginning of one that is larger than a frame.
 func (w *Worker) local4(i uint16, p *Packet, h header.IPv4) {
-	switch h.Protocol() {
-	case header.ProtoICMP:
+	switch protocol := h.Protocol(); {
+	case protocol == header.ProtoICMP:
 		w.icmp4Local(i, p, h)
-	case header.ProtoUDP:
+	case w.host != nil && len(h) == len(w.network(p)):
+		w.to(hostOutput, i)
+	case protocol == header.ProtoUDP:
 		datagram := h[h.HeaderLen():]
 		w.udpLocal(i, icmp4Error, header.ICMPPortUnreachable, datagram, header.PseudoSum4(h, len(datagram)), len(h))
-	case header.ProtoTCP:
+	case protocol == header.ProtoTCP:
 		w.toDrop(i, counters.NoListener)
-	case header.ProtoIGMP:
+	case protocol == header.ProtoIGMP:
 		w.punt(i) // heard, as by every host, though the router is in no group
 	default:
 		w.toError(icmp4Error, i, counters.UnknownProtocol, header.ICMPProtUnreachable)

@@ -19,6 +19,22 @@ func bad4Destination(a uint32) bool {
 	return a>>28 == 0xe || a == limitedBroadcast || a>>24 == 127 || a == 0
 }
 
+// stays4 ends a packet that is never forwarded, from src to dst: Linux hears of groups and broadcasts, also of who has no
+// address yet (RFC 2131 4.1).
+func (w *Worker) stays4(i uint16, src, dst uint32) {
+	group := dst>>28 == 0xe || dst == limitedBroadcast
+	switch {
+	case bad4Source(src) && (src != 0 || dst != limitedBroadcast || w.host == nil):
+		w.toDrop(i, counters.IP4BadSource)
+	case !group || w.host == nil:
+		w.toDrop(i, counters.IP4Multicast)
+	case src != 0 && w.isLocal4(src):
+		w.toDrop(i, counters.IP4OwnSource)
+	default:
+		w.to(hostOutput, i)
+	}
+}
+
 // martian4 drops packet i where RFC 1812 5.3.7 or RFC 3927 refuses one of its addresses that Linux lets pass, or where
 // its addresses are the same. False where it may go on.
 func (w *Worker) martian4(i uint16, src, dst uint32) bool {

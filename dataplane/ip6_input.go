@@ -13,7 +13,7 @@ import (
 // ip6Input checks the fixed header (RFC 8200 3), addresses that are never forwarded, and the scopes of RFC 4291: what
 // is for this link alone is for the router itself or for nobody.
 //
-// Edges: ip6-lookup, ip6-local, ip6-forward, icmp6-error, drop.
+// Edges: ip6-lookup, ip6-local, ip6-forward, icmp6-error, host-output, drop.
 func (w *Worker) ip6Input(v []uint16) {
 	for _, i := range v {
 		p := &w.packets[i]
@@ -57,9 +57,12 @@ func (w *Worker) ip6Special(i uint16, p *Packet, h header.IPv6, src, dst fib.Add
 	case (isMulticast6(dst) || isLinkLocal(dst) || p.Flags&Group != 0) && w.spoofed6(src):
 		w.toDrop(i, counters.RPFilter)
 	case isMulticast6(dst):
-		if w.listens6(dst) {
+		switch {
+		case w.listens6(dst):
 			w.to(ip6Local, i)
-		} else {
+		case w.host != nil && !isSolicitedNode(dst):
+			w.to(hostOutput, i)
+		default:
 			w.toDrop(i, counters.IP6Multicast)
 		}
 	case p.Flags&Group != 0:
@@ -148,6 +151,9 @@ func isNodeLocalMulticast(a fib.Addr) bool { return a.Hi>>48&0xff0e == 0xff00 }
 func solicitedNode(a fib.Addr) fib.Addr {
 	return fib.Addr{Hi: solicited.Hi, Lo: solicited.Lo | a.Lo&0xffffff}
 }
+
+// isSolicitedNode tells the groups of [solicitedNode].
+func isSolicitedNode(a fib.Addr) bool { return a.Hi == solicited.Hi && a.Lo>>24 == solicited.Lo>>24 }
 
 // listens6 tells whether the router is in a multicast group on the receiving device: all nodes, all routers of link and
 // site, and the solicited-node groups of the device's addresses (RFC 4291 2.8), of those too that are being tried.

@@ -9,7 +9,7 @@ import (
 // ip6Local is ip4Local for IPv6; neighbour discovery goes its own way. Extension headers are gone through in their order
 // (RFC 8200 4.1), in ip6_extensions.go.
 //
-// Edges: ip6-reassemble, nd-input, ip6-output, icmp6-error, drop.
+// Edges: ip6-reassemble, nd-input, ip6-output, icmp6-error, host-output, drop.
 func (w *Worker) ip6Local(v []uint16) {
 	for _, i := range v {
 		p := &w.packets[i]
@@ -29,10 +29,12 @@ const nextHeaderField = 6
 // ip6Upper takes a packet for the router itself whose upper-layer header is at offset; the byte at named says of what
 // protocol. h is the whole datagram: packet i has only the beginning of one that is larger than a frame.
 func (w *Worker) ip6Upper(i uint16, p *Packet, h header.IPv6, protocol byte, offset, named int) {
-	switch protocol {
-	case header.ProtoICMPv6:
+	switch {
+	case protocol == header.ProtoICMPv6:
 		w.icmp6Local(i, p, h, offset)
-	case header.ProtoUDP:
+	case w.host != nil && len(h) == len(w.network(p)):
+		w.to(hostOutput, i)
+	case protocol == header.ProtoUDP:
 		datagram := h[offset:]
 		// IPv6 demands a checksum (RFC 8200 8.1), and nobody is told about a multicast.
 		if len(datagram) < header.UDPLen || header.UDPChecksum(datagram) == 0 || isMulticast6(addr6(h.Destination())) {
@@ -40,7 +42,7 @@ func (w *Worker) ip6Upper(i uint16, p *Packet, h header.IPv6, protocol byte, off
 			return
 		}
 		w.udpLocal(i, icmp6Error, header.ICMPv6PortUnreachable, datagram, header.PseudoSum6(h, protocol, len(datagram)), len(h))
-	case header.ProtoTCP, header.ProtoNone:
+	case protocol == header.ProtoTCP, protocol == header.ProtoNone:
 		w.toDrop(i, counters.NoListener)
 	default:
 		p.Detail = uint16(named)

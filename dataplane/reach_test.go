@@ -5,12 +5,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/gopacket/layers"
+
 	"nsrouter/dataplane/counters"
 	"nsrouter/dataplane/header"
 	"nsrouter/dataplane/neigh"
 	"nsrouter/fib"
 	"nsrouter/internal/corpus"
 	"nsrouter/nstable"
+	"nsrouter/nstable/setting"
 )
 
 // edgeWatch counts the packets on each edge of a worker's graph.
@@ -79,6 +82,29 @@ func reach(r *rig) {
 			}
 		}
 	}
+	r.pass(4 * time.Second)
+	host := r.join(p1)
+	r.limitNamespace(0, func(l *setting.Limits) { l.Rate[counters.PuntAnswer] = 20 })
+	for _, v6 := range []bool{false, true} { // what is for programs
+		for _, p := range append(corpus.Hand(v6), corpus.Singles(v6)...) {
+			n++
+			for _, b := range p.Frames(n) {
+				r.inject(p1, b)
+			}
+			r.step()
+			host.take()
+		}
+	}
+	r.inject(p1, lldp(r))
+	broadcast := ip4("10.0.1.2", "10.0.1.255", 64)
+	broadcast.Options = []layers.IPv4Option{{OptionType: 1}} // none, for padding
+	r.inject(p1, udp4(r, p1, broadcast, 20))
+	for range 2 * puntShare { // more than may go to Linux
+		r.inject(p1, udp4(r, p1, ip4("10.0.1.2", "10.0.1.1", 64), 20))
+		r.step()
+		host.take()
+	}
+	r.w.setHost(p1, host.link, nil)
 	r.pass(4 * time.Second)
 	for _, scene := range scenes() {
 		view := r.view
@@ -177,6 +203,7 @@ var unreached = map[string]string{ //nolint:gochecknoglobals // a constant table
 	"resolve > transmit":  "the neighbour has answered to another worker meanwhile (TestWorkers)",
 	"resolve > drop":      "the device has gone since the packet was handed over (TestHeldWhileMoving)",
 	"handoff-full":        "there is one worker",
+	"host-full":           "there are too few frames (TestHostFull)",
 	"neighbor-budget":     "there are too few neighbours (TestScan)",
 	"neighbor-table-full": "there are too few packets (TestScan)",
 }

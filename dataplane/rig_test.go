@@ -230,6 +230,9 @@ func (r *rig) conserved() {
 	}
 	r.step()
 	f := r.w.frames()
+	free, pipeline := r.w.hostFrames()
+	f.Free += free
+	f.Pipeline += pipeline
 	owners := r.pool.Census()
 	if owners[frame.Worker] != f.Held+f.Pipeline || owners[frame.Free] != f.Free+r.pool.FreeInDepot() {
 		r.Errorf("frames: owners %v, places %+v, depot %d", owners, f, r.pool.FreeInDepot())

@@ -64,6 +64,9 @@ func (w *Worker) sleep() {
 			return
 		}
 	}
+	if w.fromHost.ring.len() > 0 {
+		return
+	}
 	nap := longNap
 	switch {
 	case w.transmitting():

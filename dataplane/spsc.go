@@ -2,12 +2,15 @@ package dataplane
 
 import "sync/atomic"
 
-// handoffSize is how many packets wait at most between two workers. A power of two.
+// handoffSize is how many items wait at most between two threads. A power of two.
 const handoffSize = 1024
 
-// handoffRing carries packets from one worker to one other without a lock (after Lamport, "Proving the Correctness of
+// handoffRing carries packets from one worker to one other.
+type handoffRing = ring[Packet]
+
+// ring carries items from one producer to one consumer without a lock (after Lamport, "Proving the Correctness of
 // Multiprocess Programs", 1977, with the cached index of the other side as in FastForward-like rings).
-type handoffRing struct {
+type ring[T any] struct {
 	_        [64]byte
 	head     atomic.Uint32 // next to read; written by the consumer
 	tailSeen uint32        // the consumer's copy of tail
@@ -15,11 +18,11 @@ type handoffRing struct {
 	tail     atomic.Uint32 // next to write; written by the producer
 	headSeen uint32        // the producer's copy of head
 	_        [56]byte
-	slots    [handoffSize]Packet
+	slots    [handoffSize]T
 }
 
 // push appends p; false if the ring is full. The producer's.
-func (r *handoffRing) push(p *Packet) bool {
+func (r *ring[T]) push(p *T) bool {
 	t := r.tail.Load()
 	if t-r.headSeen == handoffSize {
 		if r.headSeen = r.head.Load(); t-r.headSeen == handoffSize {
@@ -32,7 +35,7 @@ func (r *handoffRing) push(p *Packet) bool {
 }
 
 // peek returns the oldest packet, valid until pop, or nil. The consumer's.
-func (r *handoffRing) peek() *Packet {
+func (r *ring[T]) peek() *T {
 	h := r.head.Load()
 	if h == r.tailSeen {
 		if r.tailSeen = r.tail.Load(); h == r.tailSeen {
@@ -43,7 +46,7 @@ func (r *handoffRing) peek() *Packet {
 }
 
 // pop removes what peek returned. The consumer's.
-func (r *handoffRing) pop() { r.head.Store(r.head.Load() + 1) }
+func (r *ring[T]) pop() { r.head.Store(r.head.Load() + 1) }
 
-// len is the number of packets in the ring; an estimate while both sides run.
-func (r *handoffRing) len() int { return int(r.tail.Load() - r.head.Load()) }
+// len is the number of items in the ring; an estimate while both sides run.
+func (r *ring[T]) len() int { return int(r.tail.Load() - r.head.Load()) }

@@ -36,6 +36,7 @@ type Worker struct {
 	set      *setting.Namespace
 	fib      *fib.Table
 	slot     *counters.Slot // of dev
+	host     *punter        // of dev; nil: it is not in Linux
 	dst4     [vectorSize]uint32
 	dst6     [vectorSize]fib.Addr
 	ids      [vectorSize]fib.GroupID  // what the FIB answered for dst4 or dst6
@@ -57,6 +58,10 @@ type Worker struct {
 	tagged, untagged []Packet
 	// Fragments made in this run of the graph, in order; sendPieces ends them.
 	pieces []Packet
+
+	hosts    []*punter // by DeviceID: those that are in Linux
+	toHost   hostWriter
+	fromHost hostReader
 
 	inbox    []handoffRing // by the worker that writes it
 	outbox   []*handoffRing
@@ -116,6 +121,7 @@ func (w *Worker) enter(id nstable.DeviceID) bool {
 	if dev != w.dev {
 		w.dev, w.ns = dev, dev.Namespace
 		w.slot = dev.Counters.Worker(w.id)
+		w.host = w.hostOf(dev)
 	}
 	w.fib, w.set = w.ns.FIB, w.ns.Settings()
 	return true
@@ -155,7 +161,7 @@ func (w *Worker) devicesOf(ns *nstable.Namespace) []*nstable.Device {
 }
 
 // leave forgets the context, so that what is replaced can be collected.
-func (w *Worker) leave() { w.dev, w.ns, w.set, w.fib, w.slot = nil, nil, nil, nil, nil }
+func (w *Worker) leave() { w.dev, w.ns, w.set, w.fib, w.slot, w.host = nil, nil, nil, nil, nil, nil }
 
 // round does everything once and returns how many packets it saw.
 func (w *Worker) round() int {
@@ -172,6 +178,7 @@ func (w *Worker) round() int {
 	for from := range w.inbox {
 		n += w.takeHandoffs(&w.inbox[from])
 	}
+	n += w.takeHost()
 	w.flush()
 	if w.now-w.lastTick >= tickInterval {
 		w.lastTick = w.now
@@ -302,6 +309,7 @@ func (w *Worker) flush() {
 		}
 		p.lacking = p.Refill(w.cache)
 	}
+	w.toHost.notify()
 	for to := range w.notify {
 		if w.notify[to] {
 			w.notify[to] = false

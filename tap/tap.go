@@ -1,12 +1,17 @@
 // Package tap opens Linux TAP devices: the end of a device of the router that programs see.
 //
 // A TAP is persistent: it stays when who has it open ends, without carrier, and is opened again by its name.
+//
+// Linux leaves to a TAP what it leaves to a network card (tun(4): IFF_VNET_HDR, TUNSETOFFLOAD): to cut what TCP sends into
+// segments and to complete checksums, so that a byte stream passes the system call boundary in pieces of up to 64 KiB.
+// [Device.ReadFrames] does both.
 package tap
 
 import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,6 +22,7 @@ const clone = "/dev/net/tun"
 // Device is an open TAP. Its frames have a struct virtio_net_hdr before them (IFF_VNET_HDR).
 type Device struct {
 	file  *os.File
+	fd    int // of file, which is open while anything here is used
 	name  string
 	index int
 }
@@ -28,7 +34,7 @@ func Open(name string, ifindex int) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w (modprobe tun)", clone, err)
 	}
-	d := &Device{name: name}
+	d := &Device{name: name, fd: fd}
 	if err := d.attach(fd, ifindex); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("TAP %s: %w", name, err)
@@ -59,6 +65,13 @@ func (d *Device) attach(fd, ifindex int) error {
 	if err := unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 1); err != nil {
 		return fmt.Errorf("make it persistent: %w", err)
 	}
+	if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, vnetLen); err != nil {
+		return fmt.Errorf("choose the size of the vnet header: %w", err)
+	}
+	const offloads = unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO6 | unix.TUN_F_TSO_ECN
+	if err := unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, offloads); err != nil {
+		return fmt.Errorf("take over segmentation and checksums: %w", err)
+	}
 	sock, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -76,6 +89,11 @@ func (d *Device) Index() int { return d.index }
 
 // Name is the name that the TAP was opened by.
 func (d *Device) Name() string { return d.name }
+
+// Interrupt has [Device.ReadFrames] return, now or when it is called.
+func (d *Device) Interrupt() {
+	_ = d.file.SetReadDeadline(time.Unix(1, 0)) // a file that can be polled takes one
+}
 
 // Close ends the use of the TAP, which stays.
 func (d *Device) Close() error { return d.file.Close() }

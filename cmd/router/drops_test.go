@@ -217,6 +217,7 @@ func TestLimitSettings(t *testing.T) {
 	d := newDropsDaemon(t)
 	for _, name := range []string{
 		"icmp-msgs-per-sec", "icmp-msgs-burst", "too-big-rate", "echo-rate", "neigh-rate", "punt-rate",
+		"punt-routing-rate", "punt-tcp-rate",
 	} {
 		want := `"settings":{"` + strings.ReplaceAll(name, "-", "_") + `":7}`
 		d.must("netns set red " + name + " 7\nlink set p1 " + name + " 7")
@@ -225,7 +226,8 @@ func TestLimitSettings(t *testing.T) {
 				t.Errorf("%s: no %s: %s", list, want, got)
 			}
 		}
-		standard := map[string]string{"icmp-msgs-per-sec": "1000", "icmp-msgs-burst": "50", "too-big-rate": "10000"}[name]
+		standard := map[string]string{"icmp-msgs-per-sec": "1000", "icmp-msgs-burst": "50", "too-big-rate": "10000",
+			"punt-rate": "30000", "punt-routing-rate": "20000", "punt-tcp-rate": "200000"}[name]
 		if standard == "" {
 			standard = "100000"
 		}

@@ -183,6 +183,16 @@ func (d *daemon) start() (err error) {
 		return err
 	}
 	table.Store(d.table)
+	if err := d.attachHosts(); err != nil {
+		return err
+	}
+	d.ports.restore(d.table)
+	d.settle(context.Background())
+	return nil
+}
+
+// attachHosts gives the namespaces their Linux namespaces.
+func (d *daemon) attachHosts() error {
 	d.hosts = newHosts(d.o.NetnsPrefix, d.side, d.table, d.o.Log)
 	for _, ns := range d.table.Namespaces() {
 		if ns.Settings.Host == setting.HostNone {
@@ -192,8 +202,6 @@ func (d *daemon) start() (err error) {
 			return err
 		}
 	}
-	d.ports.restore(d.table)
-	d.settle(context.Background())
 	return nil
 }
 

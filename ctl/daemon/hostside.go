@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"nsrouter/ctl/hostside"
+	"nsrouter/dataplane"
 	"nsrouter/nstable"
 	"nsrouter/tap"
 )
@@ -18,7 +19,10 @@ func (d *daemon) hostOptions() hostside.Options {
 			}
 			return t, nil
 		},
-		SetHost: func(*nstable.Device, hostside.TAP) {},
+		SetHost: func(dev *nstable.Device, t hostside.TAP) {
+			port, _ := t.(dataplane.HostPort) // nil if there is none: Open gives one
+			d.plane.SetHost(dev, port)
+		},
 		Resolve: func(dev *nstable.Device, addr netip.Addr) { d.plane.Resolve(dev, addr) },
 		Follow: func(namespace, device string, c nstable.LinkChange) error {
 			return d.table.SetLink(namespace, device, c)

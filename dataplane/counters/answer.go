@@ -18,13 +18,18 @@ const (
 	EchoAnswer
 	// NeighborAnswer is an ARP reply or a neighbour advertisement.
 	NeighborAnswer
-	// PuntAnswer is the work on other packets for the router itself.
+	// PuntAnswer is the work on other packets for the router itself, or for the programs that use its addresses, where they
+	// are none of the next two kinds.
 	PuntAnswer
+	// RoutingPunt is the packets of routing protocols to programs (BGP, OSPF, BFD, ...).
+	RoutingPunt
+	// StreamPunt is the TCP segments to programs, but those that begin a connection.
+	StreamPunt
 	// NumAnswers is how many kinds there are.
 	NumAnswers
 )
 
-var answers = [NumAnswers]string{"errors", "too-big", "echo", "neighbor", "punt"}
+var answers = [NumAnswers]string{"errors", "too-big", "echo", "neighbor", "punt", "punt-routing", "punt-tcp"}
 
 // String is the name of the kind, as counters show it.
 func (a Answer) String() string { return answers[a] }

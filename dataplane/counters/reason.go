@@ -58,6 +58,7 @@ const (
 	HandoffFull
 	NoFrame
 	DummyDevice
+	HostFull
 	RateLimited
 	// NumReasons is how many reasons there are.
 	NumReasons
@@ -129,6 +130,7 @@ var reasons = [NumReasons]struct{ name, help string }{
 	HandoffFull:       {"handoff-full", "the ring to another worker is full"},
 	NoFrame:           {"no-frame", "no free frame"},
 	DummyDevice:       {"dummy-device", "sent into a dummy device or to the loopback"},
+	HostFull:          {"host-full", "for a program, faster than Linux takes it"},
 	RateLimited:       {"rate-limited", "an answer was due, but the namespace's budget for answers is used up"},
 }
 

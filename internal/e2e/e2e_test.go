@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -171,6 +172,9 @@ func TestWorkers(t *testing.T) {
 	w.conserved()
 }
 
+// allMLDv2Routers hear which groups a host is in (RFC 3810 5.2.14).
+var allMLDv2Routers = netip.MustParseAddr("ff02::16") //nolint:gochecknoglobals // a constant
+
 // TestTenants: two namespaces with the same addresses on both sides. Each host reaches its own peer; nothing is heard
 // on the other side.
 func TestTenants(t *testing.T) {
@@ -188,6 +192,9 @@ func TestTenants(t *testing.T) {
 	w.ping(hosts["red1"], "2001:db8:2::2", 50)
 	hosts["red1"].Try("ping", "-c", "3", "-i", "0.02", "-W", "0.2", "10.0.2.77") // a neighbour that is not there
 	for _, f := range other.Frames() {
+		if protocol, _ := transportOf(f.Data); protocol == 0 && is6(f.Data) && destination(f.Data) == allMLDv2Routers {
+			continue // Linux in blue itself says which groups it is in
+		}
 		t.Errorf("heard in blue: %x", f.Data)
 	}
 	w.ping(hosts["blue1"], "10.0.2.2", 50)

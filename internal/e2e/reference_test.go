@@ -53,8 +53,8 @@ func newReference(t *testing.T) *reference {
 		k.Interface(fmt.Sprintf("p%d", n)).Addr(fmt.Sprintf("10.0.%d.1/24", n))
 		k.Interface(fmt.Sprintf("p%d", n)).Addr(fmt.Sprintf("2001:db8:%d::1/64", n))
 	}
-	// How many answers are sent is no matter here.
-	mine.WriteString("netns set init icmp-msgs-per-sec 0 too-big-rate 0\n")
+	// How many answers are sent is no matter here, and they are to be the router's own, not those of a Linux behind it.
+	mine.WriteString("netns set init host none icmp-msgs-per-sec 0 too-big-rate 0\n")
 	both := func(line string, args ...any) {
 		fmt.Fprintf(&mine, line+"\n", args...)
 		fmt.Fprintf(&theirs, line+"\n", args...)

@@ -143,6 +143,7 @@ func TestReversePathFilter(t *testing.T) {
 	for value, name := range []string{"off", "strict", "loose"} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
+			w.r.Must("netns set init host none") // whose answers would be compared
 			k := w.Host("kernel")
 			for key, v := range map[string]string{
 				"ip_forward": "1", "conf.all.rp_filter": "0", "conf.default.rp_filter": "0", "icmp_ratelimit": "0",

@@ -24,10 +24,14 @@ func (l *Limits) Burst(a counters.Answer) uint32 {
 // The limits of a namespace. Those of errors are the kernel's icmp_msgs_per_sec and icmp_msgs_burst; it limits nothing
 // else, but a router that serves many must (RFC 4443 2.4(f) for what is too big).
 const (
-	errorRate    = 1000
-	errorBurst   = 50
-	tooBigRate   = 10_000
-	answerRate   = 100_000
+	errorRate  = 1000
+	errorBurst = 50
+	tooBigRate = 10_000
+	answerRate = 100_000
+	// What goes to programs costs a system call and Linux's work on it, some 5 us together.
+	puntRate     = 30_000
+	routingRate  = 20_000
+	streamRate   = 200_000
 	maxLimitRate = 10_000_000
 )
 
@@ -47,6 +51,8 @@ func limits[T any](limited bool, of func(*T) *Limits) Table[T] {
 		row("too-big-rate", "\"packet too big\" and \"fragmentation needed\" a second", counters.TooBigAnswer, tooBigRate),
 		row("echo-rate", "echo replies a second", counters.EchoAnswer, answerRate),
 		row("neigh-rate", "answers to ARP requests and neighbour solicitations a second", counters.NeighborAnswer, answerRate),
-		row("punt-rate", "other packets to the router itself a second", counters.PuntAnswer, answerRate),
+		row("punt-rate", "other packets to the router itself, and to programs, a second", counters.PuntAnswer, puntRate),
+		row("punt-routing-rate", "packets of routing protocols to programs a second", counters.RoutingPunt, routingRate),
+		row("punt-tcp-rate", "TCP segments of connections to programs a second", counters.StreamPunt, streamRate),
 	}
 }
