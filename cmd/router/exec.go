@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,7 +34,7 @@ func (c *cli) netnsExec(ctx context.Context, a *args) error {
 	if err != nil {
 		return err
 	}
-	if err := enter(got.Path, name); err != nil {
+	if err := enter(got.Path, name, c.err); err != nil {
 		if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES) {
 			return fmt.Errorf("netns exec %s: %w: it needs CAP_SYS_ADMIN: run it as root", name, errno(err))
 		}
@@ -67,8 +68,8 @@ func (c *cli) execChild(ctx context.Context, name string, words []string) error 
 
 // enter moves the calling thread into the network namespace at path, for good, and into a mount namespace of its own,
 // where /sys shows that network namespace and the files of /etc/netns/NAME lie over those of /etc. This is what "ip
-// netns exec" does.
-func enter(path, name string) error {
+// netns exec" does (iproute2, lib/namespace.c, netns_switch).
+func enter(path, name string, warnings io.Writer) error {
 	ns, err := netns.OfPath(path)
 	if err != nil {
 		return err
@@ -86,7 +87,8 @@ func enter(path, name string) error {
 	if err := remountSys(name); err != nil {
 		return err
 	}
-	return bindEtc(name)
+	bindEtc(name, warnings)
+	return nil
 }
 
 // remountSys mounts /sys anew, read-only if it was so (as in a container).
@@ -104,18 +106,18 @@ func remountSys(name string) error {
 	return nil
 }
 
-// bindEtc binds what is in /etc/netns/NAME over its namesake in /etc.
-func bindEtc(name string) error {
+// bindEtc binds what is in /etc/netns/NAME over its namesake in /etc. What has none there cannot be bound, which is told
+// and no reason not to start the command, as with iproute2.
+func bindEtc(name string, warnings io.Writer) {
 	dir := filepath.Join("/etc/netns", filepath.Base(name))
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil // most namespaces have none
+		return // most namespaces have none
 	}
 	for _, e := range entries {
 		from, to := filepath.Join(dir, e.Name()), filepath.Join("/etc", e.Name())
 		if err := unix.Mount(from, to, "none", unix.MS_BIND, ""); err != nil {
-			return fmt.Errorf("bind %s over %s: %w", from, to, err)
+			fmt.Fprintf(warnings, "Bind %s -> %s failed: %v\n", from, to, err)
 		}
 	}
-	return nil
 }

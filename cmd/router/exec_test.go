@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -61,6 +62,40 @@ func TestExec(t *testing.T) {
 	cmd := d.program("netns", "exec", "red", "sh", "-c", "exit 7")
 	if err := cmd.Run(); cmd.ProcessState.ExitCode() != 7 {
 		t.Errorf("status is not handed on: %v", err)
+	}
+}
+
+// TestExecEtc: the files of /etc/netns/NAME are those of /etc for the command, and for nobody else; one that has no namesake
+// there is told of, and the command runs.
+func TestExecEtc(t *testing.T) {
+	d := newTestDaemon(t)
+	name := "etc" + strconv.Itoa(os.Getpid())
+	d.withHost(name)
+	dir := filepath.Join("/etc/netns", name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		os.RemoveAll(dir)
+		os.Remove(filepath.Dir(dir)) // if it is empty
+	})
+	for _, file := range []string{"hosts", "no-such-file"} {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte("192.0.2.7 "+name+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := d.program("netns", "exec", name, "cat", "/etc/hosts")
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	if err := cmd.Run(); err != nil || out.String() != "192.0.2.7 "+name+"\n" {
+		t.Errorf("/etc/hosts inside: %v, %q, %q", err, &out, &errOut)
+	}
+	if got := errOut.String(); !strings.HasPrefix(got, "Bind "+dir+"/no-such-file -> /etc/no-such-file failed: ") ||
+		strings.Count(got, "\n") != 1 {
+		t.Errorf("what cannot be bound is told so: %q", got)
+	}
+	if outside, err := os.ReadFile("/etc/hosts"); err != nil || bytes.Contains(outside, []byte(name)) {
+		t.Errorf("/etc/hosts outside: %v, %q", err, outside)
 	}
 }
 

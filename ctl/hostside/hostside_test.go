@@ -357,6 +357,22 @@ func TestDeleted(t *testing.T) {
 	}
 }
 
+// TestMovedAway: a TAP that somebody takes into another Linux namespace is deleted there, and made again where it belongs.
+func TestMovedAway(t *testing.T) {
+	r := newRig(t)
+	r.dummy("red", "d1", "10.0.0.1/24", "2001:db8::1/64")
+	r.inside("red", func() error {
+		l, err := netlink.LinkByName("d1")
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetNsFd(l, r.linux["blue"].FD())
+	})
+	r.eventually("the TAP is made again", func() bool { return r.logs.FilterMessageSnippet("moved away").Len() == 1 })
+	r.same("made again")
+	r.eventually("nothing of it in blue", func() bool { return r.shown("blue") == r.wanted("blue") })
+}
+
 // TestFollow: state and MTU that somebody gives the TAP are the device's then; name, MAC address, and an MTU that no device
 // can have, are put back.
 func TestFollow(t *testing.T) {

@@ -299,8 +299,8 @@ func (l *link) letGo(remove bool) error {
 func (l *link) look() {
 	now, err := l.space.nl.LinkByIndex(l.index)
 	if missing := (netlink.LinkNotFoundError{}); errors.As(err, &missing) || errors.Is(err, unix.ENODEV) {
-		l.log().Warn("the TAP was deleted; it is made again")
-		_ = l.letGo(false)
+		l.log().Warn("the TAP was deleted or moved away; it is made again")
+		_ = l.letGo(true) // where it is now, nothing of the device is to be seen
 		return
 	}
 	if err != nil || l.stale { // it is looked at, or shown, again
