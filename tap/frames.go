@@ -64,18 +64,6 @@ func (d *Device) drain(yield func(frame []byte)) error {
 	return nil
 }
 
-// WriteFrames has Linux receive Ethernet frames by the TAP, in their order. It does not wait. refused is how many Linux did
-// not want, for instance since the TAP is down. Any goroutine.
-func (d *Device) WriteFrames(frames [][]byte) (refused int) {
-	var header [vnetLen]byte // no offloads: checksums are complete, or wrong
-	for _, f := range frames {
-		if _, err := unix.Writev(d.fd, [][]byte{header[:], f}); err != nil {
-			refused++
-		}
-	}
-	return refused
-}
-
 // vnetHeader is struct virtio_net_hdr, in the byte order of the machine.
 type vnetHeader struct {
 	flags, gso           uint8

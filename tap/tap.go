@@ -4,7 +4,7 @@
 //
 // Linux leaves to a TAP what it leaves to a network card (tun(4): IFF_VNET_HDR, TUNSETOFFLOAD): to cut what TCP sends into
 // segments and to complete checksums, so that a byte stream passes the system call boundary in pieces of up to 64 KiB.
-// [Device.ReadFrames] does both.
+// [Device.ReadFrames] does both. [Device.WriteFrames] joins the segments of the other direction, as a network card does (GRO).
 package tap
 
 import (
