@@ -42,6 +42,9 @@ func (b *RIB) SetObject(id ObjectID, o *Object) {
 	b.Invalidate()
 }
 
+// NumObjects is how many objects there are.
+func (b *RIB) NumObjects() int { return len(b.objects) }
+
 // Objects lists the objects by id.
 func (b *RIB) Objects() []*Object {
 	out := make([]*Object, 0, len(b.objects))

@@ -32,7 +32,7 @@ func (tx *Tx) AddAddress(namespace, dev string, s AddressSpec) error {
 	if err != nil {
 		return err
 	}
-	return tx.addAddress(d, s)
+	return tx.addOneMore(d, s)
 }
 
 // ReplaceAddress makes sure that a device has an address.
@@ -43,7 +43,7 @@ func (tx *Tx) ReplaceAddress(namespace, dev string, s AddressSpec) error {
 	}
 	i := slices.IndexFunc(d.addrs, func(a address) bool { return a.prefix == s.Prefix })
 	if i < 0 {
-		return tx.addAddress(d, s)
+		return tx.addOneMore(d, s)
 	}
 	if a := d.addrs[i]; a.nodad != s.NoDAD && a.prefix.Addr().Is6() && !a.automatic {
 		tx.setNoDAD(d, i, s.NoDAD)
@@ -122,6 +122,14 @@ func checkAddress(p netip.Prefix) error {
 		return fail(Invalid, "%s: Invalid address: %s is not unicast", family(a), a)
 	}
 	return nil
+}
+
+// addOneMore adds an address if the namespace may have another one.
+func (tx *Tx) addOneMore(d *device, s AddressSpec) error {
+	if err := checkAddresses(d.ns); err != nil {
+		return err
+	}
+	return tx.addAddress(d, s)
 }
 
 func (tx *Tx) addAddress(d *device, s AddressSpec) error {

@@ -39,6 +39,11 @@ func (tx *Tx) SetNeighbor(op NeighborOp, namespace, dev string, addr netip.Addr,
 		}
 	}
 	if state == neigh.Permanent {
+		if _, is := d.permanent.macs[addr]; !is {
+			if err := checkPermanent(d.ns); err != nil {
+				return err
+			}
+		}
 		tx.setPermanent(d, addr, mac)
 	} else {
 		tx.unsetPermanent(d, addr)

@@ -28,6 +28,11 @@ func (tx *Tx) NextHop(op fib.Op, namespace string, s NextHopSpec) (fib.ObjectID,
 	case old != nil && op == fib.Add:
 		return 0, fail(Exists, "File exists: nexthop id %d (replace changes it)", s.ID)
 	}
+	if old == nil {
+		if err := checkNextHops(ns); err != nil {
+			return 0, err
+		}
+	}
 	o, err := tx.object(ns, &s)
 	if err != nil {
 		return 0, err

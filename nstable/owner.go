@@ -142,13 +142,3 @@ func (t *Table) RemovedWith(namespace, name string) ([]LinkInfo, error) {
 	}
 	return out, nil
 }
-
-// checkDevices refuses more devices than a namespace may have.
-func checkDevices(ns *namespace, more int) error {
-	devices := len(ns.byName) - 1 // lo
-	if limit := ns.settings.MaxDevices; limit > 0 && devices+more > int(limit) {
-		return fail(Refused, "No space left on device: namespace %s has %d devices besides lo, and may have %d"+
-			" (netns set %s devices-max N allows more)", ns.name, devices, limit, ns.name)
-	}
-	return nil
-}

@@ -2,8 +2,11 @@ package nstable
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 
+	"nsrouter/dataplane/neigh"
+	"nsrouter/fib"
 	"nsrouter/nstable/setting"
 )
 
@@ -112,4 +115,58 @@ func TestRemovedWith(t *testing.T) {
 	if links, _ := b.Links("red", ""); len(links) != 2 || links[1].Name != "d0" {
 		t.Errorf("red has %v", links)
 	}
+}
+
+// TestQuotas: of addresses, next-hop objects and permanent neighbours a namespace gets no more than it may have, whatever
+// device they are of; replacing one is none more, and another namespace is not concerned.
+func TestQuotas(t *testing.T) {
+	b := newBench(t)
+	for _, ns := range []string{"red", "blue"} {
+		b.ok(b.Do(func(tx *Tx) error { return tx.AddNamespace(ns) }))
+		b.link(ns, LinkSpec{Name: "d0", Kind: Dummy})
+		b.link(ns, LinkSpec{Name: "d1", Kind: Dummy})
+		b.ok(b.SetLink(ns, "d0", LinkChange{Up: new(true)}))
+	}
+	add := func(ns, dev, a string) error {
+		return b.Do(func(tx *Tx) error {
+			return tx.AddAddress(ns, dev, AddressSpec{Prefix: netip.MustParsePrefix(a)})
+		})
+	}
+	neighbor := func(ns, dev, a string, state neigh.State) error {
+		return b.Do(func(tx *Tx) error {
+			return tx.SetNeighbor(ReplaceNeighbor, ns, dev, netip.MustParseAddr(a), [6]byte{2, 0, 0, 0, 0, 9}, state)
+		})
+	}
+	hop := func(ns string, id fib.ObjectID) error {
+		return b.nexthop(fib.Replace, ns, NextHopSpec{ID: id, Blackhole: true})
+	}
+	b.ok(b.Do(func(tx *Tx) error {
+		return tx.SetNamespace("red", []setting.Value{
+			{Name: setting.AddressesMax, Value: "4"}, {Name: setting.NextHopsMax, Value: "2"},
+			{Name: setting.PermanentMax, Value: "2"},
+		})
+	}))
+	b.ok(add("red", "d0", "10.0.0.1/24"))
+	b.ok(add("red", "d1", "10.0.1.1/24"))
+	b.ok(neighbor("red", "d0", "10.0.0.9", neigh.Permanent))
+	b.ok(neighbor("red", "d1", "10.0.1.9", neigh.Permanent))
+	b.ok(hop("red", 1))
+	b.ok(hop("red", 2))
+	before := dump(b.Table)
+	b.refused(add("red", "d0", "10.0.0.2/24"), Refused, "netns set red addresses-max N")
+	b.refused(b.Do(func(tx *Tx) error {
+		return tx.ReplaceAddress("red", "d1", AddressSpec{Prefix: netip.MustParsePrefix("10.0.2.1/24")})
+	}), Refused, "addresses-max")
+	b.refused(neighbor("red", "d0", "10.0.0.8", neigh.Permanent), Refused, "neigh-permanent-max")
+	b.refused(hop("red", 3), Refused, "nexthops-max")
+	b.want(dump(b.Table), before)
+	b.ok(neighbor("red", "d0", "10.0.0.9", neigh.Permanent))
+	b.ok(neighbor("red", "d0", "10.0.0.8", neigh.Reachable))
+	b.ok(hop("red", 2))
+	b.ok(add("blue", "d0", "10.0.0.2/24"))
+	b.ok(hop("blue", 3))
+	b.reopen()
+	b.refused(add("red", "d0", "10.0.0.2/24"), Refused, "addresses-max")
+	b.ok(neighbor("red", "d0", "10.0.0.9", neigh.Stale)) // makes room
+	b.ok(neighbor("red", "d1", "10.0.1.8", neigh.Permanent))
 }

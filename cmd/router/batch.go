@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
 )
@@ -20,6 +21,7 @@ type queue struct {
 	line    int // of the command being read
 	stream  *connect.ClientStreamForClientSimple[v1.BatchRequest, v1.BatchResponse]
 	pending []*v1.ChangeRequest
+	bytes   int   // of those
 	lines   []int // by index of the stream: where the change was read
 	load    *routeLoad
 	text    string // of the command being read
@@ -31,6 +33,9 @@ type queue struct {
 
 // chunk is how many changes go into one message.
 const chunk = 4096
+
+// chunkBytes is how large they may be together: the daemon takes no message above 1 MiB of those who are not root.
+const chunkBytes = 512 << 10
 
 // idle is how long the input may pause before the changes read so far are finished, so that a program that writes
 // commands one by one sees each of them done.
@@ -188,7 +193,7 @@ func (q *queue) add(ctx context.Context, req *v1.ChangeRequest) error {
 	}
 	q.pending = append(q.pending, req)
 	q.lines = append(q.lines, q.line)
-	if len(q.pending) >= chunk {
+	if q.bytes += proto.Size(req); len(q.pending) >= chunk || q.bytes >= chunkBytes {
 		if err := q.send(ctx); err != nil {
 			return err
 		}
@@ -206,7 +211,7 @@ func (q *queue) send(ctx context.Context) error {
 		q.stream = stream
 	}
 	err := q.stream.Send(&v1.BatchRequest{Changes: q.pending, Force: q.c.force})
-	q.pending = nil
+	q.pending, q.bytes = nil, 0
 	if errors.Is(err, io.EOF) {
 		return q.finishChanges(ctx)
 	}
@@ -232,7 +237,7 @@ func (q *queue) finishChanges(ctx context.Context) error {
 	}
 	answer, err := q.stream.CloseAndReceive()
 	lines := q.lines
-	q.stream, q.lines, q.pending = nil, nil, nil
+	q.stream, q.lines, q.pending, q.bytes = nil, nil, nil, 0
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
 )
@@ -17,11 +18,15 @@ type Loader struct {
 	part   *v1.LoadRoutesRequest
 	routes uint32
 	inPart int
+	bytes  int // of the routes in part
 	broken bool
 }
 
 // partSize is how many prefixes go into one message, and so into one transaction of the daemon.
 const partSize = 32 << 10
+
+// partBytes is how many bytes of routes go into one message: the daemon takes none above 1 MiB of those who are not root.
+const partBytes = 256 << 10
 
 // Refusal is what becomes of a load when a route is refused.
 type Refusal uint8
@@ -48,6 +53,9 @@ func (c *Client) NewLoader(ctx context.Context, netns string, verb v1.Verb, refu
 func (l *Loader) Route(r *v1.RouteChange) uint32 {
 	l.part.Routes = append(l.part.Routes, r)
 	l.routes++
+	if l.bytes += proto.Size(r); l.bytes >= partBytes {
+		l.send()
+	}
 	return l.routes - 1
 }
 
@@ -78,7 +86,7 @@ func (l *Loader) send() {
 	// Why it fails is told by the answer.
 	l.broken = l.broken || l.stream.Send(l.part) != nil
 	l.part = &v1.LoadRoutesRequest{Prefixes: l.part.Prefixes[:0]} // what was there is on its way as bytes
-	l.inPart = 0
+	l.inPart, l.bytes = 0, 0
 }
 
 // Finish sends what is left and waits until all routes are in use, and durable.

@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	"connectrpc.com/connect"
 	"go.uber.org/zap"
@@ -45,7 +47,22 @@ func (s *Server) auditOf(ctx context.Context, ns string, what zap.Field, err err
 		fields = append(fields, zap.Uint32("uid", c.uid), zap.Uint32("gid", c.gid), zap.Int32("pid", c.pid),
 			zap.String("comm", c.comm))
 	}
-	s.options.Audit.Info("change", append(fields, zap.String("netns", ns), what, zap.String("outcome", outcome))...)
+	s.options.Audit.Info("change",
+		append(fields, zap.String("netns", brief(ns)), what, zap.String("outcome", brief(outcome)))...)
+}
+
+// What somebody asks for is not to fill the log: longer words are cut, and longer lists.
+const (
+	maxLoggedBytes = 512
+	maxLoggedItems = 64
+)
+
+// brief cuts a text that is longer than any that means something.
+func brief(text string) string {
+	if len(text) <= maxLoggedBytes {
+		return text
+	}
+	return fmt.Sprintf("%s... (%d bytes)", strings.ToValidUTF8(text[:maxLoggedBytes], ""), len(text))
 }
 
 // loggedMessage writes what is set in a message, by the names of its fields.
@@ -67,7 +84,7 @@ func (l loggedMessage) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		case kind == protoreflect.MessageKind:
 			err = enc.AddObject(name, loggedMessage{v.Message()})
 		case kind == protoreflect.StringKind:
-			enc.AddString(name, v.String())
+			enc.AddString(name, brief(v.String()))
 		case kind == protoreflect.Uint32Kind:
 			enc.AddUint64(name, v.Uint())
 		default:
@@ -88,6 +105,10 @@ type loggedList struct {
 // MarshalLogArray implements [zapcore.ArrayMarshaler].
 func (l loggedList) MarshalLogArray(enc zapcore.ArrayEncoder) error {
 	for i := range l.list.Len() {
+		if i == maxLoggedItems {
+			enc.AppendString(fmt.Sprintf("... (%d)", l.list.Len()))
+			break
+		}
 		v := l.list.Get(i)
 		var err error
 		if l.f.Kind() == protoreflect.MessageKind {
@@ -109,5 +130,12 @@ func loggedValue(f protoreflect.FieldDescriptor, v protoreflect.Value) any {
 			return string(d.Name())
 		}
 	}
-	return v.Interface()
+	switch v := v.Interface().(type) {
+	case string:
+		return brief(v)
+	case []byte:
+		return brief(string(v))
+	default:
+		return v
+	}
 }

@@ -39,7 +39,8 @@ type caller struct {
 	groups   []uint32
 	pid      int32  // 0: not of the daemon's pid namespace
 	comm     string // of the process, for the audit log; empty if it has ended
-	cookie   uint64 // of its Linux network namespace
+	cookie   uint64 // of its Linux network namespace; 0: not known
+	inode    uint64 // of that, where the cookie is not known
 	// scope is what the socket serves that it connected to; nil: all namespaces.
 	scope *scope
 }
@@ -91,7 +92,12 @@ func peerComm(fd int, pid int32) string {
 	if err != nil {
 		return ""
 	}
-	if pidfd, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PEERPIDFD); err == nil {
+	pidfd, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PEERPIDFD)
+	switch {
+	case errors.Is(err, unix.ENOPROTOOPT): // an older kernel
+	case err != nil: // it has ended
+		return ""
+	default:
 		defer unix.Close(pidfd)
 		if unix.PidfdSendSignal(pidfd, 0, nil, 0) != nil {
 			return ""
@@ -113,7 +119,13 @@ func (s *Server) inside(c *caller) (string, bool) {
 	if c == nil {
 		return "", false
 	}
-	return s.options.Hosts.ByCookie(c.cookie)
+	switch {
+	case c.cookie != 0:
+		return s.options.Hosts.ByCookie(c.cookie)
+	case c.inode != 0:
+		return s.options.Hosts.ByInode(c.inode)
+	}
+	return "", false
 }
 
 // caller is the router namespace of who sent a request.

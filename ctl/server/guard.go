@@ -2,10 +2,7 @@ package server
 
 import (
 	"context"
-	"fmt"
-	"net/http"
 	"strings"
-	"sync"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
@@ -212,37 +209,6 @@ func (s *Server) redact(ctx context.Context, m protoreflect.Message) {
 	}
 }
 
-// maxRequests is how many requests of one user without all rights run at once: each may take the room of a message, and each
-// monitor a buffer of events.
-const maxRequests = 64
-
-// admit lets requests in, before they are read: those of callers who have some right somewhere, and no more of a user at
-// once than is fair.
-func (s *Server) admit(next http.Handler) http.Handler {
-	refuse := connect.NewErrorWriter()
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := callerOf(r.Context())
-		err := s.knows(c)
-		if err == nil && !s.admin(c) {
-			if s.requests.enter(c.uid, maxRequests) {
-				defer s.requests.leave(c.uid)
-			} else {
-				err = connect.NewError(connect.CodeResourceExhausted,
-					fmt.Errorf("%s has %d requests running: wait until one has ended", c, maxRequests))
-			}
-		}
-		if err == nil {
-			next.ServeHTTP(w, r)
-			return
-		}
-		if refuse.IsSupported(r) {
-			_ = refuse.Write(w, r, err) // who asked has gone, if it fails
-		} else {
-			http.Error(w, err.Error(), http.StatusForbidden)
-		}
-	})
-}
-
 // knows refuses a caller who has no right in any namespace.
 func (s *Server) knows(c *caller) error {
 	if c == nil {
@@ -253,32 +219,4 @@ func (s *Server) knows(c *caller) error {
 	}
 	return denied("%s has no right in any namespace, and is not a member of group %s"+
 		" (for root: netns set NS owner user:%d role read|operate|admin)", c, AdminGroupName, c.uid)
-}
-
-// tally counts what users have at once.
-type tally struct {
-	mu    sync.Mutex
-	count map[uint32]int
-}
-
-// enter counts one more, unless there are as many as may be.
-func (t *tally) enter(uid uint32, limit int) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.count[uid] >= limit {
-		return false
-	}
-	if t.count == nil {
-		t.count = make(map[uint32]int)
-	}
-	t.count[uid]++
-	return true
-}
-
-func (t *tally) leave(uid uint32) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.count[uid]--; t.count[uid] == 0 {
-		delete(t.count, uid)
-	}
 }

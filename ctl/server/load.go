@@ -80,6 +80,7 @@ func (l *load) receive(
 	ctx context.Context, stream *connect.ClientStream[v1.LoadRoutesRequest], parts chan<- loadPart, ended <-chan struct{},
 ) error {
 	var specs []nstable.RouteSpec
+	kept := 0
 	for first := true; stream.Receive(); first = false {
 		msg := stream.Msg()
 		if first {
@@ -97,6 +98,13 @@ func (l *load) receive(
 		prefixes, err := unpack(msg.GetPrefixes(), specs)
 		if err != nil {
 			return err
+		}
+		if l.whole {
+			kept += len(prefixes)
+		}
+		if !l.server.admin(callerOf(ctx)) && (len(specs) > maxOthersSpecs || kept > maxOthersWhole) {
+			return denied("a load that root does not make has at most %d routes that differ in more than their prefix, and is"+
+				" not for all or nothing with more than %d prefixes", maxOthersSpecs, maxOthersWhole)
 		}
 		select {
 		case parts <- loadPart{specs, prefixes}:

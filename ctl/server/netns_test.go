@@ -23,7 +23,7 @@ type listedHosts struct {
 	names []string
 	full  bool // Add fails
 
-	red uint64 // cookie of red
+	red, redInode uint64 // cookie and inode of red
 }
 
 var errNoRoom = errors.New("no room")
@@ -46,6 +46,8 @@ func (h *listedHosts) Delete(name string) error {
 }
 
 func (h *listedHosts) ByCookie(cookie uint64) (string, bool) { return "red", cookie == h.red }
+
+func (h *listedHosts) ByInode(inode uint64) (string, bool) { return "red", inode == h.redInode }
 
 func netnsDelete(name string) *v1.ChangeRequest {
 	return &v1.ChangeRequest{Op: &v1.ChangeRequest_NetnsDelete{NetnsDelete: &v1.NetnsDelete{Name: name}}}

@@ -72,7 +72,8 @@ type Server struct {
 	changes    map[protoreflect.Name]func(*v1.ChangeRequest) need
 	uid        uint32 // the daemon's own
 	sockets    *sockets
-	requests   tally
+	// What callers without all rights have at once: share.go.
+	connections, requests, bulk tally
 	// rights is held for reading from when a change of an owner is judged until it is done, and for writing while rights are
 	// taken away: what was allowed to somebody before is not done after.
 	rights sync.RWMutex
@@ -98,7 +99,7 @@ func (s *Server) Delegate(dir string) (err error) {
 	if log == nil {
 		log = func(string) {}
 	}
-	s.sockets, err = newSockets(dir, func(c *caller) bool { return !s.admin(c) }, log)
+	s.sockets, err = newSockets(dir, s.enterConnection, log)
 	if err != nil {
 		return err
 	}
@@ -135,16 +136,8 @@ func (s *Server) GetFrames(context.Context, *v1.GetFramesRequest) (*v1.GetFrames
 	return s.options.Frames(), nil
 }
 
-// maxMessage bounds a request in bytes: a batch of many thousands of changes.
-const maxMessage = 16 << 20
-
 // Handler serves connect, gRPC and gRPC-Web.
-func (s *Server) Handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle(nsrouterv1connect.NewRouterServiceHandler(s, connect.WithReadMaxBytes(maxMessage),
-		connect.WithInterceptors(guard{s})))
-	return s.admit(mux)
-}
+func (s *Server) Handler() http.Handler { return s.admit() }
 
 func (s *Server) errorLog() *log.Logger { return log.New(logWriter{s.options.Log}, "", 0) }
 

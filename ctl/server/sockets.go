@@ -36,9 +36,6 @@ const (
 	binding = "binding"
 )
 
-// maxConnections is how many connections a user without all rights may have open at once.
-const maxConnections = 128
-
 // scope is what a namespace's socket serves. Another namespace that is made under the same name later has another one.
 type scope struct {
 	namespace string
@@ -49,9 +46,8 @@ type scope struct {
 type sockets struct {
 	dir string
 	log func(string)
-	// connections count those of the users that limited tells of.
-	connections *tally
-	limited     func(*caller) bool
+	// enter counts a connection until leave is called; false: it is one too many.
+	enter func(*caller) (leave func(), ok bool)
 
 	mu     sync.Mutex
 	open   map[string]*peerListener // by the name of the file
@@ -60,7 +56,9 @@ type sockets struct {
 }
 
 // newSockets makes the directory, without what a daemon that was killed has left in it.
-func newSockets(dir string, limited func(*caller) bool, log func(string)) (*sockets, error) {
+func newSockets(
+	dir string, enter func(*caller) (leave func(), ok bool), log func(string),
+) (*sockets, error) {
 	if err := os.Mkdir(dir, delegateDirMode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("sockets of namespaces: %w", err)
 	}
@@ -90,9 +88,7 @@ func newSockets(dir string, limited func(*caller) bool, log func(string)) (*sock
 			return nil, fmt.Errorf("remove a stale socket: %w", err)
 		}
 	}
-	return &sockets{
-		dir: dir, log: log, connections: new(tally), limited: limited, open: make(map[string]*peerListener),
-	}, nil
+	return &sockets{dir: dir, log: log, enter: enter, open: make(map[string]*peerListener)}, nil
 }
 
 // add makes the socket of a namespace. That it cannot is no reason not to make the namespace: its owners have SelfSocket.
@@ -155,7 +151,7 @@ func (s *sockets) listen(name string, sc *scope) error {
 		_ = l.Close()
 		return err
 	}
-	peers := &peerListener{Listener: l, scope: sc, connections: s.connections, limited: s.limited}
+	peers := &peerListener{Listener: l, scope: sc, enter: s.enter}
 	s.open[name] = peers
 	if s.serve != nil {
 		s.serve(peers)
@@ -195,9 +191,8 @@ func (s *sockets) close() {
 type peerListener struct {
 	net.Listener
 	scope *scope
-	// connections are counted; nil: not.
-	connections *tally
-	limited     func(*caller) bool
+	// enter counts connections; nil: they are not counted.
+	enter func(*caller) (leave func(), ok bool)
 }
 
 // peerConn is a connection of a caller; nil where it is not known who that is.
@@ -222,11 +217,11 @@ func (l *peerListener) Accept() (net.Conn, error) {
 				p.caller = who
 			}
 		}
-		if l.connections == nil || p.caller != nil && !l.limited(p.caller) {
+		if l.enter == nil {
 			return p, nil
 		}
-		if p.caller != nil && l.connections.enter(p.caller.uid, maxConnections) {
-			p.leave = func() { l.connections.leave(p.caller.uid) }
+		if leave, ok := l.enter(p.caller); ok {
+			p.leave = leave
 			return p, nil
 		}
 		_ = conn.Close()

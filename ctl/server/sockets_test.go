@@ -3,19 +3,15 @@ package server
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"connectrpc.com/connect"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
-	"nsrouter/ctl/api/nsrouter/v1/nsrouterv1connect"
 	"nsrouter/internal/netns"
 )
 
@@ -166,54 +162,5 @@ func TestAudit(t *testing.T) {
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("audit:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
-}
-
-// TestManyOfOne: one user cannot keep others out, neither by connections nor by requests that do not end.
-func TestManyOfOne(t *testing.T) {
-	s := tenancy(t, Options{})
-	s.must(ownerSet("red", fmt.Sprintf("user:%d", alice), v1.Role_ROLE_READ), ownerSet("red", "user:64002", v1.Role_ROLE_READ))
-	var conns []net.Conn
-	for range 2 * maxConnections {
-		conn, err := peer{uid: alice, gid: alice}.dial(s.delegated(SelfSocket))
-		if err != nil {
-			t.Fatal(err)
-		}
-		conns = append(conns, conn)
-	}
-	if err := drain(s.as(alice).ListLinks(t.Context(), &v1.ListLinksRequest{Netns: "red"})); err == nil {
-		t.Error("more connections than a user may have are served")
-	}
-	for _, c := range []nsrouterv1connect.RouterServiceClient{s.as(bob), peer{}.client(t, s.delegated(SelfSocket))} {
-		if err := drain(c.ListLinks(t.Context(), &v1.ListLinksRequest{Netns: "red"})); err != nil {
-			t.Errorf("others: %v", err)
-		}
-	}
-	for _, c := range conns {
-		c.Close()
-	}
-	c := s.as(alice)
-	var err error
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if err = drain(c.ListLinks(t.Context(), &v1.ListLinksRequest{Netns: "red"})); err == nil {
-			break
-		}
-	}
-	if err != nil {
-		t.Fatalf("after they were closed: %v", err)
-	}
-	for range maxRequests {
-		stream, err := c.Monitor(t.Context(), &v1.MonitorRequest{Netns: "red"})
-		if err != nil || !stream.Receive() {
-			t.Fatal(err, stream.Err())
-		}
-		defer stream.Close()
-	}
-	err = drain(c.ListLinks(t.Context(), &v1.ListLinksRequest{Netns: "red"}))
-	if connect.CodeOf(err) != connect.CodeResourceExhausted {
-		t.Errorf("one request too many: %v", err)
-	}
-	if err := drain(s.as(bob).ListLinks(t.Context(), &v1.ListLinksRequest{Netns: "red"})); err != nil {
-		t.Errorf("another user: %v", err)
 	}
 }

@@ -15,11 +15,14 @@ type Namespace struct {
 	MaxRoutes uint32
 	// MaxDevices limits the devices, lo not counted; 0: no limit. Those that are there stay.
 	MaxDevices uint32
+	// MaxAddresses limits the addresses, those of lo included; MaxNextHops the next-hop objects; MaxPermanent the permanent
+	// neighbours. 0: no limit.
+	MaxAddresses, MaxNextHops, MaxPermanent uint32
 	// MultipathHash is what of a packet chooses among several next hops.
 	MultipathHash fib.HashPolicy
 	// Fragments is reassembly.
 	Fragments Fragments
-	// NeighMax limits the neighbours of all devices; permanent ones are not limited.
+	// NeighMax limits the neighbours of all devices; permanent ones are limited by MaxPermanent.
 	NeighMax uint32
 	// Limits are those of answers to what all devices of the namespace receive.
 	Limits Limits
@@ -36,6 +39,14 @@ const (
 	HostNone              // nothing: no program can be in the namespace
 )
 
+// Names of quotas that errors tell of.
+const (
+	DevicesMax   = "devices-max"
+	AddressesMax = "addresses-max"
+	NextHopsMax  = "nexthops-max"
+	PermanentMax = "neigh-permanent-max"
+)
+
 // Namespaces describes the settings of a namespace.
 //
 //nolint:gochecknoglobals // a constant table
@@ -43,9 +54,15 @@ var Namespaces = slices.Concat(
 	group("devices, routes and neighbours", slices.Concat(quotas(
 		alsoNamed("routes-max", number("max-routes", "how many routes there may be, connected ones included; 0: no limit",
 			0, 1<<32-1, 0, func(n *Namespace) *uint32 { return &n.MaxRoutes })),
-		number("devices-max", "how many devices there may be, lo not counted; 0: no limit", 0, 1<<32-1, 0,
+		number(DevicesMax, "how many devices there may be, lo not counted; 0: no limit", 0, 1<<32-1, 0,
 			func(n *Namespace) *uint32 { return &n.MaxDevices }),
-		number("neigh-max", "how many neighbours there may be behind all devices, permanent ones not limited", 16,
+		number(AddressesMax, "how many addresses there may be, 127.0.0.1 and ::1 included, link-local ones that come by "+
+			"themselves not; 0: no limit", 0, 1<<32-1, 0, func(n *Namespace) *uint32 { return &n.MaxAddresses }),
+		number(NextHopsMax, "how many nexthop objects there may be; 0: no limit", 0, 1<<32-1, 0,
+			func(n *Namespace) *uint32 { return &n.MaxNextHops }),
+		number(PermanentMax, "how many permanent neighbours there may be; 0: no limit", 0, 1<<32-1, 0,
+			func(n *Namespace) *uint32 { return &n.MaxPermanent }),
+		number("neigh-max", "how many neighbours there may be behind all devices; permanent ones have their own limit", 16,
 			highestNeighMax, defaultNamespaceNeighMax, func(n *Namespace) *uint32 { return &n.NeighMax }),
 	), Table[Namespace]{
 		martians(),
