@@ -103,7 +103,8 @@ func (t *train) join(first, last tcpSegment, length int) {
 	t.parts[1] = h
 	ip, tcp := h[ethernetLen:], h[first.transport:]
 	tcp[13] = last.frame[last.transport+13]
-	gso, pseudo := byte(unix.VIRTIO_NET_HDR_GSO_TCPV4), uint64(0)
+	gso := byte(unix.VIRTIO_NET_HDR_GSO_TCPV4)
+	var pseudo uint64
 	if first.ipv6 {
 		gso = unix.VIRTIO_NET_HDR_GSO_TCPV6
 		be.PutUint16(ip[4:], uint16(length-ethernetLen-header.IPv6HeaderLen))
@@ -127,7 +128,8 @@ func asSegment(f []byte) (s tcpSegment, ok bool) {
 	if len(f) < ethernetLen+header.IPv4MinLen+header.TCPLen {
 		return s, false
 	}
-	ip, length := f[ethernetLen:], 0
+	ip := f[ethernetLen:]
+	var length int
 	switch be.Uint16(f[ethernetLen-2:]) {
 	case header.TypeIPv4:
 		p := header.IPv4(ip)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -232,11 +233,9 @@ func (h *hosts) drop(namespace string, n *host, remove, removeTAPs bool) error {
 const nameInterval = 2 * time.Second
 
 // watch gives the Linux namespaces their names again when somebody has taken those away, until ctx is done. The
-// namespaces themselves are held by their handles.
+// namespaces themselves are held by their handles. It forgets those of deleted namespaces that nobody is in any more: the
+// kernel gives their inodes to others.
 func (h *hosts) watch(ctx context.Context) {
-	if !h.named {
-		return
-	}
 	ticker := time.NewTicker(nameInterval)
 	defer ticker.Stop()
 	for {
@@ -244,9 +243,25 @@ func (h *hosts) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			h.restoreNames()
+			if h.named {
+				h.restoreNames()
+			}
+			h.forgetOrphans()
 		}
 	}
+}
+
+func (h *hosts) forgetOrphans() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.orphaned) == 0 {
+		return
+	}
+	inhabited, err := netns.Inhabited()
+	if err != nil {
+		return
+	}
+	h.orphaned = slices.DeleteFunc(h.orphaned, func(o orphan) bool { return !inhabited[o.host.inode] })
 }
 
 func (h *hosts) restoreNames() {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -135,5 +136,33 @@ func TestLostName(t *testing.T) {
 	}
 	if !exists(name) {
 		t.Error("another's namespace was removed")
+	}
+}
+
+// TestOrphans: the Linux namespace of a deleted namespace is known as long as a process lives in it.
+func TestOrphans(t *testing.T) {
+	h, _ := testHosts(t)
+	if err := h.Add("red"); err != nil {
+		t.Fatal(err)
+	}
+	n := h.byName["red"]
+	sleep := exec.Command("sleep", "100")
+	if err := n.handle.Do(sleep.Start); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Delete("red"); err != nil {
+		t.Fatal(err)
+	}
+	h.forgetOrphans()
+	if got, ok := h.ByInode(n.inode); !ok || got != "red (deleted)" {
+		t.Errorf("with a process in it: %q, %v", got, ok)
+	}
+	if err := sleep.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = sleep.Wait() // killed
+	h.forgetOrphans()
+	if got, ok := h.ByInode(n.inode); ok {
+		t.Errorf("without one: %q", got)
 	}
 }
