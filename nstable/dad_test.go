@@ -67,7 +67,7 @@ const lla = "fe80::ff:fe00:2"
 func TestTentative(t *testing.T) {
 	b, id := detecting(t)
 	b.want(b.probing(id), lla+" x1 delay true")
-	s := b.Subscribe("init")
+	s := b.subscribe("init")
 	defer s.Close()
 	b.ok(b.addr("init", "p1", "10.0.0.1/24"))
 	b.ok(b.addr("init", "p1", "2001:db8::1/64"))

@@ -126,6 +126,8 @@ type fakeDatapath struct {
 	b     *bench
 	mu    sync.Mutex
 	calls []string
+	// atQuiesce is what workers do in the rounds that Quiesce waits for.
+	atQuiesce func()
 }
 
 func (p *fakeDatapath) note(format string, args ...any) {
@@ -143,7 +145,12 @@ func (p *fakeDatapath) take() []string {
 	return calls
 }
 
-func (p *fakeDatapath) Quiesce() { p.note("quiesce") }
+func (p *fakeDatapath) Quiesce() {
+	p.note("quiesce")
+	if p.atQuiesce != nil {
+		p.atQuiesce()
+	}
+}
 
 func (p *fakeDatapath) SetNeighbor(d *Device, addr netip.Addr, mac [6]byte, state neigh.State) error {
 	p.note("set %s@%s %s %s", d.Name, d.Namespace.Name, addr, state)
@@ -459,12 +466,22 @@ func (b *bench) events(s *Subscription) []string {
 	b.t.Helper()
 	var out []string
 	for {
-		e, ok, _ := s.take()
-		if !ok {
+		events, _ := s.take()
+		if len(events) == 0 {
 			return out
 		}
-		out = append(out, eventLine(e))
+		for _, e := range events {
+			out = append(out, eventLine(e))
+		}
 	}
+}
+
+// subscribe listens to everything in a namespace, or in all for "".
+func (b *bench) subscribe(namespace string) *Subscription {
+	b.t.Helper()
+	s, err := b.Subscribe(Interest{Namespace: namespace, LocalTable: true})
+	b.ok(err)
+	return s
 }
 
 func eventLine(e Event) string {
@@ -484,6 +501,8 @@ func eventLine(e Event) string {
 		return fmt.Sprintf("%sroute %s dev %s kind %d", line, e.Route.Prefix, devicesOf(e.Route), e.Route.Kind)
 	case NeighborEvent:
 		return fmt.Sprintf("%sneigh %s %s %s", line, e.Neighbor.Device, e.Neighbor.Addr, e.Neighbor.State)
+	case SnapshotEvent:
+		return "that is all"
 	}
 	return fmt.Sprintf("missed %d", e.Missed)
 }

@@ -10,7 +10,7 @@ import (
 
 // learnedQueue takes what workers tell of neighbours to the committer, which announces it in the order of all events.
 type learnedQueue struct {
-	listeners atomic.Int32  // subscriptions: without any, nothing is queued
+	listeners atomic.Int32  // who wants to hear of neighbours: without any, nothing is queued
 	wake      chan struct{} // one token: there is something to take
 
 	mu     sync.Mutex // held for a few instructions only, as workers take it
@@ -75,25 +75,24 @@ func (q *learnedQueue) take() (queue []learnedNeighbor, missed map[string]uint64
 }
 
 // learnedEvents returns what workers have told, and how much of it was lost. It comes after the calls of the data
-// plane, so that what those flush is in it.
-func (tx *Tx) learnedEvents() (events []Event, missed map[string]uint64) {
-	queue, missed := tx.t.learned.take()
+// plane, so that what those flush is in it. departures are the devices that have moved by the transaction that is through.
+func (t *Table) learnedEvents(departures []departure) (events []Event, missed map[string]uint64) {
+	queue, missed := t.learned.take()
 	for _, l := range queue {
-		if tx.mistaken(l.device) {
+		if mistaken(l.device, departures) {
 			continue
 		}
-		events = append(
-			events,
-			Event{Namespace: l.device.Namespace.Name, Kind: NeighborEvent, Deleted: l.deleted, Neighbor: &l.info},
-		)
+		events = append(events, Event{
+			Namespace: l.device.Namespace.Name, Kind: NeighborEvent, Deleted: l.deleted, Neighbor: &l.info, of: l.device.Namespace,
+		})
 	}
 	return events, missed
 }
 
 // mistaken tells a device that arrived in its namespace by this transaction. A worker that speaks of it before the
 // transaction is through may still mean the device where it was before: that must not be told in the new namespace.
-func (tx *Tx) mistaken(public *Device) bool {
-	for _, l := range tx.departures {
+func mistaken(public *Device, departures []departure) bool {
+	for _, l := range departures {
 		if l.device.id == public.ID && l.device.neighbors == public.Neighbors {
 			return true
 		}

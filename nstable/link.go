@@ -95,7 +95,9 @@ func (tx *Tx) addVeth(namespace string, s LinkSpec) (string, error) {
 	if err := tx.insertDevice(peerNS, p); err != nil {
 		return "", err
 	}
-	return d.name, tx.insertDevice(ns, d)
+	err = tx.insertDevice(ns, d)
+	tx.announceLink(p, false) // it knows its peer only now
+	return d.name, err
 }
 
 func (d *device) portConfig() PortConfig {

@@ -37,14 +37,18 @@ func (ns *namespace) install(prefixes []netip.Prefix) {
 	}
 }
 
+func (ns *namespace) info() NamespaceInfo {
+	return NamespaceInfo{
+		ID: ns.id, Name: ns.name, Devices: len(ns.byName), Routes: ns.rib.Len(), Settings: ns.settings,
+		Owners: ns.owners,
+	}
+}
+
 func (t *Table) listNamespaces() []NamespaceInfo {
 	var out []NamespaceInfo
 	for _, ns := range t.namespaces {
 		if ns != nil {
-			out = append(out, NamespaceInfo{
-				ID: ns.id, Name: ns.name, Devices: len(ns.byName), Routes: ns.rib.Len(), Settings: ns.settings,
-				Owners: ns.owners,
-			})
+			out = append(out, ns.info())
 		}
 	}
 	slices.SortFunc(out, func(a, b NamespaceInfo) int {
@@ -139,7 +143,7 @@ func (tx *Tx) insertNamespace(id NamespaceID, name string) *namespace {
 }
 
 func (tx *Tx) announceNamespace(ns *namespace, deleted bool) {
-	tx.announce(ns, NamespaceEvent, deleted, func(*Event) {})
+	tx.announce(ns, NamespaceEvent, deleted, func(e *Event) { e.Netns = new(ns.info()) })
 }
 
 // deleteNamespace sends the XDP devices home to init, and removes the other devices and the namespace.

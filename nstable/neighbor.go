@@ -232,19 +232,25 @@ func (t *Table) Neighbors(namespace, dev string) ([]NeighborInfo, error) {
 	}
 	var out []NeighborInfo
 	for _, d := range devices {
-		first := len(out)
-		for a, mac := range d.permanent.macs {
-			out = append(out, d.static(a, mac))
-		}
-		d.neighbors.All(func(e *neigh.Entry) bool {
-			if _, permanent := d.permanent.macs[e.Addr.Netip()]; !permanent {
-				out = append(out, learned(d, e))
-			}
-			return true
-		})
-		slices.SortFunc(out[first:], func(a, b NeighborInfo) int { return a.Addr.Compare(b.Addr) })
+		out = append(out, d.neighborInfos()...)
 	}
 	return out, nil
+}
+
+// neighborInfos lists the neighbours of a device by address.
+func (d *device) neighborInfos() []NeighborInfo {
+	var out []NeighborInfo
+	for a, mac := range d.permanent.macs {
+		out = append(out, d.static(a, mac))
+	}
+	d.neighbors.All(func(e *neigh.Entry) bool {
+		if _, permanent := d.permanent.macs[e.Addr.Netip()]; !permanent {
+			out = append(out, learned(d, e))
+		}
+		return true
+	})
+	slices.SortFunc(out, func(a, b NeighborInfo) int { return a.Addr.Compare(b.Addr) })
+	return out
 }
 
 // neighbor describes what is known of an address behind d, or is nil.

@@ -334,7 +334,7 @@ func (tx *Tx) dead(r *fib.Route, down *device) bool {
 }
 
 func (tx *Tx) announceRoute(ns *namespace, r *fib.Route, deleted bool) {
-	if len(tx.t.subscribers) > 0 {
+	if tx.t.wants(ns, RouteEvent) { // else the function below would be made for nothing
 		tx.announce(ns, RouteEvent, deleted, func(e *Event) { info := tx.t.routeInfo(ns, r); e.Route = &info })
 	}
 }

@@ -61,7 +61,7 @@ type Table struct {
 	devices     []*device    // by id
 	reserved    map[DeviceID]*reservation
 	subscribers map[*Subscription]struct{}
-	seq         uint64 // of the last event
+	wanted      map[string]kinds // by namespace ("" is all): what subscribers want to hear of
 }
 
 // reservation keeps the name, the id and the host interface of a device that is being attached or detached.

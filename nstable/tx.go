@@ -151,10 +151,10 @@ const keyPiece = 16 << 10
 
 // announce queues an event, if anybody listens.
 func (tx *Tx) announce(ns *namespace, kind EventKind, deleted bool, set func(*Event)) {
-	if len(tx.t.subscribers) == 0 {
+	if !tx.t.wants(ns, kind) {
 		return
 	}
-	e := Event{Namespace: ns.name, Kind: kind, Deleted: deleted}
+	e := Event{Namespace: ns.name, Kind: kind, Deleted: deleted, of: ns.public}
 	set(&e)
 	tx.events = append(tx.events, e)
 }
@@ -304,13 +304,11 @@ func (tx *Tx) publish() {
 
 // deliver tells the subscribers what workers said meanwhile, and what the transaction changed.
 func (tx *Tx) deliver() {
-	t := tx.t
-	events, missed := tx.learnedEvents()
-	events = append(events, tx.events...)
-	for i := range events {
-		t.seq++
-		events[i].Seq = t.seq
-	}
+	events, missed := tx.t.learnedEvents(tx.departures)
+	tx.t.deliver(missed, append(events, tx.events...))
+}
+
+func (t *Table) deliver(missed map[string]uint64, events []Event) {
 	if len(events) > 0 || len(missed) > 0 {
 		for s := range t.subscribers {
 			s.put(missed, events)

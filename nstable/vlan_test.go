@@ -88,7 +88,7 @@ func TestVLANLink(t *testing.T) {
 	b.vlan("init", "s", "c", q(2), "198.51.100.1/24")
 	routes := func() int { return strings.Count(b.fibOf("init"), "dev c") }
 	with := routes()
-	s := b.Subscribe("init")
+	s := b.subscribe("init")
 	defer s.Close()
 	b.ok(b.up("init", "p", false))
 	b.want(b.linkEvents(s),
@@ -188,7 +188,7 @@ func TestVLANNamespaces(t *testing.T) {
 	b.ok(b.up("red", "five", true))
 	b.ok(b.addr("red", "five", "192.0.2.1/24"))
 	// The port moves: what is on it stays where it is, without a link until the port is up again.
-	s := b.Subscribe("red")
+	s := b.subscribe("red")
 	defer s.Close()
 	b.ok(b.SetLink("init", "p", LinkChange{Namespace: "blue"}))
 	b.want(b.linkEvents(s), "red +link five up=true carrier=false; red +link five up=true carrier=false")

@@ -10,8 +10,9 @@ import (
 )
 
 const monitorUsage = `
-router monitor [ netns | link | address | route | nexthop | neigh | all ] ... [ --all-netns ]
-One line an event, with -j one JSON object.
+router monitor [ netns | link | address | route | nexthop | neigh | all ] ... [ --snapshot ] [ --all-netns ]
+One line an event, with -j one JSON object. With --snapshot what is there comes first, then a line that says so, then the
+changes. -d prints before each its number, which -j always has: where it leaves some out, the reader was too slow for them.
 `
 
 func (c *cli) monitor(ctx context.Context, a *args) error {
@@ -21,6 +22,8 @@ func (c *cli) monitor(ctx context.Context, a *args) error {
 		switch w := a.next(); {
 		case findOption(w) == "all-netns" && strings.HasPrefix(w, "-"):
 			req.AllNetns = true
+		case w == "--snapshot", w == "-snapshot", w == "snapshot":
+			req.Snapshot = true
 		case w == "all", w == "label":
 			labels = true
 		default:
@@ -41,6 +44,9 @@ func (c *cli) monitor(ctx context.Context, a *args) error {
 			if err := c.event(e, labels, req.AllNetns); err != nil {
 				return err
 			}
+		}
+		if err := c.out.Flush(); err != nil {
+			return err
 		}
 	}
 	if err := stream.Err(); ctx.Err() == nil && err != nil {
@@ -64,24 +70,31 @@ func monitorObject(w string) string {
 
 // eventJSON comes before the fields of the object.
 type eventJSON struct {
-	Deleted bool   `json:"deleted,omitempty"` // as in ip(8)
-	Event   string `json:"event"`
-	Object  string `json:"object"`
-	Netns   string `json:"netns"`
+	Seq      uint64 `json:"seq"`
+	Deleted  bool   `json:"deleted,omitempty"` // as in ip(8)
+	Event    string `json:"event"`
+	Snapshot bool   `json:"snapshot,omitempty"` // it was there before
+	Object   string `json:"object"`
+	Netns    string `json:"netns"`
 }
 
-// event prints one event and flushes it.
+// event prints one event.
 func (c *cli) event(e *v1.Event, labels, allNetns bool) error {
 	object, r := c.eventRecord(e)
-	head := eventJSON{e.Deleted, "new", object, e.NetnsName}
-	if e.Deleted {
+	head := eventJSON{e.Seq, e.Deleted, "new", e.Snapshot, object, e.NetnsName}
+	switch {
+	case e.Deleted:
 		head.Event = "deleted"
+	case object == "missed":
+		head.Event = "missed"
+	case object == "snapshot":
+		head.Event = "end"
 	}
 	if c.json {
-		if err := c.eventObject(head, r.json); err != nil {
-			return err
-		}
-		return c.out.Flush()
+		return c.eventObject(head, r.json)
+	}
+	if c.details {
+		fmt.Fprintf(c.out, "[%d]", e.Seq)
 	}
 	if allNetns {
 		fmt.Fprintf(c.out, "[netns %s]", e.NetnsName)
@@ -96,8 +109,8 @@ func (c *cli) event(e *v1.Event, labels, allNetns bool) error {
 	for i := range lines[1:] {
 		lines[i+1] = strings.TrimSpace(lines[i+1])
 	}
-	fmt.Fprintln(c.out, strings.Join(lines, " "))
-	return c.out.Flush()
+	_, err := fmt.Fprintln(c.out, strings.Join(lines, " "))
+	return err
 }
 
 // eventObject prints the fields of head and then those of body as one object.
@@ -145,6 +158,8 @@ func (c *cli) eventRecord(e *v1.Event) (string, record) {
 		return "missed", record{json: missedJSON{o.Missed}, text: func() string {
 			return fmt.Sprintf("missed %d events: the reader was too slow\n", o.Missed)
 		}}
+	case *v1.Event_SnapshotEnd:
+		return "snapshot", record{json: struct{}{}, text: func() string { return "that is all: what follows are changes\n" }}
 	}
 	return "unknown", record{json: struct{}{}, text: func() string { return "an event that this program does not know\n" }}
 }

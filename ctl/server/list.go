@@ -20,8 +20,7 @@ func (s *Server) ListNetns(
 		if !s.may(ctx, toRead, ns.Name) {
 			continue
 		}
-		n := &v1.Netns{Id: uint32(ns.ID), Name: ns.Name, Routes: uint64(ns.Routes),
-			Settings: apiSettings(setting.Namespaces, ns.Settings), Owners: apiOwners(ns.Owners)}
+		n := apiNetns(&ns)
 		if req.GetStats() {
 			n.Stats = s.netnsStats(ns.Name)
 		}
@@ -30,6 +29,11 @@ func (s *Server) ListNetns(
 		}
 	}
 	return out.end()
+}
+
+func apiNetns(ns *nstable.NamespaceInfo) *v1.Netns {
+	return &v1.Netns{Id: uint32(ns.ID), Name: ns.Name, Routes: uint64(ns.Routes),
+		Settings: apiSettings(setting.Namespaces, ns.Settings), Owners: apiOwners(ns.Owners)}
 }
 
 // netnsStats is nil for a namespace that has just gone.

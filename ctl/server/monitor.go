@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"slices"
 
 	"connectrpc.com/connect"
 
@@ -10,76 +9,76 @@ import (
 	"nsrouter/nstable"
 )
 
-// Monitor sends events until the client, or the daemon, goes away.
+func monitorKinds() map[string]nstable.EventKind {
+	return map[string]nstable.EventKind{
+		"netns": nstable.NamespaceEvent, "link": nstable.LinkEvent, "address": nstable.AddressEvent,
+		"route": nstable.RouteEvent, "nexthop": nstable.NextHopEvent, "neighbor": nstable.NeighborEvent,
+	}
+}
+
+// Monitor sends events until the client, or the daemon, goes away. A client that does not read makes nobody else wait: the
+// subscription lets events go.
 func (s *Server) Monitor(
 	ctx context.Context, req *v1.MonitorRequest, stream *connect.ServerStream[v1.MonitorResponse],
 ) error {
-	objects := req.GetObjects()
-	for _, o := range objects {
-		if !slices.Contains([]string{"netns", "link", "address", "route", "nexthop", "neighbor"}, o) {
+	interest := nstable.Interest{Snapshot: req.GetSnapshot()}
+	for _, o := range req.GetObjects() {
+		kind, ok := monitorKinds()[o]
+		if !ok {
 			return apiError(invalid("argument %q is unknown: use netns, link, address, route, nexthop or neighbor", o))
 		}
+		interest.Kinds = append(interest.Kinds, kind)
 	}
-	ns := ""
 	if !req.GetAllNetns() {
-		ns = s.namespace(ctx, req.GetNetns())
-		if _, err := s.table.Namespace(ns); err != nil {
-			return apiError(err)
-		}
+		interest.Namespace = s.namespace(ctx, req.GetNetns())
 	}
-	sub := s.table.Subscribe(ns)
+	sub, err := s.table.Subscribe(interest)
+	if err != nil {
+		return apiError(err)
+	}
 	defer sub.Close()
 	if err := stream.Send(&v1.MonitorResponse{}); err != nil {
 		return err
 	}
 	for {
-		e, err := sub.Next(ctx)
+		events, err := sub.Next(ctx)
 		if ctx.Err() != nil {
 			return nil // who listened, or the daemon, has gone
 		}
 		if err != nil {
 			return apiError(err)
 		}
-		out, object := apiEvent(&e)
-		if out == nil || object != "" && len(objects) > 0 && !slices.Contains(objects, object) {
-			continue
+		out := &v1.MonitorResponse{Events: make([]*v1.Event, len(events))}
+		for i := range events {
+			out.Events[i] = apiEvent(&events[i])
 		}
-		if err := stream.Send(&v1.MonitorResponse{Events: []*v1.Event{out}}); err != nil {
+		if err := stream.Send(out); err != nil {
 			return err
 		}
 	}
 }
 
-// apiEvent returns an event and the name of its object, or nil.
-func apiEvent(e *nstable.Event) (*v1.Event, string) {
-	out := &v1.Event{NetnsName: e.Namespace, Deleted: e.Deleted}
+func apiEvent(e *nstable.Event) *v1.Event {
+	out := &v1.Event{Seq: e.Seq, NetnsName: e.Namespace, Deleted: e.Deleted, Snapshot: e.Snapshot}
 	switch e.Kind {
 	case nstable.NamespaceEvent:
-		out.Object = &v1.Event_Netns{Netns: &v1.Netns{Name: e.Namespace}}
-		return out, "netns"
+		out.Object = &v1.Event_Netns{Netns: apiNetns(e.Netns)}
 	case nstable.LinkEvent:
 		out.Object = &v1.Event_Link{Link: apiLink(e.Link)}
-		return out, "link"
 	case nstable.AddressEvent:
 		out.Object = &v1.Event_Address{Address: &v1.AddressEvent{
 			Address: apiAddress(e.Address), Dev: e.Address.Device, Index: uint32(e.Address.Index),
 		}}
-		return out, "address"
 	case nstable.RouteEvent:
-		if e.Route.InLocalTable() {
-			return nil, ""
-		}
 		out.Object = &v1.Event_Route{Route: apiRoute(e.Route)}
-		return out, "route"
 	case nstable.NextHopEvent:
 		out.Object = &v1.Event_Nexthop{Nexthop: apiNexthop(e.NextHop)}
-		return out, "nexthop"
 	case nstable.NeighborEvent:
 		out.Object = &v1.Event_Neighbor{Neighbor: apiNeighbor(e.Neighbor, monotonic())}
-		return out, "neighbor"
 	case nstable.MissedEvent:
 		out.Object = &v1.Event_Missed{Missed: e.Missed}
-		return out, ""
+	case nstable.SnapshotEvent:
+		out.Object = &v1.Event_SnapshotEnd{SnapshotEnd: true}
 	}
-	return nil, ""
+	return out
 }

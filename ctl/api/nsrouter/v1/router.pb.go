@@ -2229,7 +2229,9 @@ type MonitorRequest struct {
 	Netns    string                 `protobuf:"bytes,1,opt,name=netns,proto3" json:"netns,omitempty"`
 	AllNetns bool                   `protobuf:"varint,2,opt,name=all_netns,json=allNetns,proto3" json:"all_netns,omitempty"`
 	// objects chooses among netns, link, address, route, nexthop and neighbor; empty: all.
-	Objects       []string `protobuf:"bytes,3,rep,name=objects,proto3" json:"objects,omitempty"`
+	Objects []string `protobuf:"bytes,3,rep,name=objects,proto3" json:"objects,omitempty"`
+	// snapshot asks for all that is there, before the changes.
+	Snapshot      bool `protobuf:"varint,4,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2285,6 +2287,13 @@ func (x *MonitorRequest) GetObjects() []string {
 	return nil
 }
 
+func (x *MonitorRequest) GetSnapshot() bool {
+	if x != nil {
+		return x.Snapshot
+	}
+	return false
+}
+
 type MonitorResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Events        []*Event               `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
@@ -2334,6 +2343,10 @@ type Event struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	NetnsName string                 `protobuf:"bytes,1,opt,name=netns_name,json=netnsName,proto3" json:"netns_name,omitempty"`
 	Deleted   bool                   `protobuf:"varint,2,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	// seq numbers the events of this call from 1. Before an event that tells of missed ones it leaves out as many.
+	Seq uint64 `protobuf:"varint,10,opt,name=seq,proto3" json:"seq,omitempty"`
+	// snapshot says that the object was there before.
+	Snapshot bool `protobuf:"varint,11,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
 	// Types that are valid to be assigned to Object:
 	//
 	//	*Event_Netns
@@ -2343,6 +2356,7 @@ type Event struct {
 	//	*Event_Neighbor
 	//	*Event_Nexthop
 	//	*Event_Missed
+	//	*Event_SnapshotEnd
 	Object        isEvent_Object `protobuf_oneof:"object"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2388,6 +2402,20 @@ func (x *Event) GetNetnsName() string {
 func (x *Event) GetDeleted() bool {
 	if x != nil {
 		return x.Deleted
+	}
+	return false
+}
+
+func (x *Event) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *Event) GetSnapshot() bool {
+	if x != nil {
+		return x.Snapshot
 	}
 	return false
 }
@@ -2462,6 +2490,15 @@ func (x *Event) GetMissed() uint64 {
 	return 0
 }
 
+func (x *Event) GetSnapshotEnd() bool {
+	if x != nil {
+		if x, ok := x.Object.(*Event_SnapshotEnd); ok {
+			return x.SnapshotEnd
+		}
+	}
+	return false
+}
+
 type isEvent_Object interface {
 	isEvent_Object()
 }
@@ -2495,6 +2532,11 @@ type Event_Missed struct {
 	Missed uint64 `protobuf:"varint,8,opt,name=missed,proto3,oneof"`
 }
 
+type Event_SnapshotEnd struct {
+	// snapshot_end says that all that was there is told; what follows are changes.
+	SnapshotEnd bool `protobuf:"varint,12,opt,name=snapshot_end,json=snapshotEnd,proto3,oneof"`
+}
+
 func (*Event_Netns) isEvent_Object() {}
 
 func (*Event_Link) isEvent_Object() {}
@@ -2508,6 +2550,8 @@ func (*Event_Neighbor) isEvent_Object() {}
 func (*Event_Nexthop) isEvent_Object() {}
 
 func (*Event_Missed) isEvent_Object() {}
+
+func (*Event_SnapshotEnd) isEvent_Object() {}
 
 type AddressEvent struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3168,24 +3212,29 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\aupdated\x18\x06 \x01(\x04R\aupdated\x12\x1c\n" +
 	"\tconfirmed\x18\a \x01(\x04R\tconfirmed\x12\x12\n" +
 	"\x04used\x18\b \x01(\x04R\x04used\x12\x16\n" +
-	"\x06probes\x18\t \x01(\rR\x06probes\"]\n" +
+	"\x06probes\x18\t \x01(\rR\x06probes\"y\n" +
 	"\x0eMonitorRequest\x12\x14\n" +
 	"\x05netns\x18\x01 \x01(\tR\x05netns\x12\x1b\n" +
 	"\tall_netns\x18\x02 \x01(\bR\ballNetns\x12\x18\n" +
-	"\aobjects\x18\x03 \x03(\tR\aobjects\"=\n" +
+	"\aobjects\x18\x03 \x03(\tR\aobjects\x12\x1a\n" +
+	"\bsnapshot\x18\x04 \x01(\bR\bsnapshot\"=\n" +
 	"\x0fMonitorResponse\x12*\n" +
-	"\x06events\x18\x01 \x03(\v2\x12.nsrouter.v1.EventR\x06events\"\x83\x03\n" +
+	"\x06events\x18\x01 \x03(\v2\x12.nsrouter.v1.EventR\x06events\"\xd6\x03\n" +
 	"\x05Event\x12\x1d\n" +
 	"\n" +
 	"netns_name\x18\x01 \x01(\tR\tnetnsName\x12\x18\n" +
-	"\adeleted\x18\x02 \x01(\bR\adeleted\x12*\n" +
+	"\adeleted\x18\x02 \x01(\bR\adeleted\x12\x10\n" +
+	"\x03seq\x18\n" +
+	" \x01(\x04R\x03seq\x12\x1a\n" +
+	"\bsnapshot\x18\v \x01(\bR\bsnapshot\x12*\n" +
 	"\x05netns\x18\x03 \x01(\v2\x12.nsrouter.v1.NetnsH\x00R\x05netns\x12'\n" +
 	"\x04link\x18\x04 \x01(\v2\x11.nsrouter.v1.LinkH\x00R\x04link\x125\n" +
 	"\aaddress\x18\x05 \x01(\v2\x19.nsrouter.v1.AddressEventH\x00R\aaddress\x12*\n" +
 	"\x05route\x18\x06 \x01(\v2\x12.nsrouter.v1.RouteH\x00R\x05route\x123\n" +
 	"\bneighbor\x18\a \x01(\v2\x15.nsrouter.v1.NeighborH\x00R\bneighbor\x120\n" +
 	"\anexthop\x18\t \x01(\v2\x14.nsrouter.v1.NexthopH\x00R\anexthop\x12\x18\n" +
-	"\x06missed\x18\b \x01(\x04H\x00R\x06missedB\b\n" +
+	"\x06missed\x18\b \x01(\x04H\x00R\x06missed\x12#\n" +
+	"\fsnapshot_end\x18\f \x01(\bH\x00R\vsnapshotEndB\b\n" +
 	"\x06object\"f\n" +
 	"\fAddressEvent\x12.\n" +
 	"\aaddress\x18\x01 \x01(\v2\x14.nsrouter.v1.AddressR\aaddress\x12\x10\n" +
@@ -3406,6 +3455,7 @@ func file_nsrouter_v1_router_proto_init() {
 		(*Event_Neighbor)(nil),
 		(*Event_Nexthop)(nil),
 		(*Event_Missed)(nil),
+		(*Event_SnapshotEnd)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

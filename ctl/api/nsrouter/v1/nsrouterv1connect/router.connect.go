@@ -91,7 +91,8 @@ type RouterServiceClient interface {
 	ListDrops(context.Context, *v1.ListDropsRequest) (*connect.ServerStreamForClient[v1.ListDropsResponse], error)
 	// GetRoute tells the way that a packet would take.
 	GetRoute(context.Context, *v1.GetRouteRequest) (*v1.GetRouteResponse, error)
-	// Monitor tells of changes from now on; its first message is empty and says that it listens.
+	// Monitor tells of changes from now on, after what is there if that is asked for; its first message is empty and says that
+	// it listens.
 	Monitor(context.Context, *v1.MonitorRequest) (*connect.ServerStreamForClient[v1.MonitorResponse], error)
 	// IdentifyNetns tells the router namespace of a process.
 	IdentifyNetns(context.Context, *v1.IdentifyNetnsRequest) (*v1.IdentifyNetnsResponse, error)
@@ -345,7 +346,8 @@ type RouterServiceHandler interface {
 	ListDrops(context.Context, *v1.ListDropsRequest, *connect.ServerStream[v1.ListDropsResponse]) error
 	// GetRoute tells the way that a packet would take.
 	GetRoute(context.Context, *v1.GetRouteRequest) (*v1.GetRouteResponse, error)
-	// Monitor tells of changes from now on; its first message is empty and says that it listens.
+	// Monitor tells of changes from now on, after what is there if that is asked for; its first message is empty and says that
+	// it listens.
 	Monitor(context.Context, *v1.MonitorRequest, *connect.ServerStream[v1.MonitorResponse]) error
 	// IdentifyNetns tells the router namespace of a process.
 	IdentifyNetns(context.Context, *v1.IdentifyNetnsRequest) (*v1.IdentifyNetnsResponse, error)
