@@ -92,13 +92,20 @@ func (d *Device) Usable() bool { return d.Up && d.Carrier }
 type Namespace struct {
 	ID  NamespaceID
 	FIB *fib.Table
-	// Name at the time of creation or of the last rename; read under the table's lock, not by workers.
-	Name string
 	// Limits are the token buckets of what the router answers; workers take from them.
 	Limits limit.Set
 
+	name     atomic.Pointer[string]
 	settings atomic.Pointer[setting.Namespace]
 	own      atomic.Pointer[OwnAddrs]
+}
+
+// Name is what the namespace is called now. Any goroutine.
+func (n *Namespace) Name() string {
+	if name := n.name.Load(); name != nil {
+		return *name
+	}
+	return "" // of a test
 }
 
 // PublishSettings makes s what workers see.

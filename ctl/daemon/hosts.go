@@ -209,6 +209,33 @@ func (h *hosts) Delete(namespace string) error {
 	return h.drop(namespace, n, n.ours, true)
 }
 
+// Rename implements [server.HostNamespaces]. An adopted Linux namespace keeps its old name besides.
+func (h *hosts) Rename(namespace, to string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := h.byName[namespace]
+	if n == nil {
+		return nil
+	}
+	lock, err := h.lockName(h.prefix + to)
+	if err != nil {
+		return fmt.Errorf("Linux network namespace %s: %w", h.prefix+to, err)
+	}
+	if h.named {
+		if _, err := n.handle.Restore(h.prefix + to); err != nil {
+			unlockName(lock)
+			return err
+		}
+		if err := h.unname(namespace, n, n.ours); err != nil {
+			h.log.Warn("remove the old name of a Linux network namespace", zap.Error(err))
+		}
+	}
+	delete(h.byName, namespace)
+	h.byName[to] = n
+	n.lock, n.ours = lock, true // it goes by a name that the router has made
+	return nil
+}
+
 // drop lets go of a Linux namespace, and deletes the TAPs in it if removeTAPs is set. Its name is removed only while it
 // is that of this namespace, and not of another that somebody has made under it since.
 func (h *hosts) drop(namespace string, n *host, remove, removeTAPs bool) error {
@@ -216,6 +243,11 @@ func (h *hosts) drop(namespace string, n *host, remove, removeTAPs bool) error {
 	if !h.named {
 		return err
 	}
+	return errors.Join(err, h.unname(namespace, n, remove))
+}
+
+// unname ends the use of a name, and removes it, if that is wanted, while it is that of this namespace.
+func (h *hosts) unname(namespace string, n *host, remove bool) (err error) {
 	defer unlockName(n.lock)
 	if now, openErr := netns.Open(h.prefix + namespace); openErr == nil {
 		remove = remove && now.Inode() == n.inode

@@ -161,7 +161,7 @@ func (r *rig) set(ns, name string, c nstable.LinkChange) {
 func (r *rig) device(ns, name string) *nstable.Device {
 	r.Helper()
 	for _, d := range r.table.View().Devices {
-		if d != nil && d.Name == name && d.Namespace.Name == ns {
+		if d != nil && d.Name == name && d.Namespace.Name() == ns {
 			return d
 		}
 	}
@@ -218,7 +218,7 @@ func (r *rig) wanted(ns string) string {
 	r.Helper()
 	var out strings.Builder
 	devices := slices.DeleteFunc(slices.Clone(r.table.View().Devices), func(d *nstable.Device) bool {
-		return d == nil || d.Namespace.Name != ns || d.Kind == nstable.Loopback
+		return d == nil || d.Namespace.Name() != ns || d.Kind == nstable.Loopback
 	})
 	slices.SortFunc(devices, func(a, b *nstable.Device) int { return a.Index - b.Index })
 	for _, d := range devices {

@@ -104,6 +104,9 @@ func changeAttempts() []attempt {
 			return &v1.ChangeRequest{Netns: ns, Op: &v1.ChangeRequest_AddressFlush{AddressFlush: &v1.AddressFlush{Dev: "d0"}}}
 		}),
 		change("netns_set", toAdmin, func(ns string) *v1.ChangeRequest { return netnsSet(ns, "martians", "rfc1812") }),
+		change("netns_set name", toAll, func(ns string) *v1.ChangeRequest {
+			return &v1.ChangeRequest{Op: &v1.ChangeRequest_NetnsSet{NetnsSet: &v1.NetnsSet{Name: ns, NewNetns: ns}}}
+		}),
 		change("netns_set max-routes", toAll, func(ns string) *v1.ChangeRequest { return netnsSet(ns, "max_routes", "0") }),
 		change("netns_set devices-max", toAll, func(ns string) *v1.ChangeRequest { return netnsSet(ns, "devices-max", "0") }),
 		change("netns_set neigh-max", toAll, func(ns string) *v1.ChangeRequest { return netnsSet(ns, "neigh-max", "100") }),
