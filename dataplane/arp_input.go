@@ -76,6 +76,9 @@ func (w *Worker) proxies(target uint32) bool {
 		return false
 	}
 	hop := g.First()
+	if hop.Kind == fib.Netns {
+		return w.loopbackOf(hop) != nil
+	}
 	if hop.Kind != fib.Unicast || hop.Device == w.dev.ID {
 		return false
 	}

@@ -57,7 +57,10 @@ func (l *loopPort) FD() int                   { return -1 }
 func (l *loopPort) Reclaim(*frame.Cache) int  { return 0 }
 
 // loop lets port p1 of a rig receive template for ever; all that p2 transmits comes in again.
-func (r *rig) loop(template []byte, frames int) *loopPort {
+func (r *rig) loop(template []byte, frames int) *loopPort { return r.loopBy(template, frames, p2) }
+
+// loopBy is loop with another port that transmits.
+func (r *rig) loopBy(template []byte, frames int, out nstable.DeviceID) *loopPort {
 	l := &loopPort{template: template, mem: r.pool.Bytes()}
 	for range frames {
 		addr, ok := r.w.cache.Get()
@@ -66,11 +69,11 @@ func (r *rig) loop(template []byte, frames int) *loopPort {
 		}
 		l.free = append(l.free, addr+frame0)
 	}
-	for _, d := range []nstable.DeviceID{p1, p2} {
+	for _, d := range []nstable.DeviceID{p1, out} {
 		r.w.removePort(d)
 	}
 	r.w.addPort(p1, []*boundPort{{Port: l, dev: p1}})
-	r.w.addPort(p2, []*boundPort{{Port: transmitOnly{l}, dev: p2}})
+	r.w.addPort(out, []*boundPort{{Port: transmitOnly{l}, dev: out}})
 	return l
 }
 

@@ -47,7 +47,7 @@ type node struct {
 
 // newGraph is the whole pipeline.
 //
-//	  receive queue, veth peer, vlan-input of the run before
+//	  receive queue, veth peer, vlan-input of the run before (a route of another namespace: ip4-input, ip6-input)
 //	             |
 //	      ethernet-input ------------- arp-input
 //	        |         |   \                |

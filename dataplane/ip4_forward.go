@@ -139,6 +139,8 @@ func (w *Worker) egress(adj *adjacency, hop *fib.NextHop) bool {
 	adj.hop, adj.dev, adj.near = hop, nil, nil
 	dev := w.view.Device(hop.Device)
 	switch {
+	case dev == nil && hop.Kind == fib.Netns:
+		return w.egressNetns(adj, hop)
 	case dev == nil:
 		adj.reason = counters.EgressDown
 	case dev.Namespace != w.ns:
@@ -186,9 +188,12 @@ func (w *Worker) sendVia(i uint16, p *Packet, out *nstable.Device, via fib.Addr)
 			return
 		}
 	}
-	if out.Kind == nstable.Dummy || out.Kind == nstable.Loopback {
+	switch {
+	case out.Kind == nstable.Loopback && out.Namespace != w.ns:
+		w.leak(p, out)
+	case out.Kind == nstable.Dummy || out.Kind == nstable.Loopback:
 		w.toDrop(i, counters.DummyDevice) // nobody answers there
-		return
+	default:
+		w.to(resolve, i)
 	}
-	w.to(resolve, i)
 }

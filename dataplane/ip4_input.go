@@ -109,7 +109,7 @@ func (w *Worker) ip4Lookup(v []uint16) {
 func (w *Worker) sort4(i uint16, hop *fib.NextHop, local, forward NodeID) {
 	p := &w.packets[i]
 	switch hop.Kind {
-	case fib.Unicast:
+	case fib.Unicast, fib.Netns:
 		w.to(forward, i)
 	case fib.Local:
 		p.Flags |= Local

@@ -34,9 +34,9 @@ func (w *Worker) ip4Options(v []uint16) {
 		h := header.IPv4(w.network(p))
 		hop := w.route4(h.Destination(), p)
 		w.hops[i] = hop
-		if hop.Kind == fib.Unicast || hop.Kind == fib.Local ||
+		if hop.Kind.Forwards() || hop.Kind == fib.Local ||
 			hop.Kind == fib.Broadcast && w.dev.Settings.BroadcastForwarding {
-			if why, bad := w.spoofed4(h.Source()); bad {
+			if why, bad := w.spoofed4(p, h.Source()); bad {
 				w.toDrop(i, why)
 				continue
 			}
@@ -254,11 +254,11 @@ func (w *Worker) followRoute(i uint16, p *Packet, h header.IPv4, o *options4) bo
 	case p.Flags&Group != 0:
 		w.toDrop(i, counters.LinkLayerBroadcast)
 		return false
-	case hop.Kind == fib.Unicast && o.strict:
+	case hop.Kind.Forwards() && o.strict:
 		const destination = 16 // offset of the field: a strict route has not led here
 		w.badOption(i, hop, destination)
 		return false
-	case hop.Kind == fib.Unicast:
+	case hop.Kind.Forwards():
 		return true // a loose route on its way to the next stop
 	case hop.Kind != fib.Local:
 		w.toDrop(i, counters.IP4SourceRoute)
@@ -272,13 +272,13 @@ func (w *Worker) followRoute(i uint16, p *Packet, h header.IPv4, o *options4) bo
 		}
 		next := header.Addr(b[pointer-1:])
 		hop := w.route4(next, p)
-		if bad4Destination(next) || hop.Kind != fib.Unicast && hop.Kind != fib.Local {
+		if bad4Destination(next) || !hop.Kind.Forwards() && hop.Kind != fib.Local {
 			w.toDrop(i, counters.IP4SourceRoute)
 			return false
 		}
 		w.hops[i] = hop
 		o.changed = true
-		if hop.Kind == fib.Unicast {
+		if hop.Kind.Forwards() {
 			o.hit, o.nextHop = true, next
 			p.Flags &^= Local
 			return true

@@ -61,7 +61,7 @@ func (w *Worker) routeOwn(dst fib.Addr, p *Packet) *fib.NextHop {
 	if g == nil {
 		return nil
 	}
-	if hop := w.pick(g, p, !dst.Is4()); hop.Kind == fib.Unicast {
+	if hop := w.pick(g, p, !dst.Is4()); hop.Kind.Forwards() {
 		return hop
 	}
 	return nil

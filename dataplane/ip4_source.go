@@ -51,6 +51,9 @@ func (w *Worker) sourceBy4(hop *fib.NextHop, dev *nstable.Device) uint32 {
 	if hop.Source4 != 0 {
 		return hop.Source4
 	}
+	if hop.Kind == fib.Netns {
+		dev = w.dev // what is sent into another namespace comes from this one
+	}
 	var gateway uint32
 	if hop.Gateway.Is4() {
 		gateway = uint32(hop.Gateway.Lo)

@@ -54,7 +54,7 @@ func (w *Worker) ip6Special(i uint16, p *Packet, h header.IPv6, src, dst fib.Add
 	case isMulticast6(src), src == loopback6, dst == loopback6, isNodeLocalMulticast(dst):
 		w.toDrop(i, counters.IP6BadSource)
 	case h.NextHeader() == header.ExtHopByHop && !w.ip6HopByHop(i, p, h):
-	case (isMulticast6(dst) || isLinkLocal(dst) || p.Flags&Group != 0) && w.spoofed6(src):
+	case (isMulticast6(dst) || isLinkLocal(dst) || p.Flags&Group != 0) && w.spoofed6(p, src):
 		w.toDrop(i, counters.RPFilter)
 	case isMulticast6(dst):
 		switch {
@@ -233,6 +233,8 @@ func (w *Worker) ip6Lookup(v []uint16) {
 			w.toError(icmp6Error, i, counters.RouteProhibit, header.ICMPv6AdminProhibited)
 		case fib.Unreachable:
 			w.toError(icmp6Error, i, counters.RouteUnreachable, w.rejectCode())
+		case fib.Netns:
+			w.to(forward, i)
 		default:
 			w.toError(icmp6Error, i, counters.NoRoute, header.ICMPv6NoRoute)
 		}

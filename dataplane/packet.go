@@ -16,12 +16,13 @@ type Packet struct {
 	In nstable.DeviceID
 	// Out is the device it leaves by; Via the neighbour there (set by the forward and output nodes).
 	Out nstable.DeviceID
-	// Namespace is what the device was in when the packet was handed over, of one marked so.
+	// Namespace is what the device was in when the packet was handed over, of one marked so; of one that came from another
+	// namespace by a route, that namespace.
 	Namespace nstable.NamespaceID
-	// Next is the node at which another worker goes on (handoff).
+	// Next is the node at which another worker goes on (handoff), or this one in its next round (crossings).
 	Next      NodeID
 	Reason    counters.Reason // why it is dropped or answered with an error
-	Crossings uint8           // veth pairs passed
+	Crossings uint8           // veth pairs, and routes into other namespaces, passed
 	Flags     Flags
 	Code      uint8 // for the error nodes: the ICMP code
 	// Priority are the priority and drop eligibility (4 bits) of the VLAN tags that it came with: the inner one below,

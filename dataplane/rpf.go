@@ -30,7 +30,7 @@ func (w *Worker) ip4RPF(v []uint16) {
 		case g != nil && (g.First().Kind == fib.Local || g.First().Kind == fib.Broadcast):
 			// Nobody else sends from an address of ours: a martian, to Linux as well.
 			w.toDrop(i, counters.IP4BadSource)
-		case !w.leadsBack(g, strict):
+		case !w.leadsBack(&w.packets[i], g, strict):
 			w.toDrop(i, counters.RPFilter)
 		case w.packets[i].Flags&Local != 0:
 			w.to(ip4Local, i)
@@ -58,13 +58,13 @@ func (w *Worker) ip6RPF(v []uint16) {
 			g = groups.Of(id)
 		}
 		switch {
-		case !isLinkLocal(w.dst6[k]) && !w.leadsBack(g, strict):
+		case !isLinkLocal(w.dst6[k]) && !w.leadsBack(&w.packets[i], g, strict):
 			if w.set.Martians == setting.MartiansRFC1812 {
 				w.toError(icmp6Error, i, counters.RPFilter, header.ICMPv6IngressPolicy)
 			} else {
 				w.toDrop(i, counters.RPFilter)
 			}
-		case w.hops[i].Kind == fib.Unicast:
+		case w.hops[i].Kind.Forwards():
 			w.to(ip6Forward, i)
 		default:
 			w.to(ip6Local, i)
@@ -72,13 +72,21 @@ func (w *Worker) ip6RPF(v []uint16) {
 	}
 }
 
-// leadsBack tells whether g, the next hops to the source of a packet or nil, is a way back.
-func (w *Worker) leadsBack(g *fib.Group, strict bool) bool {
-	return g != nil && g.First().Kind == fib.Unicast && (!strict || g.LeavesBy(w.dev.ID))
+// leadsBack tells whether g, the next hops to the source of packet p or nil, is a way back: to the device that it came in
+// by, or to the namespace that it came from.
+func (w *Worker) leadsBack(p *Packet, g *fib.Group, strict bool) bool {
+	switch {
+	case g == nil || !g.First().Kind.Forwards():
+		return false
+	case !strict || g.LeavesBy(w.dev.ID):
+		return true
+	}
+	hop := g.First()
+	return hop.Kind == fib.Netns && w.dev.Kind == nstable.Loopback && hop.Netns() == p.Namespace
 }
 
 // spoofed4 is the check of ip4-rpf for a single packet: it tells that what comes from src does not pass, and why.
-func (w *Worker) spoofed4(src uint32) (reason, bool) {
+func (w *Worker) spoofed4(p *Packet, src uint32) (reason, bool) {
 	filter := w.dev.Settings.RPFilter
 	if filter == setting.RPFilterOff {
 		return 0, false
@@ -87,7 +95,7 @@ func (w *Worker) spoofed4(src uint32) (reason, bool) {
 	switch {
 	case g != nil && (g.First().Kind == fib.Local || g.First().Kind == fib.Broadcast):
 		return counters.IP4BadSource, true
-	case !w.leadsBack(g, filter == setting.RPFilterStrict || !hasAddr4(w.dev)):
+	case !w.leadsBack(p, g, filter == setting.RPFilterStrict || !hasAddr4(w.dev)):
 		return counters.RPFilter, true
 	}
 	return 0, false
@@ -95,13 +103,13 @@ func (w *Worker) spoofed4(src uint32) (reason, bool) {
 
 // spoofed6 is the check of ip6-rpf for a single packet, which ip6-input sorts without a look-up: it tells that what comes
 // from src does not pass. Who claims an address of ours does: that is found as a conflict.
-func (w *Worker) spoofed6(src fib.Addr) bool {
+func (w *Worker) spoofed6(p *Packet, src fib.Addr) bool {
 	filter := w.dev.Settings.RPFilter
 	if filter == setting.RPFilterOff || isLinkLocal(src) || src == (fib.Addr{}) {
 		return false
 	}
 	g := w.fib.Lookup(src.Netip())
-	return !w.leadsBack(g, filter == setting.RPFilterStrict) && (g == nil || g.First().Kind != fib.Local)
+	return !w.leadsBack(p, g, filter == setting.RPFilterStrict) && (g == nil || g.First().Kind != fib.Local)
 }
 
 // hasAddr4 tells whether a device has an IPv4 address.

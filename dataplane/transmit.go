@@ -6,10 +6,11 @@ import (
 	"nsrouter/nstable"
 )
 
-// maxCrossings is how many veth pairs a packet may pass between reception and transmission (DESIGN.md: Ownership).
+// maxCrossings is how many veth pairs, and routes into other namespaces, a packet may pass between reception and
+// transmission (DESIGN.md: Ownership).
 const maxCrossings = 8
 
-// crossingLimit is how many packets may wait for the next round behind veth pairs.
+// crossingLimit is how many packets may wait for the next round after they have crossed.
 const crossingLimit = 1024
 
 // transmit queues packets, complete with link-layer addresses, on the device they leave by. It has no edges: packets

@@ -52,7 +52,7 @@ type Worker struct {
 	ports   []*boundPort // queues that this worker serves
 	outputs []output     // by DeviceID: how this worker transmits on a device
 
-	// Packets that passed a veth pair in this round; they enter the graph in the next.
+	// Packets that passed a veth pair, or went into another namespace, in this round; they enter the graph in the next.
 	crossings, crossed []Packet
 	// Packets that vlan-input has passed to VLAN devices in this run; they enter the graph in the next.
 	tagged, untagged []Packet
@@ -213,7 +213,8 @@ func (w *Worker) receive(p *boundPort) int {
 	return n
 }
 
-// takeCrossings takes the packets that passed a veth pair in the last round through the graph, in batches by device.
+// takeCrossings takes the packets that passed a veth pair, or went into another namespace, in the last round through the
+// graph, in batches by device.
 func (w *Worker) takeCrossings() int {
 	if len(w.crossings) == 0 {
 		return 0
@@ -229,7 +230,7 @@ func (w *Worker) takeCrossings() int {
 		}
 		if w.enter(first.In) {
 			for k := range n {
-				w.to(ethernetInput, uint16(k))
+				w.to(w.packets[k].Next, uint16(k))
 			}
 			w.runGraph()
 			w.takeTagged()

@@ -8,6 +8,9 @@ import (
 // DeviceID names a logical device of the daemon (not of Linux), unique over all namespaces. Zero is no device.
 type DeviceID uint32
 
+// NamespaceID names a namespace for as long as it exists.
+type NamespaceID uint32
+
 // Addr is an address as two host-order words: IPv6 as it is, IPv4 mapped (::ffff:0:0/96), so that one table of
 // neighbours serves both.
 type Addr struct{ Hi, Lo uint64 }

@@ -6,7 +6,8 @@ import "slices"
 type NextHop struct {
 	Kind   Kind
 	Device DeviceID // the device it leaves by; for Local the device that has the address
-	// Gateway is the neighbour to send to; zero means the packet's destination ("attached").
+	// Gateway is the neighbour to send to; zero means the packet's destination ("attached"). Of the kind Netns it holds the
+	// namespace, see [NextHop.Netns]: a field of its own would make the next hops of all packets larger.
 	Gateway Addr
 	// MTU limits the packet size on this route in bytes; zero means the device's.
 	MTU uint32
@@ -14,6 +15,12 @@ type NextHop struct {
 	// prefix), in host order; zero: one of the device's.
 	Source4 uint32
 }
+
+// netnsMark makes what a next hop of the kind Netns has in place of a gateway an address that no neighbour has.
+const netnsMark = 1<<64 - 1
+
+// Netns is the namespace to look up in, of a next hop of that kind.
+func (h *NextHop) Netns() NamespaceID { return NamespaceID(h.Gateway.Lo) }
 
 // sameLink tells next hops that lead to the same neighbour.
 func (h NextHop) sameLink(o NextHop) bool {

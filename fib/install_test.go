@@ -215,7 +215,7 @@ func changes(t *rapid.T) {
 	}
 	w.install(t)
 	b := w.rib
-	n := len(b.ways) + len(b.users) + len(b.src) + len(b.byDev) + len(b.tracked.uses) + len(b.tracked.sorted)
+	n := len(b.ways) + len(b.users) + len(b.src) + len(b.byDev) + len(b.into) + len(b.tracked.uses) + len(b.tracked.sorted)
 	if n+w.table.Len() != 0 {
 		t.Fatalf("something is left: %+v, %d prefixes", b, w.table.Len())
 	}

@@ -14,6 +14,7 @@ type Match struct {
 	Protocol Protocol
 	Scope    *Scope
 	Object   ObjectID
+	Netns    *NamespaceID // that it leads into
 	Legs     []LegMatch
 	AllLegs  bool // Legs are all that there are, be it one
 }
@@ -34,6 +35,9 @@ func (m *LegMatch) matches(l *Leg) bool {
 // compared with the first, several with all.
 func (m *Match) Matches(w *Way) bool {
 	if m.Kind == nil && w.InLocalTable() || m.Kind != nil && *m.Kind != w.Kind {
+		return false
+	}
+	if m.Netns != nil && (w.Kind != Netns || *m.Netns != w.Netns) {
 		return false
 	}
 	if (len(m.Legs) > 1 || m.AllLegs) && len(m.Legs) != len(w.Legs) || len(m.Legs) > 0 && len(w.Legs) == 0 {

@@ -78,6 +78,8 @@ func (b *RIB) legs(w *Way) (legs []Leg, hop *NextHop) {
 	switch w.Kind {
 	case Blackhole, Unreachable, Prohibit, Throw:
 		return nil, &NextHop{Kind: w.Kind}
+	case Netns:
+		return nil, &NextHop{Kind: Netns, Gateway: Addr{Hi: netnsMark, Lo: uint64(w.Netns)}, MTU: w.MTU, Source4: w.source4()}
 	}
 	o := b.objects[w.Object]
 	switch {

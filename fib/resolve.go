@@ -242,6 +242,9 @@ func (r *resolver) recurse(set *hopSet, w *Way, v *visit, l *Leg) {
 			v.looped = true
 			return
 		}
+		if len(f.hops) > 0 && f.hops[0].Kind == Netns {
+			return // a gateway in another namespace is none: there is no link to it
+		}
 		if len(f.hops) > 0 {
 			v.height = max(v.height, f.height+1)
 			set.addVia(f.hops, w, l)

@@ -33,6 +33,7 @@ type RIB struct {
 	onlink  bart.Table[struct{}] // prefixes with a unicast or local route that has no gateway
 	src     map[netip.Addr]int   // how many ways prefer that source
 	byDev   map[DeviceID]int     // how many ways that are not connected use that device
+	into    map[NamespaceID]int  // how many lead into that namespace
 	tracked gateways             // of recursive legs
 
 	objects map[ObjectID]*Object
@@ -59,6 +60,7 @@ const maxBlock = 512
 func NewRIB(links func(DeviceID) LinkState) *RIB {
 	return &RIB{
 		links: links, ways: make(map[string]*Way), src: make(map[netip.Addr]int), byDev: make(map[DeviceID]int),
+		into:    make(map[NamespaceID]int),
 		objects: make(map[ObjectID]*Object), users: make(map[ObjectID]int), epoch: 1,
 	}
 }
@@ -213,6 +215,9 @@ func (b *RIB) Prefers(src netip.Addr) bool { return b.src[src] > 0 }
 
 // Uses tells whether any route that is not a connected one leads through a device.
 func (b *RIB) Uses(dev DeviceID) bool { return b.byDev[dev] > 0 }
+
+// LeadsInto tells whether any route leads into a namespace.
+func (b *RIB) LeadsInto(ns NamespaceID) bool { return b.into[ns] > 0 }
 
 // From walks the prefixes and their routes in order, from the first at or after p; the zero Prefix starts at the
 // beginning. The RIB must not be changed meanwhile.

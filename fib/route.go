@@ -19,7 +19,11 @@ const (
 	Unreachable             // drop, answer host unreachable
 	Prohibit                // drop, answer administratively prohibited
 	Throw                   // as if there were no route
+	Netns                   // look up again in another namespace
 )
+
+// Forwards tells what sends a packet on its way, be it in another namespace.
+func (k Kind) Forwards() bool { return k == Unicast || k == Netns }
 
 // Origin says who owns a route or a next-hop object: only its origin may change or delete it.
 type Origin uint8

@@ -37,11 +37,12 @@ type Way struct {
 	Protocol Protocol
 	Scope    Scope
 	Origin   Origin
-	Metric   uint32     // the lowest is used
-	MTU      uint32     // bytes; zero: the device's
-	Source   netip.Addr // preferred source of what the router itself sends; invalid: none
-	Object   ObjectID   // the next-hop object to send by; there are no Legs then
-	Legs     []Leg      // by which packets are sent, or the device of a route of the local table
+	Metric   uint32      // the lowest is used
+	MTU      uint32      // bytes; zero: the device's
+	Source   netip.Addr  // preferred source of what the router itself sends; invalid: none
+	Object   ObjectID    // the next-hop object to send by; there are no Legs then
+	Netns    NamespaceID // of the kind Netns: where to look up again; there are no Legs then
+	Legs     []Leg       // by which packets are sent, or the device of a route of the local table
 
 	// Record is the form in which the RIB's user stores the way, once it was needed.
 	Record []byte
@@ -105,6 +106,9 @@ func (w *Way) appendKey(b []byte) []byte {
 	b = binary.LittleEndian.AppendUint32(b, w.MTU)
 	b = binary.LittleEndian.AppendUint64(b, uint64(w.Object))
 	b = appendAddr(b, w.Source)
+	if w.Kind == Netns {
+		b = binary.LittleEndian.AppendUint32(b, uint32(w.Netns))
+	}
 	for i := range w.Legs {
 		l := &w.Legs[i]
 		b = appendAddr(b, l.Gateway)
@@ -139,7 +143,7 @@ func (b *RIB) Way(w Way) *Way {
 	}
 	made := &Way{
 		Kind: w.Kind, Protocol: w.Protocol, Scope: w.Scope, Origin: w.Origin, Metric: w.Metric, MTU: w.MTU, Source: w.Source,
-		Object: w.Object, Legs: slices.Clone(w.Legs), key: string(b.scratch),
+		Object: w.Object, Netns: w.Netns, Legs: slices.Clone(w.Legs), key: string(b.scratch),
 	}
 	b.ways[made.key] = made
 	b.idle = append(b.idle, made)
@@ -180,6 +184,9 @@ func (b *RIB) countWay(w *Way, n int) {
 	}
 	if w.Object != 0 {
 		count(b.users, w.Object, n)
+	}
+	if w.Kind == Netns {
+		count(b.into, w.Netns, n)
 	}
 	b.track(w.Legs, n)
 }

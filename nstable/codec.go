@@ -26,7 +26,7 @@ import (
 //	           for XDP: host, mode, queues, force (0, 1); for VLAN: lower device, EtherType of the tag, VLAN id; and settings
 //	address    address, prefix length, and flags if there are any (1 nodad)
 //	neighbour  MAC
-//	route      kind, protocol, scope, MTU, source, next-hop object, legs
+//	route      kind, protocol, scope, MTU, source, next-hop object, legs; of the kind netns then the namespace
 //	next hop   protocol, flags (1 blackhole, 2 IPv6), legs, number of members, and of each id and weight
 //	legs       their number, and of each gateway, device, weight, flags (1 onlink)
 //	settings   how many are not at their default, and of each name and value
@@ -222,6 +222,9 @@ func routeRecord(way *fib.Way) []byte {
 		w.addr(way.Source)
 		w.num(uint64(way.Object))
 		w.legs(way.Legs)
+		if way.Kind == fib.Netns {
+			w.num(uint64(way.Netns))
+		}
 		way.Record = w.b
 	}
 	return way.Record
@@ -264,7 +267,7 @@ func decodeRoute(key, value []byte) (fib.Route, NamespaceID, error) {
 	a, _ := netip.AddrFromSlice(key[5 : 5+size])
 	key = key[5+size:]
 	r := newReader(value)
-	way := &fib.Way{Metric: binary.BigEndian.Uint32(key[2:]), Kind: fib.Kind(r.num(uint64(fib.Throw)))}
+	way := &fib.Way{Metric: binary.BigEndian.Uint32(key[2:]), Kind: fib.Kind(r.num(uint64(fib.Netns)))}
 	if r.version == 1 {
 		r.wayOfVersion1(way)
 	} else {
@@ -274,6 +277,9 @@ func decodeRoute(key, value []byte) (fib.Route, NamespaceID, error) {
 		way.Source = r.addr()
 		way.Object = fib.ObjectID(r.num(1<<32 - 1))
 		way.Legs = r.legs()
+		if way.Kind == fib.Netns {
+			way.Netns = NamespaceID(r.num(maxID))
+		}
 	}
 	route := fib.Route{Way: way, Prefix: netip.PrefixFrom(a, int(key[0])), Order: int64(binary.BigEndian.Uint64(key[6:]))}
 	if r.err == nil && !route.Prefix.IsValid() {

@@ -133,6 +133,9 @@ func (tx *Tx) insertDevice(ns *namespace, d *device) error {
 	tx.onUndo(func() { t.devices[d.id] = nil; t.devices = t.devices[:grown] })
 	tx.changed[d] = struct{}{}
 	tx.enter(ns, d, d.name, d.index)
+	if d.kind == Loopback {
+		ns.public.Loopback = d.id
+	}
 	return nil
 }
 

@@ -366,6 +366,9 @@ func routeLine(r *RouteInfo) string {
 	if len(r.Hops) > 1 {
 		rest = fmt.Sprintf(" %+v", r.Hops)
 	}
+	if r.Netns != "" {
+		rest += " netns " + r.Netns
+	}
 	if r.Object != 0 {
 		rest += fmt.Sprintf(" nhid %d", r.Object)
 	}

@@ -77,6 +77,8 @@ type RouteInfo struct {
 	Hops []HopInfo
 	// Group tells that they are those of a group of next-hop objects.
 	Group bool
+	// Netns is the namespace that it leads into, of the kind fib.Netns.
+	Netns string
 }
 
 // HopInfo describes a way that a route or a next-hop object sends by.
@@ -177,6 +179,8 @@ type RouteSpec struct {
 	Protocol fib.Protocol
 	Scope    *fib.Scope // nil: what fits
 	MTU      uint32
+	// Netns is the namespace that the route leads into; "": none. It is of the kind fib.Netns then.
+	Netns string
 }
 
 // LegSpec says by what a route or a next-hop object sends.

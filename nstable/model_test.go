@@ -89,6 +89,9 @@ func randomCommand(t *rapid.T, b *bench) (string, error) {
 		if rapid.IntRange(0, 3).Draw(t, "by object") == 0 {
 			s.Legs, s.Object = nil, fib.ObjectID(rapid.IntRange(1, 4).Draw(t, "nhid"))
 		}
+		if rapid.IntRange(0, 4).Draw(t, "into") == 0 {
+			s = into(s.Prefix.String(), pick("other namespace", modelNamespaces))
+		}
 		s.Metric = uint32(rapid.IntRange(0, 2).Draw(t, "metric"))
 		op := rapid.SampledFrom([]fib.Op{fib.Add, fib.Replace, fib.Append, fib.Change}).Draw(t, "op")
 		return fmt.Sprintf("route %d %s %+v", op, ns, s), b.Do(func(tx *Tx) error {

@@ -200,6 +200,7 @@ func (tx *Tx) deleteNamespace(ns *namespace) error {
 	}
 	tx.deleteObjects(ns, func(*fib.Object) bool { return true })
 	tx.deleteRoutes(ns, func(*fib.Route) bool { return true })
+	tx.deleteRoutesInto(ns)
 	ns.gone = true
 	delete(t.byName, ns.name)
 	tx.viewChanged = true
@@ -211,6 +212,16 @@ func (tx *Tx) deleteNamespace(ns *namespace) error {
 	tx.remove(BucketNamespace, namespaceKey(ns.id))
 	tx.announceNamespace(ns, true)
 	return nil
+}
+
+// deleteRoutesInto removes the routes of other namespaces that lead into one that is deleted, as routes go with their
+// device: who made them cannot keep it, and another namespace of its name is not the one that they were meant for.
+func (tx *Tx) deleteRoutesInto(gone *namespace) {
+	for _, ns := range tx.t.namespaces {
+		if ns != nil && !ns.gone && ns.rib.LeadsInto(gone.id) {
+			tx.deleteRoutes(ns, func(r *fib.Route) bool { return r.Kind == fib.Netns && r.Netns == gone.id })
+		}
+	}
 }
 
 // ordered lists the devices by ifindex.

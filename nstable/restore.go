@@ -334,6 +334,9 @@ func (l *loader) route(key, value []byte) error {
 	if err := l.checkLegs(ns, r.Legs); err != nil {
 		return err
 	}
+	if r.Kind == fib.Netns && (int(r.Netns) >= len(l.t.namespaces) || l.t.namespaces[r.Netns] == nil || r.Netns == nsID) {
+		return errRecord
+	}
 	r.Way = ns.rib.Way(*r.Way)
 	if ns != l.ns || r.Prefix != l.prefix {
 		l.setRoutes()

@@ -146,6 +146,13 @@ func (tx *Tx) DeleteRoute(namespace string, s RouteSpec) error {
 	if s.HasKind {
 		m.Kind = &s.Kind
 	}
+	if s.Netns != "" {
+		into, err := tx.t.namespace(s.Netns)
+		if err != nil {
+			return err
+		}
+		m.Netns = &into.id
+	}
 	for i := range s.Legs {
 		l := fib.LegMatch{Gateway: s.Legs[i].Via, Weight: s.Legs[i].Weight}
 		if s.Legs[i].Device != "" {
@@ -341,6 +348,9 @@ func (tx *Tx) announceRoute(ns *namespace, r *fib.Route, deleted bool) {
 
 func (t *Table) routeInfo(ns *namespace, r *fib.Route) RouteInfo {
 	info := RouteInfo{Route: *r}
+	if r.Kind == fib.Netns {
+		info.Netns = t.namespaces[r.Netns].name
+	}
 	if o := ns.rib.Object(r.Object); o != nil {
 		info.Group = o.IsGroup()
 	}

@@ -117,6 +117,11 @@ func (t *Table) RouteGet(namespace string, q GetQuery) (GetInfo, error) {
 	switch {
 	case best == nil:
 		return GetInfo{}, t.noRoute(ns, addr)
+	case hop.Kind == fib.Netns:
+		// What becomes of it there is for those to see who may read that namespace.
+		return GetInfo{
+			Route: t.routeInfo(ns, best), Source: best.Source, Group: id, Buckets: 1, Chosen: -1,
+		}, nil
 	case hop.Kind >= fib.Blackhole:
 		return GetInfo{}, rejected(best, hop.Kind, addr)
 	}

@@ -60,8 +60,12 @@ func describe(e *Event) (key, value string) {
 		return fmt.Sprint(e.Namespace, " addr ", e.Address.Index, e.Address.Prefix), ""
 	case RouteEvent:
 		r := e.Route
-		return fmt.Sprint(e.Namespace, " route ", r.Prefix, r.InLocalTable(), r.Metric, r.Order, r.Kind),
-			fmt.Sprint(r.Protocol, r.Source, r.Object)
+		kind := fib.Kind(0) // as fib.Route.SamePlace: one of another kind takes its place
+		if r.Origin == fib.Connected {
+			kind = r.Kind
+		}
+		return fmt.Sprint(e.Namespace, " route ", r.Prefix, r.InLocalTable(), r.Metric, r.Order, kind),
+			fmt.Sprint(r.Kind, r.Protocol, r.Source, r.Object)
 	case NeighborEvent:
 		return fmt.Sprint(e.Namespace, " neigh ", e.Neighbor.Index, e.Neighbor.Addr), fmt.Sprint(e.Neighbor.MAC, e.Neighbor.State)
 	case NextHopEvent:

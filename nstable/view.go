@@ -15,7 +15,7 @@ import (
 type DeviceID = fib.DeviceID
 
 // NamespaceID names a namespace for as long as it exists.
-type NamespaceID uint32
+type NamespaceID = fib.NamespaceID
 
 // Init is the namespace that always exists.
 const Init NamespaceID = 0
@@ -92,6 +92,8 @@ func (d *Device) Usable() bool { return d.Up && d.Carrier }
 type Namespace struct {
 	ID  NamespaceID
 	FIB *fib.Table
+	// Loopback is its lo, by which packets come in that routes of other namespaces lead here; set before it is published.
+	Loopback DeviceID
 	// Limits are the token buckets of what the router answers; workers take from them.
 	Limits limit.Set
 

@@ -32,9 +32,12 @@ func (tx *Tx) way(ns *namespace, s *RouteSpec) (*fib.Way, error) {
 			s.Source, family(s.Prefix.Addr()), ns.name)
 	}
 	var err error
-	if s.Object != 0 {
+	switch {
+	case s.Kind == fib.Netns:
+		w.Netns, err = tx.into(ns, s)
+	case s.Object != 0:
 		err = tx.checkObject(ns, s)
-	} else {
+	default:
 		w.Legs, err = tx.legs(ns, s)
 	}
 	if err != nil {
@@ -55,6 +58,20 @@ func (tx *Tx) way(ns *namespace, s *RouteSpec) (*fib.Way, error) {
 		tx.touchedIn(ns) // what is refused further on leaves no way behind
 	}
 	return out, nil
+}
+
+// into finds the namespace that a route leads into.
+func (tx *Tx) into(ns *namespace, s *RouteSpec) (NamespaceID, error) {
+	other, err := tx.t.namespace(s.Netns)
+	switch {
+	case err != nil:
+		return 0, err
+	case other == ns:
+		return 0, fail(Invalid, "route %s of namespace %s leads into that itself: nexthop-netns takes another one", s.Prefix, ns.name)
+	case len(s.Legs) > 0 || s.Object != 0:
+		return 0, fail(Invalid, "nexthop-netns and gateway, device or nhid are mutually exclusive: route %s", s.Prefix)
+	}
+	return other.id, nil
 }
 
 // legs checks what a route is to send by.
@@ -166,6 +183,8 @@ func (tx *Tx) resolveGateway(ns *namespace, l *fib.Leg, is6 bool) error {
 		return fail(Refused, "Nexthop has invalid gateway: no route leads to %s (see addr show, or say dev NAME onlink)", via)
 	case r.InLocalTable():
 		return fail(Refused, "Nexthop has invalid gateway: %s is local", via)
+	case r.Kind == fib.Netns:
+		return fail(Refused, "Nexthop has invalid gateway: %s is in another namespace (give the route its nexthop-netns)", via)
 	case r.Kind == fib.Unicast && r.Object == 0 && len(r.Legs) == 1 && !r.Gateway().IsValid():
 		l.Device = r.Device()
 	}

@@ -116,6 +116,11 @@ type netnsStatsJSON struct {
 		Held      uint64 `json:"held"`
 		Dropped   uint64 `json:"dropped"`
 	} `json:"forwarding"`
+	// Leaked counts what routes brought from other namespaces, and sent there.
+	Leaked struct {
+		In  uint64 `json:"in"`
+		Out uint64 `json:"out"`
+	} `json:"leaked"`
 	Drops      map[string]uint64 `json:"drops"`
 	Suppressed map[string]uint64 `json:"suppressed,omitempty"` // answers that rate limits kept back
 }
@@ -136,8 +141,8 @@ func (c *cli) netnsRow(n *v1.Netns) (record, bool) {
 			return text
 		}
 		f := &o.Forwarding
-		return fmt.Sprintf("%s    received %d forwarded %d delivered %d held %d dropped %d\n%s%s",
-			text, f.Received, f.Forwarded, f.Delivered, f.Held, f.Dropped, dropsText(n.Stats.Drops),
+		return fmt.Sprintf("%s    received %d forwarded %d delivered %d held %d dropped %d leaked in %d out %d\n%s%s",
+			text, f.Received, f.Forwarded, f.Delivered, f.Held, f.Dropped, o.Leaked.In, o.Leaked.Out, dropsText(n.Stats.Drops),
 			suppressedLine(n.Stats.Suppressed))
 	}}, true
 }
@@ -146,6 +151,7 @@ func netnsStats(s *v1.NetnsStats) *netnsStatsJSON {
 	o := &netnsStatsJSON{Drops: make(map[string]uint64), Suppressed: suppressedObject(s.Suppressed)}
 	o.Forwarding.Received, o.Forwarding.Forwarded = s.Received, s.Forwarded
 	o.Forwarding.Delivered, o.Forwarding.Held = s.Delivered, s.Held
+	o.Leaked.In, o.Leaked.Out = s.LeakedIn, s.LeakedOut
 	for _, d := range s.Drops {
 		o.Drops[d.Reason] = d.Packets
 		o.Forwarding.Dropped += d.Packets

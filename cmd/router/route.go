@@ -9,7 +9,7 @@ import (
 
 const routeUsage = `
 router route { add | replace | append | change | delete } [ TYPE ] PREFIX
-                [ WAY | nhid ID ] [ src ADDR ] [ metric N ] [ proto P ] [ mtu N ] [ scope S ] [ nexthop HOP ] ...
+                [ WAY | nhid ID | nexthop-netns NAME ] [ src ADDR ] [ metric N ] [ proto P ] [ mtu N ] [ scope S ] [ nexthop HOP ] ...
 router route show [ SELECTOR ]
 router route flush SELECTOR
 router route get [ fibmatch ] ADDR [ from ADDR ] [ iif NAME ] [ ipproto P ] [ sport N ] [ dport N ] [ flowlabel N ]
@@ -19,8 +19,10 @@ TYPE := { unicast | blackhole | unreachable | prohibit | local | throw }
 WAY := [ via [ inet | inet6 ] ADDR ] [ dev NAME ] [ onlink ]
 HOP := WAY [ weight N ]
 SELECTOR := [ [ exact ] PREFIX | match ADDR | root PREFIX ] [ dev NAME ] [ proto P ] [ type TYPE ] [ scope S ]
-              [ via ADDR ] [ src ADDR ] [ metric N ] [ nhid ID ] [ table { main | local | all } ]
+              [ via ADDR ] [ src ADDR ] [ metric N ] [ nhid ID ] [ nexthop-netns NAME ]
+              [ table { main | local | all } ]
 TARGET := { [ via ADDR ] [ dev NAME ] | nhid ID }
+"nexthop-netns NAME" looks the destination up again in the namespace NAME; see docs/namespaces.md.
 With -d, "route get" explains which route, next hop and neighbour are meant.
 "route import" puts the routes of a table dump (MRT, or a list of prefixes with next hops; gz, bz2; "-" is standard
 input), all of them or none, as "proto mrt" if nothing else is said, in place of what is there. Routes go to their next
@@ -84,6 +86,8 @@ func (w *routeWords) keyword(word string) bool {
 		r.Dev = w.device("dev")
 	case word == "nexthop":
 		w.nexthops()
+	case word == "nexthop-netns":
+		r.NexthopNetns = w.value("nexthop-netns")
 	case word == "nhid":
 		r.Nhid = w.id("nhid")
 	case word == "src":
@@ -223,7 +227,7 @@ func (w *routeWords) finish() {
 // unsupportedRouteWord tells keywords of "ip route add" that must not be taken for a destination.
 func unsupportedRouteWord(w string) bool {
 	switch w {
-	case "nexthop-netns", "weight", "vrf", "tos", "dsfield", "encap", "multicast", "nat", "advmss",
+	case "weight", "vrf", "tos", "dsfield", "encap", "multicast", "nat", "advmss",
 		"expires", "realms", "hoplimit", "window", "cwnd", "initcwnd", "initrwnd", "rtt", "rttvar", "rto_min", "quickack",
 		"congctl", "features", "as", "pref", "ttl-propagate", "pervasive", "uid", "mark", "ipproto", "sport", "dport",
 		"fibmatch":

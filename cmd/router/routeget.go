@@ -189,7 +189,7 @@ func (c *cli) explain(got *v1.GetRouteResponse, req *v1.GetRouteRequest, v6 bool
 	case got.Neighbor != nil:
 		n := c.neighObject(got.Neighbor)
 		e.Neighbor = &n
-	case got.Route.Type == v1.RouteType_ROUTE_TYPE_UNICAST:
+	case got.Route.Type == v1.RouteType_ROUTE_TYPE_UNICAST && got.Route.NexthopNetns == "":
 		n := neighJSON{Dst: got.Route.Gateway, Dev: got.Route.Dev, State: []string{"NONE"}}
 		if n.Dst == "" {
 			n.Dst = req.Address

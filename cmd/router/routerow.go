@@ -16,6 +16,7 @@ type routeJSON struct {
 	From string `json:"from,omitempty"`
 	NhID uint32 `json:"nhid,omitempty"`
 	wayJSON
+	Netns    string        `json:"nexthop_netns,omitempty"`
 	Table    string        `json:"table,omitempty"`
 	Protocol string        `json:"protocol,omitempty"`
 	Scope    string        `json:"scope,omitempty"`
@@ -102,7 +103,7 @@ func routeObject(r *v1.Route) (o routeJSON, v6 bool) {
 	p, _ := netip.ParsePrefix(r.Prefix)
 	v6 = p.Addr().Is6()
 	o = routeJSON{
-		Dst: r.Prefix, NhID: r.Nhid, wayJSON: wayObject(r.Gateway, r.Dev, v6), PrefSrc: r.Src,
+		Dst: r.Prefix, NhID: r.Nhid, wayJSON: wayObject(r.Gateway, r.Dev, v6), PrefSrc: r.Src, Netns: r.NexthopNetns,
 		Flags: hopFlags(r.Dead, r.Onlink, r.Linkdown, r.Unresolved, r.Recursive), Nexthops: hopObjects(r.Nexthops, v6),
 	}
 	if r.Metric != 0 || v6 {
@@ -169,6 +170,9 @@ func (c *cli) routeRecord(r *v1.Route, style *routeStyle) record {
 	if f.GetGateway() != "" {
 		o.Gateway, o.Via = "", nil
 	}
+	if f.GetNexthopNetns() != "" {
+		o.Netns = ""
+	}
 	if f.GetSrc() != "" {
 		o.PrefSrc = ""
 	}
@@ -198,6 +202,7 @@ func routeText(o *routeJSON) string {
 		fmt.Fprintf(&b, "nhid %d ", o.NhID)
 	}
 	b.WriteString(wayText(&o.wayJSON))
+	word("nexthop-netns ", o.Netns)
 	word("table ", o.Table)
 	word("proto ", o.Protocol)
 	word("scope ", o.Scope)

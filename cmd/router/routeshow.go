@@ -57,6 +57,8 @@ func filterKeyword(c *cli, a *args, w string, f *v1.RouteFilter) bool {
 		f.Src = a.address("src", c.family)
 	case w == "metric":
 		f.Metric = new(a.number("metric"))
+	case w == "nexthop-netns":
+		f.NexthopNetns = a.value("nexthop-netns")
 	case w == "nhid":
 		f.Nhid = a.id("nhid")
 	case slices.Contains([]string{"cached", "cloned", "tos", "dsfield", "iif", "mark", "realms", "from", "vrf"}, w):
@@ -142,7 +144,8 @@ func routeParts(f *v1.RouteFilter) []*v1.RouteFilter {
 		for _, table := range []v1.RouteTable{v1.RouteTable_ROUTE_TABLE_MAIN, v1.RouteTable_ROUTE_TABLE_LOCAL} {
 			part := &v1.RouteFilter{
 				Family: family, Prefix: f.Prefix, Match: f.Match, Root: f.Root, Dev: f.Dev, Protocol: f.Protocol, Type: f.Type,
-				Gateway: f.Gateway, Metric: f.Metric, Nhid: f.Nhid, Scope: f.Scope, Src: f.Src, Table: table,
+				Gateway: f.Gateway, Metric: f.Metric, Nhid: f.Nhid, Scope: f.Scope, Src: f.Src, NexthopNetns: f.NexthopNetns,
+				Table: table,
 			}
 			out = append(out, part)
 		}

@@ -62,7 +62,7 @@ func kinds() map[v1.RouteType]fib.Kind {
 		v1.RouteType_ROUTE_TYPE_UNREACHABLE: fib.Unreachable,
 		v1.RouteType_ROUTE_TYPE_PROHIBIT:    fib.Prohibit,
 		v1.RouteType_ROUTE_TYPE_THROW:       fib.Throw,
-	}
+	} // fib.Netns is unicast with a nexthop_netns
 }
 
 func apiRouteType(k fib.Kind) v1.RouteType {
@@ -75,6 +75,7 @@ func apiRouteType(k fib.Kind) v1.RouteType {
 		fib.Unreachable: v1.RouteType_ROUTE_TYPE_UNREACHABLE,
 		fib.Prohibit:    v1.RouteType_ROUTE_TYPE_PROHIBIT,
 		fib.Throw:       v1.RouteType_ROUTE_TYPE_THROW,
+		fib.Netns:       v1.RouteType_ROUTE_TYPE_UNICAST,
 	}[k]
 }
 

@@ -44,7 +44,7 @@ func (s *Server) netnsStats(name string) *v1.NetnsStats {
 	}
 	return &v1.NetnsStats{
 		Received: t.RxPackets, Forwarded: t.Forwarded, Delivered: t.Delivered, Held: t.Held, Drops: apiDrops(&t),
-		Suppressed: apiSuppressed(&t),
+		Suppressed: apiSuppressed(&t), LeakedIn: t.LeakedIn, LeakedOut: t.LeakedOut,
 	}
 }
 

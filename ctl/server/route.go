@@ -22,11 +22,13 @@ type routeFilter struct {
 	kind               *fib.Kind
 	metric, scope      *uint32
 	object             fib.ObjectID
+	netns              string
 }
 
 func readRouteFilter(f *v1.RouteFilter) (*routeFilter, error) {
 	out := &routeFilter{
 		family: f.GetFamily(), table: f.GetTable(), dev: f.GetDev(), object: fib.ObjectID(f.GetNhid()),
+		netns: f.GetNexthopNetns(),
 	}
 	if f.GetProtocol() > maxByte {
 		return nil, invalid("protocol %d is wrong: it goes up to 255", f.GetProtocol())
@@ -79,7 +81,9 @@ func readPrefix(s string) (netip.Prefix, error) {
 func (f *routeFilter) wants(r *nstable.RouteInfo) bool {
 	p := r.Prefix
 	switch {
-	case !f.wantsTable(r.InLocalTable()), f.kind != nil && *f.kind != r.Kind:
+	case !f.wantsTable(r.InLocalTable()), f.kind != nil && *f.kind != r.Kind && !(*f.kind == fib.Unicast && r.Kind == fib.Netns):
+		return false
+	case f.netns != "" && f.netns != r.Netns:
 		return false
 	case !inFamily(f.family, p.Addr()):
 		return false
@@ -176,6 +180,8 @@ func apiRoute(r *nstable.RouteInfo) *v1.Route {
 		h := &r.Hops[0]
 		out.Gateway, out.Dev, out.Onlink = addrString(h.Gateway), h.Device, h.OnLink
 		out.Linkdown, out.Dead, out.Recursive, out.Unresolved = h.LinkDown, h.Dead, h.Recursive, h.Unresolved
+	case r.Kind == fib.Netns:
+		out.NexthopNetns = r.Netns
 	case r.Object != 0: // a blackhole is on "lo" in the kernel
 		out.Type, out.Dev = v1.RouteType_ROUTE_TYPE_BLACKHOLE, "lo"
 	case r.Prefix.Addr().Is6(): // so are all that do not send

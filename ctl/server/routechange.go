@@ -65,6 +65,12 @@ func routeSpec(r *v1.RouteChange) (nstable.RouteSpec, error) {
 		}
 		spec.Kind, spec.HasKind = kind, true
 	}
+	if spec.Netns = r.GetNexthopNetns(); spec.Netns != "" {
+		if spec.Kind != fib.Unicast {
+			return spec, invalid("route %s: a route of this type has no nexthop-netns", r.GetPrefix())
+		}
+		spec.Kind, spec.HasKind = fib.Netns, true
+	}
 	if spec.Protocol == 0 && r.GetVerb() != v1.Verb_VERB_DELETE {
 		spec.Protocol = fib.ProtoBoot
 	}

@@ -29,6 +29,8 @@ type Slot struct {
 	Delivered          Counter // received here and taken by the router itself (echo, ARP, ND)
 	Held               Counter // received here, waiting for a neighbour or for other fragments: Held - HeldOut
 	HeldOut            Counter // left the wait again (then forwarded or dropped)
+	LeakedOut          Counter // sent into another namespace by a route, own packets included
+	LeakedIn           Counter // came from another namespace so: at the loopback
 	PartialSum         Counter // sampled TCP/UDP packets whose checksum was only the pseudo-header's
 	Drops              [NumReasons]Counter
 	Suppressed         [NumAnswers]Counter // answers due to packets received here that a rate limit kept back
@@ -48,6 +50,7 @@ func (d *Device) Worker(w int) *Slot { return &d.slots[w] }
 type Totals struct {
 	RxPackets, RxBytes, TxPackets, TxBytes uint64
 	Multicast, Forwarded, Delivered, Held  uint64
+	LeakedOut, LeakedIn                    uint64
 	PartialSum                             uint64
 	Drops                                  [NumReasons]uint64
 	Suppressed                             [NumAnswers]uint64
@@ -65,6 +68,8 @@ func (d *Device) Sum(t *Totals) {
 		t.Forwarded += s.Forwarded.Load()
 		t.Delivered += s.Delivered.Load()
 		t.Held += s.Held.Load() - s.HeldOut.Load() // one of the two may be another worker's: the sum is right, wrapping or not
+		t.LeakedOut += s.LeakedOut.Load()
+		t.LeakedIn += s.LeakedIn.Load()
 		t.PartialSum += s.PartialSum.Load()
 		for r := range t.Drops {
 			t.Drops[r] += s.Drops[r].Load()
@@ -91,6 +96,8 @@ func (t *Totals) each(o *Totals, f func(*uint64, uint64)) {
 	f(&t.Forwarded, o.Forwarded)
 	f(&t.Delivered, o.Delivered)
 	f(&t.Held, o.Held)
+	f(&t.LeakedOut, o.LeakedOut)
+	f(&t.LeakedIn, o.LeakedIn)
 	f(&t.PartialSum, o.PartialSum)
 	for r := range t.Drops {
 		f(&t.Drops[r], o.Drops[r])

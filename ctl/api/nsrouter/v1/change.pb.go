@@ -1909,7 +1909,10 @@ type RouteChange struct {
 	// nexthops are several ways to send by; gateway, dev and onlink are left out then.
 	Nexthops []*RouteHop `protobuf:"bytes,12,rep,name=nexthops,proto3" json:"nexthops,omitempty"`
 	// nhid is the next-hop object to send by; gateway, dev, onlink and nexthops are left out then.
-	Nhid          uint32 `protobuf:"varint,13,opt,name=nhid,proto3" json:"nhid,omitempty"`
+	Nhid uint32 `protobuf:"varint,13,opt,name=nhid,proto3" json:"nhid,omitempty"`
+	// nexthop_netns is the namespace in which the destination is looked up again; everything else that says where to send is
+	// left out then, and type is left out or unicast.
+	NexthopNetns  string `protobuf:"bytes,14,opt,name=nexthop_netns,json=nexthopNetns,proto3" json:"nexthop_netns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2033,6 +2036,13 @@ func (x *RouteChange) GetNhid() uint32 {
 		return x.Nhid
 	}
 	return 0
+}
+
+func (x *RouteChange) GetNexthopNetns() string {
+	if x != nil {
+		return x.NexthopNetns
+	}
+	return ""
 }
 
 // RouteHop is one of several ways that a route sends by.
@@ -2655,8 +2665,10 @@ type RouteFilter struct {
 	// scope is rtnetlink's RT_SCOPE_*.
 	Scope *uint32 `protobuf:"varint,11,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
 	// src chooses the routes that prefer this source.
-	Src           string     `protobuf:"bytes,12,opt,name=src,proto3" json:"src,omitempty"`
-	Table         RouteTable `protobuf:"varint,13,opt,name=table,proto3,enum=nsrouter.v1.RouteTable" json:"table,omitempty"`
+	Src   string     `protobuf:"bytes,12,opt,name=src,proto3" json:"src,omitempty"`
+	Table RouteTable `protobuf:"varint,13,opt,name=table,proto3,enum=nsrouter.v1.RouteTable" json:"table,omitempty"`
+	// nexthop_netns chooses the routes that lead into that namespace.
+	NexthopNetns  string `protobuf:"bytes,14,opt,name=nexthop_netns,json=nexthopNetns,proto3" json:"nexthop_netns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2782,6 +2794,13 @@ func (x *RouteFilter) GetTable() RouteTable {
 	return RouteTable_ROUTE_TABLE_UNSPECIFIED
 }
 
+func (x *RouteFilter) GetNexthopNetns() string {
+	if x != nil {
+		return x.NexthopNetns
+	}
+	return ""
+}
+
 var File_nsrouter_v1_change_proto protoreflect.FileDescriptor
 
 const file_nsrouter_v1_change_proto_rawDesc = "" +
@@ -2886,7 +2905,7 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\x05nodad\x18\x04 \x01(\bR\x05nodad\"M\n" +
 	"\fAddressFlush\x12\x10\n" +
 	"\x03dev\x18\x01 \x01(\tR\x03dev\x12+\n" +
-	"\x06family\x18\x02 \x01(\x0e2\x13.nsrouter.v1.FamilyR\x06family\"\x90\x03\n" +
+	"\x06family\x18\x02 \x01(\x0e2\x13.nsrouter.v1.FamilyR\x06family\"\xb5\x03\n" +
 	"\vRouteChange\x12%\n" +
 	"\x04verb\x18\x01 \x01(\x0e2\x11.nsrouter.v1.VerbR\x04verb\x12*\n" +
 	"\x04type\x18\x02 \x01(\x0e2\x16.nsrouter.v1.RouteTypeR\x04type\x12\x16\n" +
@@ -2901,7 +2920,8 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	" \x01(\bR\x06onlink\x12\x19\n" +
 	"\x05scope\x18\v \x01(\rH\x01R\x05scope\x88\x01\x01\x121\n" +
 	"\bnexthops\x18\f \x03(\v2\x15.nsrouter.v1.RouteHopR\bnexthops\x12\x12\n" +
-	"\x04nhid\x18\r \x01(\rR\x04nhidB\t\n" +
+	"\x04nhid\x18\r \x01(\rR\x04nhid\x12#\n" +
+	"\rnexthop_netns\x18\x0e \x01(\tR\fnexthopNetnsB\t\n" +
 	"\a_metricB\b\n" +
 	"\x06_scope\"\xec\x01\n" +
 	"\bRouteHop\x12\x18\n" +
@@ -2952,7 +2972,7 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\x03dev\x18\x01 \x01(\tR\x03dev\x12+\n" +
 	"\x06family\x18\x02 \x01(\x0e2\x13.nsrouter.v1.FamilyR\x06family\x12\x16\n" +
 	"\x06prefix\x18\x03 \x01(\tR\x06prefix\x120\n" +
-	"\x05state\x18\x04 \x01(\x0e2\x1a.nsrouter.v1.NeighborStateR\x05state\"\x92\x03\n" +
+	"\x05state\x18\x04 \x01(\x0e2\x1a.nsrouter.v1.NeighborStateR\x05state\"\xb7\x03\n" +
 	"\vRouteFilter\x12+\n" +
 	"\x06family\x18\x01 \x01(\x0e2\x13.nsrouter.v1.FamilyR\x06family\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x14\n" +
@@ -2967,7 +2987,8 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	" \x01(\rR\x04nhid\x12\x19\n" +
 	"\x05scope\x18\v \x01(\rH\x01R\x05scope\x88\x01\x01\x12\x10\n" +
 	"\x03src\x18\f \x01(\tR\x03src\x12-\n" +
-	"\x05table\x18\r \x01(\x0e2\x17.nsrouter.v1.RouteTableR\x05tableB\t\n" +
+	"\x05table\x18\r \x01(\x0e2\x17.nsrouter.v1.RouteTableR\x05table\x12#\n" +
+	"\rnexthop_netns\x18\x0e \x01(\tR\fnexthopNetnsB\t\n" +
 	"\a_metricB\b\n" +
 	"\x06_scope*o\n" +
 	"\x04Verb\x12\x14\n" +

@@ -200,13 +200,16 @@ func (x *Netns) GetOwners() []*NetnsOwner {
 // NetnsStats are about all packets that came in by any device of a namespace, also one that has left since:
 // received = forwarded + delivered + held + drops, once no packet is under way.
 type NetnsStats struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Received      uint64                 `protobuf:"varint,1,opt,name=received,proto3" json:"received,omitempty"`
-	Forwarded     uint64                 `protobuf:"varint,2,opt,name=forwarded,proto3" json:"forwarded,omitempty"`
-	Delivered     uint64                 `protobuf:"varint,3,opt,name=delivered,proto3" json:"delivered,omitempty"`
-	Held          uint64                 `protobuf:"varint,4,opt,name=held,proto3" json:"held,omitempty"`
-	Drops         []*Drop                `protobuf:"bytes,5,rep,name=drops,proto3" json:"drops,omitempty"`
-	Suppressed    []*SuppressedAnswers   `protobuf:"bytes,6,rep,name=suppressed,proto3" json:"suppressed,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Received   uint64                 `protobuf:"varint,1,opt,name=received,proto3" json:"received,omitempty"`
+	Forwarded  uint64                 `protobuf:"varint,2,opt,name=forwarded,proto3" json:"forwarded,omitempty"`
+	Delivered  uint64                 `protobuf:"varint,3,opt,name=delivered,proto3" json:"delivered,omitempty"`
+	Held       uint64                 `protobuf:"varint,4,opt,name=held,proto3" json:"held,omitempty"`
+	Drops      []*Drop                `protobuf:"bytes,5,rep,name=drops,proto3" json:"drops,omitempty"`
+	Suppressed []*SuppressedAnswers   `protobuf:"bytes,6,rep,name=suppressed,proto3" json:"suppressed,omitempty"`
+	// leaked_in and leaked_out are packets that routes (nexthop_netns) brought from other namespaces and sent there.
+	LeakedIn      uint64 `protobuf:"varint,7,opt,name=leaked_in,json=leakedIn,proto3" json:"leaked_in,omitempty"`
+	LeakedOut     uint64 `protobuf:"varint,8,opt,name=leaked_out,json=leakedOut,proto3" json:"leaked_out,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -281,6 +284,20 @@ func (x *NetnsStats) GetSuppressed() []*SuppressedAnswers {
 		return x.Suppressed
 	}
 	return nil
+}
+
+func (x *NetnsStats) GetLeakedIn() uint64 {
+	if x != nil {
+		return x.LeakedIn
+	}
+	return 0
+}
+
+func (x *NetnsStats) GetLeakedOut() uint64 {
+	if x != nil {
+		return x.LeakedOut
+	}
+	return 0
 }
 
 type ListLinksRequest struct {
@@ -1287,9 +1304,11 @@ type Route struct {
 	// nhid is the next-hop object that the route sends by; gateway, dev and nexthops are those of the object.
 	Nhid uint32 `protobuf:"varint,13,opt,name=nhid,proto3" json:"nhid,omitempty"`
 	// dead, recursive and unresolved are as in RouteHop.
-	Dead          bool `protobuf:"varint,14,opt,name=dead,proto3" json:"dead,omitempty"`
-	Recursive     bool `protobuf:"varint,15,opt,name=recursive,proto3" json:"recursive,omitempty"`
-	Unresolved    bool `protobuf:"varint,16,opt,name=unresolved,proto3" json:"unresolved,omitempty"`
+	Dead       bool `protobuf:"varint,14,opt,name=dead,proto3" json:"dead,omitempty"`
+	Recursive  bool `protobuf:"varint,15,opt,name=recursive,proto3" json:"recursive,omitempty"`
+	Unresolved bool `protobuf:"varint,16,opt,name=unresolved,proto3" json:"unresolved,omitempty"`
+	// nexthop_netns is the namespace in which the destination is looked up again.
+	NexthopNetns  string `protobuf:"bytes,17,opt,name=nexthop_netns,json=nexthopNetns,proto3" json:"nexthop_netns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1434,6 +1453,13 @@ func (x *Route) GetUnresolved() bool {
 		return x.Unresolved
 	}
 	return false
+}
+
+func (x *Route) GetNexthopNetns() string {
+	if x != nil {
+		return x.NexthopNetns
+	}
+	return ""
 }
 
 // LoadRoutesRequest is a part of a load; routes and prefixes are counted over all parts from 0.
@@ -3028,7 +3054,7 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x06routes\x18\x04 \x01(\x04R\x06routes\x120\n" +
 	"\bsettings\x18\x05 \x03(\v2\x14.nsrouter.v1.SettingR\bsettings\x12-\n" +
 	"\x05stats\x18\x03 \x01(\v2\x17.nsrouter.v1.NetnsStatsR\x05stats\x12/\n" +
-	"\x06owners\x18\x06 \x03(\v2\x17.nsrouter.v1.NetnsOwnerR\x06owners\"\xe1\x01\n" +
+	"\x06owners\x18\x06 \x03(\v2\x17.nsrouter.v1.NetnsOwnerR\x06owners\"\x9d\x02\n" +
 	"\n" +
 	"NetnsStats\x12\x1a\n" +
 	"\breceived\x18\x01 \x01(\x04R\breceived\x12\x1c\n" +
@@ -3038,7 +3064,10 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x05drops\x18\x05 \x03(\v2\x11.nsrouter.v1.DropR\x05drops\x12>\n" +
 	"\n" +
 	"suppressed\x18\x06 \x03(\v2\x1e.nsrouter.v1.SuppressedAnswersR\n" +
-	"suppressed\"d\n" +
+	"suppressed\x12\x1b\n" +
+	"\tleaked_in\x18\a \x01(\x04R\bleakedIn\x12\x1d\n" +
+	"\n" +
+	"leaked_out\x18\b \x01(\x04R\tleakedOut\"d\n" +
 	"\x10ListLinksRequest\x12\x14\n" +
 	"\x05netns\x18\x01 \x01(\tR\x05netns\x12\x10\n" +
 	"\x03dev\x18\x02 \x01(\tR\x03dev\x12\x12\n" +
@@ -3130,7 +3159,7 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x05netns\x18\x01 \x01(\tR\x05netns\x120\n" +
 	"\x06filter\x18\x02 \x01(\v2\x18.nsrouter.v1.RouteFilterR\x06filter\"@\n" +
 	"\x12ListRoutesResponse\x12*\n" +
-	"\x06routes\x18\x01 \x03(\v2\x12.nsrouter.v1.RouteR\x06routes\"\xb2\x03\n" +
+	"\x06routes\x18\x01 \x03(\v2\x12.nsrouter.v1.RouteR\x06routes\"\xd7\x03\n" +
 	"\x05Route\x12*\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x16.nsrouter.v1.RouteTypeR\x04type\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x18\n" +
@@ -3150,7 +3179,8 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\trecursive\x18\x0f \x01(\bR\trecursive\x12\x1e\n" +
 	"\n" +
 	"unresolved\x18\x10 \x01(\bR\n" +
-	"unresolved\"\xca\x01\n" +
+	"unresolved\x12#\n" +
+	"\rnexthop_netns\x18\x11 \x01(\tR\fnexthopNetns\"\xca\x01\n" +
 	"\x11LoadRoutesRequest\x12\x14\n" +
 	"\x05netns\x18\x01 \x01(\tR\x05netns\x12%\n" +
 	"\x04verb\x18\x02 \x01(\x0e2\x11.nsrouter.v1.VerbR\x04verb\x12\x14\n" +
