@@ -124,6 +124,11 @@ func changeAttempts() []attempt {
 		change("link_set to another's", toAll, func(ns string) *v1.ChangeRequest {
 			return linkSet(ns, &v1.LinkSet{Name: "w0", NewNetns: ref("other"), NewName: ref("y-" + ns)})
 		}),
+		change("route into another's", toAll, func(ns string) *v1.ChangeRequest {
+			r := routeAdd(ns, "10.6.0.0/16", "")
+			r.GetRoute().NexthopNetns = "other"
+			return r
+		}),
 		change("netns_add", toAll, func(ns string) *v1.ChangeRequest { return netnsAdd(ns + "-more") }),
 		change("netns_delete", toAll, func(ns string) *v1.ChangeRequest { return netnsDelete(ns) }),
 	}
