@@ -458,7 +458,7 @@ func TestAdopt(t *testing.T) {
 		t.Errorf("d1 was down %d times", downs)
 	}
 	out := r.shown("red")
-	if !strings.Contains(out, "d1") || strings.Contains(out, "d2") || strings.Contains(out, "10.0.1.1/24") ||
+	if !strings.Contains(out, " d1 ") || strings.Contains(out, " d2 ") || strings.Contains(out, "10.0.1.1/24") ||
 		!strings.Contains(out, foreign) || !strings.Contains(out, "10.0.0.1/24") {
 		t.Errorf("adopted:\n%s", out)
 	}
