@@ -495,7 +495,10 @@ func eventLine(e Event) string {
 	line := fmt.Sprintf("%s %s", e.Namespace, sign)
 	switch e.Kind {
 	case NamespaceEvent:
-		return line + "netns"
+		if line += "netns"; e.Was != "" {
+			line += " was " + e.Was
+		}
+		return line
 	case LinkEvent:
 		return fmt.Sprintf("%slink %s up=%v carrier=%v", line, e.Link.Name, e.Link.Up, e.Link.Carrier)
 	case AddressEvent:

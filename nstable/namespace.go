@@ -129,7 +129,9 @@ func (tx *Tx) RenameNamespace(namespace, name string) error {
 	tx.nameNamespace(ns, name)
 	tx.onUndo(func() { tx.nameNamespace(ns, namespace) })
 	tx.put(BucketNamespace, namespaceKey(ns.id), encodeNamespace(ns))
-	tx.announceNamespace(ns, false)
+	if e := tx.event(ns, NamespaceEvent, false, false); e != nil {
+		e.Netns, e.Was = new(ns.info()), namespace
+	}
 	return nil
 }
 
@@ -176,7 +178,9 @@ func (tx *Tx) insertNamespace(id NamespaceID, name string) *namespace {
 }
 
 func (tx *Tx) announceNamespace(ns *namespace, deleted bool) {
-	tx.announce(ns, NamespaceEvent, deleted, func(e *Event) { e.Netns = new(ns.info()) })
+	if e := tx.event(ns, NamespaceEvent, deleted, false); e != nil {
+		e.Netns = new(ns.info())
+	}
 }
 
 // deleteNamespace sends the XDP devices home to init, and removes the other devices and the namespace.

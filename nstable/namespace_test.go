@@ -1,6 +1,7 @@
 package nstable
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -65,7 +66,12 @@ func TestRenameNamespace(t *testing.T) {
 	b.want(b.namespaceNames(), "init blue red")
 	public, err := b.Namespace("red")
 	b.ok(err)
+	of, all := b.subscribe("red"), b.subscribe("")
+	defer of.Close()
+	defer all.Close()
 	b.ok(rename("red", "rouge"))
+	b.want(fmt.Sprint(b.events(of)), "[red -netns]")
+	b.want(fmt.Sprint(b.events(all)), "[red -netns rouge +netns was red]")
 	b.ok(rename("rouge", "rouge"))
 	b.ok(b.addNamespace("red"))
 	for range 2 {

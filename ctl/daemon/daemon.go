@@ -27,6 +27,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
+	"nsrouter/ctl/feed"
 	"nsrouter/ctl/hostside"
 	"nsrouter/ctl/radv"
 	"nsrouter/ctl/server"
@@ -109,6 +110,7 @@ type daemon struct {
 	plane *dataplane.Dataplane
 	radv  *radv.Server
 	side  *hostside.Server
+	feed  atomic.Pointer[feed.Server] // of the table
 	ports *ports
 	table *nstable.Table
 	hosts *hosts
@@ -173,11 +175,8 @@ func (d *daemon) start() (err error) {
 		Store: stored, Workers: len(d.cpus), Datapath: d.plane, Ports: d.ports,
 		Tables: fib.TableOptions{Epochs: epochs, Fast: fib.NewBudget(d.o.FastTables)}, TableMemory: d.o.TableMemory,
 		DetectDuplicates: true,
-		Publishing: func(old, next *nstable.View) {
-			d.radv.Publishing(old, next)
-			d.side.Publishing(old, next)
-		},
-		Log: func(msg string, err error) { d.o.Log.Warn(msg, zap.Error(err)) },
+		Publishing:       d.publishing,
+		Log:              func(msg string, err error) { d.o.Log.Warn(msg, zap.Error(err)) },
 	})
 	if err != nil {
 		return err
@@ -191,9 +190,19 @@ func (d *daemon) start() (err error) {
 	return nil
 }
 
+// publishing shows who follows the table a view that is about to be published.
+func (d *daemon) publishing(old, next *nstable.View) {
+	d.radv.Publishing(old, next)
+	d.side.Publishing(old, next)
+	if f := d.feed.Load(); f != nil {
+		f.Publishing(old, next)
+	}
+}
+
 // attachHosts gives the namespaces their Linux namespaces.
 func (d *daemon) attachHosts() error {
-	d.hosts = newHosts(d.o.NetnsPrefix, d.side, d.table, d.o.Log)
+	d.feed.Store(feed.New(feed.Options{Table: d.table, Log: d.o.Log}))
+	d.hosts = newHosts(d.o.NetnsPrefix, d.side, d.feed.Load(), d.table, d.o.Log)
 	for _, ns := range d.table.Namespaces() {
 		if ns.Settings.Host == setting.HostNone {
 			continue

@@ -418,8 +418,8 @@ func TestOwnMounts(t *testing.T) {
 func TestMonitor(t *testing.T) {
 	w := newWorld(t)
 	w.r.Must("netns add red")
-	m := w.Host("watcher").Start(w.r.Binary, "--socket", w.r.Socket, "-n", "red", "monitor", "all")
-	time.Sleep(300 * time.Millisecond)
+	m := w.Host("watcher").Start(w.r.Binary, "--socket", w.r.Socket, "-n", "red", "monitor", "all", "--snapshot")
+	w.Eventually(5*time.Second, "the state", func() bool { return strings.Contains(m.Output(), "that is all") })
 	w.r.Must(
 		"link add d0 type dummy\n-n red link add d1 type dummy\n-n red link set d1 up\n" +
 			"-n red addr add 10.1.1.1/24 dev d1\n-n red link del d1",
