@@ -76,7 +76,7 @@ soak: ## ten minutes of changes of full tables under readers that judge every an
 
 .PHONY: bench-pipeline
 bench-pipeline: ## million packets per second of the pipeline in memory, on one core
-	$(GO) test -run '^$$' -bench Pipeline ./dataplane/...
+	$(GO) test -run '^$$' -bench 'Pipeline|Crossing' ./dataplane/...
 
 .PHONY: fuzz
 fuzz: ## every fuzz test for FUZZTIME (10s)
