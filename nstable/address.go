@@ -268,7 +268,9 @@ func (d *device) addressInfo(i int) AddressInfo {
 }
 
 func (tx *Tx) announceAddress(d *device, i int, deleted bool) {
-	tx.announce(d.ns, AddressEvent, deleted, func(e *Event) { info := d.addressInfo(i); e.Address = &info })
+	if e := tx.event(d.ns, AddressEvent, deleted, false); e != nil {
+		e.Address = new(d.addressInfo(i))
+	}
 }
 
 // Addresses lists the addresses of a namespace, device by device in ifindex order; those of one device if dev is not

@@ -170,7 +170,9 @@ func (tx *Tx) leave(d *device) {
 func (tx *Tx) store(d *device) { tx.put(BucketDevice, deviceKey(d.id), encodeDevice(d)) }
 
 func (tx *Tx) announceLink(d *device, deleted bool) {
-	tx.announce(d.ns, LinkEvent, deleted, func(e *Event) { info := tx.t.linkInfo(d); e.Link = &info })
+	if e := tx.event(d.ns, LinkEvent, deleted, false); e != nil {
+		e.Link = new(tx.t.linkInfo(d))
+	}
 }
 
 // setUp raises or lowers a device.

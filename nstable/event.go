@@ -35,6 +35,7 @@ type Event struct {
 	Snapshot bool
 
 	Netns    *NamespaceInfo
+	Was      string // with Netns: the name that the namespace had until now. What is in it is not told again.
 	Link     *LinkInfo
 	Address  *AddressInfo
 	Route    *RouteInfo
@@ -42,9 +43,9 @@ type Event struct {
 	Neighbor *NeighborInfo // permanent ones, and what the data plane announces with [Table.AnnounceNeighbor]
 	Missed   uint64
 
-	of *Namespace // names are given again, this is not
-	// lost is not zero where it stands for as many events that nobody has room for.
-	lost uint64
+	of    *Namespace // names are given again, this is not
+	local bool       // about a route of the local table
+	lost  uint64     // not zero: it stands for as many events that nobody has room for
 }
 
 // subscriptionBuffer is how many events wait for a subscriber before it misses some.
@@ -211,7 +212,7 @@ func (s *Subscription) drain() (events []Event, closed bool) {
 // hears tells whether the subscriber wants an event.
 func (s *Subscription) hears(e *Event) bool {
 	return (s.interest.Namespace == "" || s.interest.Namespace == e.Namespace) && s.kinds&(1<<e.Kind) != 0 &&
-		(e.Route == nil || s.interest.LocalTable || !e.Route.InLocalTable())
+		(s.interest.LocalTable || !e.local)
 }
 
 // put queues events without ever waiting; as many as missed tells, by namespace, are lost before them. Once some are

@@ -127,3 +127,40 @@ func TestSlowSubscriber(t *testing.T) {
 		t.Errorf("after the gap: %+v", e)
 	}
 }
+
+// TestTableLoaded: of a transaction of more changes than a reader has room for, the rest is only counted, and what was
+// refused of it is not; other readers hear what is theirs.
+func TestTableLoaded(t *testing.T) {
+	b := newBench(t)
+	b.dummy("init", "d", "10.0.0.1/24")
+	s := b.subscribe("init")
+	defer s.Close()
+	links, err := b.Subscribe(Interest{Kinds: []EventKind{LinkEvent}})
+	b.ok(err)
+	defer links.Close()
+	const changes, every = 3 * subscriptionBuffer, 16
+	kept := 0
+	failed, err := b.Bulk(changes, true, func(tx *Tx, i int) error {
+		if err := tx.Route(fib.Add, "init", via(fmt.Sprintf("20.%d.%d.0/24", i>>8, i&255), "10.0.0.9", "")); err != nil {
+			return err
+		}
+		if i%every == 0 {
+			return fail(Refused, "no")
+		}
+		if i == changes-1 {
+			kept = len(tx.news.events)
+			tx.announceLink(tx.t.byName["init"].byName["d"], false)
+		}
+		return nil
+	})
+	b.ok(err)
+	heard := b.events(s)
+	want := changes - len(failed) - subscriptionBuffer + 1 // and the link
+	if n := len(heard); n != subscriptionBuffer+1 || heard[n-1] != fmt.Sprintf("missed %d", want) {
+		t.Errorf("%d events, the last is %s; %d were to be missed", n, heard[n-1], want)
+	}
+	if kept > subscriptionBuffer+2 {
+		t.Errorf("%d events kept", kept)
+	}
+	b.want(fmt.Sprint(b.events(links)), "[init +link d up=true carrier=true]")
+}

@@ -153,7 +153,7 @@ func (p *fakeDatapath) Quiesce() {
 }
 
 func (p *fakeDatapath) SetNeighbor(d *Device, addr netip.Addr, mac [6]byte, state neigh.State) error {
-	p.note("set %s@%s %s %s", d.Name, d.Namespace.Name, addr, state)
+	p.note("set %s@%s %s %s", d.Name, d.Namespace.Name(), addr, state)
 	if p.b.Table != nil && p.b.View().Device(d.ID) != d {
 		p.b.t.Errorf("neighbour %s of %s: the device is not published", addr, d.Name)
 	}
@@ -170,7 +170,7 @@ func (p *fakeDatapath) SetNeighbor(d *Device, addr netip.Addr, mac [6]byte, stat
 }
 
 func (p *fakeDatapath) DeleteNeighbor(d *Device, addr netip.Addr) bool {
-	p.note("delete %s@%s %s", d.Name, d.Namespace.Name, addr)
+	p.note("delete %s@%s %s", d.Name, d.Namespace.Name(), addr)
 	e := d.Neighbors.Lookup(fib.AddrOf(addr))
 	if e != nil {
 		d.Neighbors.Delete(e)
@@ -179,7 +179,7 @@ func (p *fakeDatapath) DeleteNeighbor(d *Device, addr netip.Addr) bool {
 }
 
 func (p *fakeDatapath) FlushNeighbors(d *Device, keepPermanent bool) {
-	p.note("flush %s@%s %v", d.Name, d.Namespace.Name, keepPermanent)
+	p.note("flush %s@%s %v", d.Name, d.Namespace.Name(), keepPermanent)
 	d.Neighbors.All(func(e *neigh.Entry) bool {
 		if !keepPermanent || e.State() != neigh.Permanent {
 			d.Neighbors.Delete(e)
@@ -189,7 +189,7 @@ func (p *fakeDatapath) FlushNeighbors(d *Device, keepPermanent bool) {
 }
 
 func (p *fakeDatapath) Announce(d *Device, addrs []netip.Addr) {
-	p.note("announce %s@%s %v", d.Name, d.Namespace.Name, addrs)
+	p.note("announce %s@%s %v", d.Name, d.Namespace.Name(), addrs)
 }
 
 // bench is a table under test with its surroundings.
@@ -495,7 +495,10 @@ func eventLine(e Event) string {
 	line := fmt.Sprintf("%s %s", e.Namespace, sign)
 	switch e.Kind {
 	case NamespaceEvent:
-		return line + "netns"
+		if line += "netns"; e.Was != "" {
+			line += " was " + e.Was
+		}
+		return line
 	case LinkEvent:
 		return fmt.Sprintf("%slink %s up=%v carrier=%v", line, e.Link.Name, e.Link.Up, e.Link.Carrier)
 	case AddressEvent:

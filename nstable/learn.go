@@ -95,13 +95,21 @@ func (l *Learner) Objects() []*fib.Object {
 	return slices.DeleteFunc(l.ns.rib.Objects(), func(o *fib.Object) bool { return o.ID.Origin() != l.origin })
 }
 
-// SetObject makes or replaces an object, the ID of which is of the learner's origin. Routes that send by it follow.
-func (l *Learner) SetObject(o *fib.Object) {
-	if old := l.ns.rib.Object(o.ID); old != nil && old.Protocol == o.Protocol && old.Blackhole == o.Blackhole &&
+// SetObject makes or replaces an object, the ID of which is of the learner's origin. Routes that send by it follow. It fails
+// where the namespace may not have that many.
+func (l *Learner) SetObject(o *fib.Object) error {
+	old := l.ns.rib.Object(o.ID)
+	if old == nil {
+		if err := checkNextHops(l.ns); err != nil {
+			return err
+		}
+	}
+	if old != nil && old.Protocol == o.Protocol && old.Blackhole == o.Blackhole &&
 		old.Leg == o.Leg && old.IPv6 == o.IPv6 && slices.Equal(old.Members, o.Members) {
-		return
+		return nil
 	}
 	l.tx.setObject(l.ns, o.ID, o)
+	return nil
 }
 
 // DeleteObjects removes objects of the learner's origin, the routes that use them, their memberships, and groups that

@@ -1,6 +1,7 @@
 package nstable
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -99,9 +100,8 @@ func TestLearnedObjects(t *testing.T) {
 	}
 	near, far := leg("d", "192.0.2.2"), leg("e", "198.51.100.2")
 	b.ok(b.Learn(public, fib.FromKernel, func(l *Learner) error {
-		l.SetObject(&fib.Object{ID: one, Leg: near})
-		l.SetObject(&fib.Object{ID: group, Members: []fib.Member{{ID: one, Weight: 1}}})
-		return nil
+		return errors.Join(l.SetObject(&fib.Object{ID: one, Leg: near}),
+			l.SetObject(&fib.Object{ID: group, Members: []fib.Member{{ID: one, Weight: 1}}}))
 	}))
 	b.ok(b.learn("init", "10.0.0.0/8", fib.Way{Object: one}))
 	b.ok(b.learn("init", "10.1.0.0/16", fib.Way{Object: group}))
@@ -118,8 +118,7 @@ func TestLearnedObjects(t *testing.T) {
 	b.want(gateway("10.1.0.1"), "192.0.2.2")
 	b.want(gateway("10.2.0.1"), "192.0.2.9")
 	b.ok(b.Learn(public, fib.FromKernel, func(l *Learner) error {
-		l.SetObject(&fib.Object{ID: one, Leg: far})
-		return nil
+		return l.SetObject(&fib.Object{ID: one, Leg: far})
 	}))
 	b.want(gateway("10.1.0.1"), "198.51.100.2")
 	b.refused(b.Do(func(tx *Tx) error { return tx.DeleteNextHop("init", 2) }), Refused, "comes from Linux")

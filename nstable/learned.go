@@ -57,7 +57,7 @@ func (t *Table) AnnounceNeighbor(
 		q.queued[d.Namespace]++
 		q.queue = append(q.queue, learnedNeighbor{d, info, deleted})
 	} else {
-		q.missed[d.Namespace.Name]++
+		q.missed[d.Namespace.Name()]++
 	}
 	q.mu.Unlock()
 	select {
@@ -83,7 +83,7 @@ func (t *Table) learnedEvents(departures []departure) (events []Event, missed ma
 			continue
 		}
 		events = append(events, Event{
-			Namespace: l.device.Namespace.Name, Kind: NeighborEvent, Deleted: l.deleted, Neighbor: &l.info, of: l.device.Namespace,
+			Namespace: l.device.Namespace.Name(), Kind: NeighborEvent, Deleted: l.deleted, Neighbor: &l.info, of: l.device.Namespace,
 		})
 	}
 	return events, missed

@@ -108,6 +108,40 @@ func (tx *Tx) SetNamespace(namespace string, values []setting.Value) error {
 	return nil
 }
 
+// RenameNamespace gives a namespace another name. Who hears the events of the old name hears that it is gone.
+func (tx *Tx) RenameNamespace(namespace, name string) error {
+	t := tx.t
+	ns, err := t.namespace(namespace)
+	switch {
+	case err != nil:
+		return err
+	case ns.id == Init:
+		return fail(Refused, "Cannot rename namespace %q: it always exists", namespace)
+	case name == namespace:
+		return nil
+	case t.byName[name] != nil:
+		return fail(Exists, "Cannot rename network namespace %q to %q: File exists", namespace, name)
+	}
+	if err := checkNamespaceName(name); err != nil {
+		return err
+	}
+	tx.announceNamespace(ns, true)
+	tx.nameNamespace(ns, name)
+	tx.onUndo(func() { tx.nameNamespace(ns, namespace) })
+	tx.put(BucketNamespace, namespaceKey(ns.id), encodeNamespace(ns))
+	if e := tx.event(ns, NamespaceEvent, false, false); e != nil {
+		e.Netns, e.Was = new(ns.info()), namespace
+	}
+	return nil
+}
+
+func (tx *Tx) nameNamespace(ns *namespace, name string) {
+	delete(tx.t.byName, ns.name)
+	tx.t.byName[name] = ns
+	ns.name = name
+	ns.public.name.Store(&name)
+}
+
 // apply is old with other values.
 func apply[T any](table setting.Table[T], old *T, values []setting.Value) (*T, error) {
 	changed := *old
@@ -124,12 +158,13 @@ func (tx *Tx) insertNamespace(id NamespaceID, name string) *namespace {
 	t := tx.t
 	ns := &namespace{
 		id: id, name: name, table: t,
-		public:   &Namespace{ID: id, Name: name, FIB: fib.NewTable(t.options.Tables)},
+		public:   &Namespace{ID: id, FIB: fib.NewTable(t.options.Tables)},
 		byName:   make(map[string]*device),
 		byIndex:  make(map[int]*device),
 		rib:      fib.NewRIB(t.linkState),
 		settings: setting.Namespaces.Default(),
 	}
+	ns.public.name.Store(&name)
 	grown := len(t.namespaces)
 	t.namespaces = setSlot(t.namespaces, int(id), ns)
 	t.byName[name] = ns
@@ -143,7 +178,9 @@ func (tx *Tx) insertNamespace(id NamespaceID, name string) *namespace {
 }
 
 func (tx *Tx) announceNamespace(ns *namespace, deleted bool) {
-	tx.announce(ns, NamespaceEvent, deleted, func(e *Event) { e.Netns = new(ns.info()) })
+	if e := tx.event(ns, NamespaceEvent, deleted, false); e != nil {
+		e.Netns = new(ns.info())
+	}
 }
 
 // deleteNamespace sends the XDP devices home to init, and removes the other devices and the namespace.

@@ -1,10 +1,13 @@
 package nstable
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"nsrouter/nstable/setting"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -41,6 +44,49 @@ func TestNamespaceList(t *testing.T) {
 	b.refused(b.addNamespace("init"), Exists, "init")
 	b.reopen()
 	b.want(b.namespaceNames(), "init a blue red")
+}
+
+// TestRenameNamespace: all that a namespace has goes by the new name, also after a restart; the old one is free.
+func TestRenameNamespace(t *testing.T) {
+	b := newBench(t)
+	rename := func(from, to string) error {
+		return b.Do(func(tx *Tx) error { return tx.RenameNamespace(from, to) })
+	}
+	b.ok(b.addNamespace("red"))
+	b.ok(b.addNamespace("blue"))
+	b.ok(b.Do(func(tx *Tx) error { return tx.SetNamespace("red", []setting.Value{{Name: "max-routes", Value: "77"}}) }))
+	for _, c := range []struct {
+		from, to string
+		kind     ErrorKind
+	}{
+		{"red", "blue", Exists}, {"red", "init", Exists}, {"init", "home", Refused}, {"green", "x", NotFound}, {"red", "a/b", Invalid},
+	} {
+		b.refused(rename(c.from, c.to), c.kind, "")
+	}
+	b.want(b.namespaceNames(), "init blue red")
+	public, err := b.Namespace("red")
+	b.ok(err)
+	of, all := b.subscribe("red"), b.subscribe("")
+	defer of.Close()
+	defer all.Close()
+	b.ok(rename("red", "rouge"))
+	b.want(fmt.Sprint(b.events(of)), "[red -netns]")
+	b.want(fmt.Sprint(b.events(all)), "[red -netns rouge +netns was red]")
+	b.ok(rename("rouge", "rouge"))
+	b.ok(b.addNamespace("red"))
+	for range 2 {
+		b.want(b.namespaceNames(), "init blue red rouge")
+		b.want(b.addrsOf("rouge", "lo"), "127.0.0.1/8, ::1/128")
+		if got := b.Namespaces()[3].Settings.MaxRoutes; got != 77 {
+			t.Errorf("max-routes %d", got)
+		}
+		if public.Name() != "rouge" {
+			t.Errorf("workers and others know it as %s", public.Name())
+		}
+		b.reopen()
+	}
+	b.ok(b.DeleteNamespace("rouge"))
+	b.want(b.namespaceNames(), "init blue red")
 }
 
 // TestNamespaceHasLo: lo is there and up from the start, with its addresses, and stays what it is.

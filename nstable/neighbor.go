@@ -209,16 +209,11 @@ func (n *neighbors) sorted() []netip.Addr {
 }
 
 func (tx *Tx) announceNeighbor(d *device, addr netip.Addr, mac [6]byte, deleted bool) {
-	tx.announce(d.ns, NeighborEvent, deleted, func(e *Event) {
+	if e := tx.event(d.ns, NeighborEvent, deleted, false); e != nil {
 		e.Neighbor = &NeighborInfo{
-			Device: d.name,
-			Index:  d.index,
-			Addr:   addr,
-			MAC:    mac,
-			HasMAC: true,
-			State:  neigh.Permanent,
+			Device: d.name, Index: d.index, Addr: addr, MAC: mac, HasMAC: true, State: neigh.Permanent,
 		}
-	})
+	}
 }
 
 // Neighbors lists the neighbours of a namespace, permanent and learned, device by device in ifindex order and by

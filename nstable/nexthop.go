@@ -234,7 +234,9 @@ func (tx *Tx) setObject(ns *namespace, id fib.ObjectID, o *fib.Object) {
 }
 
 func (tx *Tx) announceNextHop(ns *namespace, o *fib.Object, deleted bool) {
-	tx.announce(ns, NextHopEvent, deleted, func(e *Event) { info := tx.t.nextHopInfo(ns, o); e.NextHop = &info })
+	if e := tx.event(ns, NextHopEvent, deleted, false); e != nil {
+		e.NextHop = new(tx.t.nextHopInfo(ns, o))
+	}
 }
 
 func (t *Table) nextHopInfo(ns *namespace, o *fib.Object) NextHopInfo {

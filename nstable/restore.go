@@ -138,7 +138,7 @@ func (t *Table) restore() error {
 	for _, d := range l.up {
 		l.tx.setUp(d, true)
 	}
-	l.tx.ops, l.tx.events, l.tx.hooks = nil, nil, nil
+	l.tx.ops, l.tx.news, l.tx.hooks = nil, news{}, nil
 	l.tx.publish()
 	return nil
 }

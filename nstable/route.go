@@ -341,8 +341,8 @@ func (tx *Tx) dead(r *fib.Route, down *device) bool {
 }
 
 func (tx *Tx) announceRoute(ns *namespace, r *fib.Route, deleted bool) {
-	if tx.t.wants(ns, RouteEvent) { // else the function below would be made for nothing
-		tx.announce(ns, RouteEvent, deleted, func(e *Event) { info := tx.t.routeInfo(ns, r); e.Route = &info })
+	if e := tx.event(ns, RouteEvent, deleted, r.InLocalTable()); e != nil {
+		e.Route = new(tx.t.routeInfo(ns, r))
 	}
 }
 

@@ -178,8 +178,9 @@ func (w *walk) routes(s *Subscription) []Event {
 			return out
 		}
 		for _, r := range list {
-			e := Event{Kind: RouteEvent, Namespace: ns.name, Snapshot: true, Route: new(t.routeInfo(ns, r)), of: ns.public}
+			e := Event{Kind: RouteEvent, Namespace: ns.name, Snapshot: true, of: ns.public, local: r.InLocalTable()}
 			if s.hears(&e) {
+				e.Route = new(t.routeInfo(ns, r))
 				out = append(out, e)
 			}
 		}

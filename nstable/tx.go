@@ -28,11 +28,11 @@ type request struct {
 type Tx struct {
 	t *Table
 
-	undo   []undoStep
-	ops    []Op
-	keys   []byte // where keys of routes are built, piece by piece
-	events []Event
-	hooks  []func() // calls of the data plane, after the publication
+	undo  []undoStep
+	ops   []Op
+	keys  []byte // where keys of routes are built, piece by piece
+	news  news
+	hooks []func() // calls of the data plane, after the publication
 	// foreseen are the neighbours that hooks will make or remove.
 	foreseen map[neighborRef]foreseen
 
@@ -98,14 +98,17 @@ func (t *Table) Bulk(n int, force bool, fn func(tx *Tx, i int) error) (failed []
 
 // Try runs fn as a part of the transaction: when it fails, what it did is undone, and the transaction may go on.
 func (tx *Tx) Try(fn func() error) error {
-	undo, ops, events, hooks := len(tx.undo), len(tx.ops), len(tx.events), len(tx.hooks)
+	undo, ops, hooks := len(tx.undo), len(tx.ops), len(tx.hooks)
 	retired, retiredNS, departures := len(tx.retired), len(tx.retiredNS), len(tx.departures)
+	outer := tx.news.begin()
 	err := fn()
 	if err != nil {
 		tx.rollback(undo)
-		tx.ops, tx.events, tx.hooks = tx.ops[:ops], tx.events[:events], tx.hooks[:hooks]
+		tx.news.undo()
+		tx.ops, tx.hooks = tx.ops[:ops], tx.hooks[:hooks]
 		tx.retired, tx.retiredNS, tx.departures = tx.retired[:retired], tx.retiredNS[:retiredNS], tx.departures[:departures]
 	}
+	tx.news.end(outer)
 	return err
 }
 
@@ -148,16 +151,6 @@ func (tx *Tx) routeKey(ns NamespaceID, r *fib.Route) []byte {
 
 // keyPiece is how many bytes of keys are made room for at once.
 const keyPiece = 16 << 10
-
-// announce queues an event, if anybody listens.
-func (tx *Tx) announce(ns *namespace, kind EventKind, deleted bool, set func(*Event)) {
-	if !tx.t.wants(ns, kind) {
-		return
-	}
-	e := Event{Namespace: ns.name, Kind: kind, Deleted: deleted, of: ns.public}
-	set(&e)
-	tx.events = append(tx.events, e)
-}
 
 // touchedIn is the list of the prefixes of a namespace whose best route may have changed. A namespace that has one,
 // empty or not, is brought up to date when the transaction is through.
@@ -305,7 +298,7 @@ func (tx *Tx) publish() {
 // deliver tells the subscribers what workers said meanwhile, and what the transaction changed.
 func (tx *Tx) deliver() {
 	events, missed := tx.t.learnedEvents(tx.departures)
-	tx.t.deliver(missed, append(events, tx.events...))
+	tx.t.deliver(missed, append(events, tx.news.events...))
 }
 
 func (t *Table) deliver(missed map[string]uint64, events []Event) {

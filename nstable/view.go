@@ -94,13 +94,20 @@ type Namespace struct {
 	FIB *fib.Table
 	// Loopback is its lo, by which packets come in that routes of other namespaces lead here; set before it is published.
 	Loopback DeviceID
-	// Name at the time of creation or of the last rename; read under the table's lock, not by workers.
-	Name string
 	// Limits are the token buckets of what the router answers; workers take from them.
 	Limits limit.Set
 
+	name     atomic.Pointer[string]
 	settings atomic.Pointer[setting.Namespace]
 	own      atomic.Pointer[OwnAddrs]
+}
+
+// Name is what the namespace is called now. Any goroutine.
+func (n *Namespace) Name() string {
+	if name := n.name.Load(); name != nil {
+		return *name
+	}
+	return "" // of a test
 }
 
 // PublishSettings makes s what workers see.

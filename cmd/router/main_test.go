@@ -171,6 +171,8 @@ func (h *hosts) Add(string) error { return nil }
 
 func (h *hosts) Delete(string) error { return nil }
 
+func (h *hosts) Rename(string, string) error { return nil }
+
 func (h *hosts) Path(name string) (string, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -76,12 +76,13 @@ type eventJSON struct {
 	Snapshot bool   `json:"snapshot,omitempty"` // it was there before
 	Object   string `json:"object"`
 	Netns    string `json:"netns"`
+	Was      string `json:"was,omitempty"` // the name of the namespace until now
 }
 
 // event prints one event.
 func (c *cli) event(e *v1.Event, labels, allNetns bool) error {
 	object, r := c.eventRecord(e)
-	head := eventJSON{e.Seq, e.Deleted, "new", e.Snapshot, object, e.NetnsName}
+	head := eventJSON{e.Seq, e.Deleted, "new", e.Snapshot, object, e.NetnsName, e.Was}
 	switch {
 	case e.Deleted:
 		head.Event = "deleted"
@@ -143,7 +144,11 @@ func (c *cli) eventRecord(e *v1.Event) (string, record) {
 	switch o := e.Object.(type) {
 	case *v1.Event_Netns:
 		r, _ := c.netnsRow(o.Netns)
-		return "netns", record{json: r.json, text: func() string { return "netns " + r.text() }}
+		was := ""
+		if e.Was != "" {
+			was = fmt.Sprintf("was %s: ", e.Was)
+		}
+		return "netns", record{json: r.json, text: func() string { return was + "netns " + r.text() }}
 	case *v1.Event_Link:
 		return "link", c.linkRecord(o.Link, true)
 	case *v1.Event_Address:

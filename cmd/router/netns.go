@@ -15,6 +15,7 @@ func netnsUsage() string {
 router netns list
 router netns add NAME [SETTING VALUE ...]
 router netns set NAME SETTING VALUE ...
+router netns set NAME name NEW
 router netns set NAME owner { user:USER | group:GROUP } role { read | operate | admin | none } ...
 router netns delete NAME
 router netns exec NAME [--] CMD ...
@@ -44,12 +45,12 @@ func netnsAdd(_ *cli, a *args) *v1.ChangeRequest {
 	return &v1.ChangeRequest{Op: &v1.ChangeRequest_NetnsAdd{NetnsAdd: add}}
 }
 
-// netnsSettings reads the settings that end a command, and calls owner, if there is one, behind each word of that name.
-func netnsSettings(a *args, command string, owner func()) (settings []*v1.Setting) {
+// netnsSettings reads the settings that end a command. Behind words that are none it calls what takes what follows.
+func netnsSettings(a *args, command string, others map[string]func()) (settings []*v1.Setting) {
 	for a.more() {
 		w := a.next()
-		if w == "owner" && owner != nil {
-			owner()
+		if other := others[w]; other != nil {
+			other()
 			continue
 		}
 		if !setting.Namespaces.Has(w) {
@@ -68,9 +69,12 @@ func netnsDelete(_ *cli, a *args) *v1.ChangeRequest {
 
 func netnsSet(_ *cli, a *args) *v1.ChangeRequest {
 	set := &v1.NetnsSet{Name: a.namespace("set")}
-	set.Settings = netnsSettings(a, "set", func() { set.Owners = append(set.Owners, ownerWords(a)) })
-	if len(set.Settings) == 0 && len(set.Owners) == 0 {
-		a.fail("command line is not complete: \"netns set NS\" needs what to set: owner, %s", setting.Namespaces.Names())
+	set.Settings = netnsSettings(a, "set", map[string]func(){
+		"owner": func() { set.Owners = append(set.Owners, ownerWords(a)) },
+		"name":  func() { set.NewNetns = a.namespace("name") },
+	})
+	if len(set.Settings) == 0 && len(set.Owners) == 0 && set.NewNetns == "" {
+		a.fail("command line is not complete: \"netns set NS\" needs what to set: name, owner, %s", setting.Namespaces.Names())
 	}
 	return &v1.ChangeRequest{Op: &v1.ChangeRequest_NetnsSet{NetnsSet: set}}
 }

@@ -47,6 +47,14 @@ $ netns set red owner user:64002 role none
 $ netns set red owner user:64002 role none
 ! Error: user:64002 is no owner of namespace red...
 ? 2
+$ netns set red name rouge max-routes 7
+! Error: netns set red name rouge: a name is set by itself
+? 2
+$ netns set red name init
+! Error: Cannot rename network namespace "red" to "init": File exists
+? 2
+$ netns set red name rouge
+$ netns set rouge name red
 $ netns set red owner user:64002
 ! Error: command line is not complete...
 ? 1

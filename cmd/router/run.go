@@ -6,9 +6,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
-	"golang.org/x/term"
 
 	"nsrouter/afxdp"
 	"nsrouter/ctl/daemon"
@@ -50,10 +47,11 @@ func newRunCommand() *cobra.Command {
 				return err
 			}
 			o.Socket, _ = cmd.Flags().GetString("socket")
-			config := logConfig()
-			o.Log = buildLogger(config)
-			config.Sampling = nil // of what is alike in a second, the others would be left out
-			o.Audit = buildLogger(config).Named("audit")
+			logs := logConfig()
+			o.Log = buildLogger(&logs)
+			audit, stop := auditLogger(&logs, os.Stderr)
+			defer stop()
+			o.Audit = audit
 			return daemon.Run(cmd.Context(), o)
 		},
 	}
@@ -63,34 +61,12 @@ func newRunCommand() *cobra.Command {
 	f.IntVar(&o.Workers, "workers", 1, "number of worker threads, each pinned to a CPU")
 	f.StringVar(&cpus, "cpus", "", "CPUs to pin a worker to each, such as 1,3-5")
 	f.StringVar(&o.NetnsPrefix, "netns-prefix", "", "goes before the names in /run/netns")
+	f.StringVar(&o.ProcFS, "procfs", "", "directory to show the namespaces in as /proc/net does; empty: nowhere")
 	f.IntVar(&fastTables, "fast-tables", 256,
 		"MiB that IPv4 tables of more than 250,000 routes share to become faster, 64 each")
 	f.IntVar(&tableMemory, "table-memory", 0, "MiB that the forwarding table of each namespace may take; 0: no limit")
 	f.IntVar(&o.Frames, "frames", daemon.DefaultFrames, "number of packet frames, 2 KiB each")
 	return cmd
-}
-
-// logConfig has logs go to stderr: for people on a terminal, JSON otherwise.
-func logConfig() zap.Config {
-	config := zap.NewProductionConfig()
-	config.EncoderConfig.EncodeTime = zapcore.RFC3339TimeEncoder
-	if term.IsTerminal(int(os.Stderr.Fd())) {
-		config.Encoding = "console"
-		config.EncoderConfig = zap.NewDevelopmentEncoderConfig()
-		config.EncoderConfig.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
-		config.EncoderConfig.EncodeLevel = zapcore.CapitalColorLevelEncoder
-	}
-	config.DisableCaller, config.DisableStacktrace = true, true
-	return config
-}
-
-func buildLogger(config zap.Config) *zap.Logger {
-	log, err := config.Build()
-	if err != nil {
-		// Only a wrong configuration fails, and this one is constant.
-		panic(err)
-	}
-	return log
 }
 
 // maxCPU bounds a CPU number: a mask of the kernel's has room for that many.

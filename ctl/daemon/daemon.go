@@ -27,6 +27,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
+	"nsrouter/ctl/feed"
 	"nsrouter/ctl/hostside"
 	"nsrouter/ctl/radv"
 	"nsrouter/ctl/server"
@@ -66,6 +67,8 @@ type Options struct {
 	// NetnsPrefix goes before the names of the Linux network namespaces.
 	NetnsPrefix string
 	Log         *zap.Logger
+	// ProcFS is the directory where the namespaces are shown as /proc/net shows them; "": nowhere.
+	ProcFS string
 	// Audit has a line for each change that somebody asks for; nil: nobody listens.
 	Audit *zap.Logger
 }
@@ -109,6 +112,7 @@ type daemon struct {
 	plane *dataplane.Dataplane
 	radv  *radv.Server
 	side  *hostside.Server
+	feed  atomic.Pointer[feed.Server] // of the table
 	ports *ports
 	table *nstable.Table
 	hosts *hosts
@@ -173,11 +177,8 @@ func (d *daemon) start() (err error) {
 		Store: stored, Workers: len(d.cpus), Datapath: d.plane, Ports: d.ports,
 		Tables: fib.TableOptions{Epochs: epochs, Fast: fib.NewBudget(d.o.FastTables)}, TableMemory: d.o.TableMemory,
 		DetectDuplicates: true,
-		Publishing: func(old, next *nstable.View) {
-			d.radv.Publishing(old, next)
-			d.side.Publishing(old, next)
-		},
-		Log: func(msg string, err error) { d.o.Log.Warn(msg, zap.Error(err)) },
+		Publishing:       d.publishing,
+		Log:              func(msg string, err error) { d.o.Log.Warn(msg, zap.Error(err)) },
 	})
 	if err != nil {
 		return err
@@ -191,9 +192,19 @@ func (d *daemon) start() (err error) {
 	return nil
 }
 
+// publishing shows who follows the table a view that is about to be published.
+func (d *daemon) publishing(old, next *nstable.View) {
+	d.radv.Publishing(old, next)
+	d.side.Publishing(old, next)
+	if f := d.feed.Load(); f != nil {
+		f.Publishing(old, next)
+	}
+}
+
 // attachHosts gives the namespaces their Linux namespaces.
 func (d *daemon) attachHosts() error {
-	d.hosts = newHosts(d.o.NetnsPrefix, d.side, d.table, d.o.Log)
+	d.feed.Store(feed.New(feed.Options{Table: d.table, Log: d.o.Log}))
+	d.hosts = newHosts(d.o.NetnsPrefix, d.side, d.feed.Load(), d.table, d.o.Log)
 	for _, ns := range d.table.Namespaces() {
 		if ns.Settings.Host == setting.HostNone {
 			continue
@@ -217,7 +228,12 @@ func (d *daemon) serve(ctx context.Context, l net.Listener) error {
 		Table: d.table, Hosts: d.hosts, Queues: d.ports.queueStats, Frames: d.frames, Settle: d.settle,
 		Log: func(msg string) { d.o.Log.Warn(msg) }, AdminGroup: server.FindAdminGroup(), Audit: d.o.Audit,
 	})
-	if err := s.Delegate(d.o.Socket + server.DelegateSuffix); err != nil {
+	hide, err := d.showFiles(s)
+	if err == nil {
+		defer hide()
+		err = s.Delegate(d.o.Socket + server.DelegateSuffix)
+	}
+	if err != nil {
 		_ = l.Close()
 		cancel()
 		background.Wait()
@@ -226,7 +242,7 @@ func (d *daemon) serve(ctx context.Context, l net.Listener) error {
 	d.o.Log.Info("ready", zap.String("socket", d.o.Socket), zap.String("state", d.o.State), zap.Ints("cpus", d.cpus),
 		zap.Int("frames", d.pool.Frames()), zap.Bool("huge_pages", d.pool.Huge()))
 	notifySystemd("READY=1")
-	err := s.Serve(ctx, l)
+	err = s.Serve(ctx, l)
 	notifySystemd("STOPPING=1")
 	cancel()
 	background.Wait()

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"nsrouter/ctl/feed"
 	"nsrouter/ctl/hostside"
 	"nsrouter/internal/netns"
 	"nsrouter/nstable"
@@ -29,6 +30,7 @@ const mark = "made by router"
 type hosts struct {
 	prefix string
 	side   *hostside.Server
+	feed   *feed.Server
 	table  *nstable.Table
 	log    *zap.Logger
 	// named says that the Linux namespaces have names in /run/netns, where the host sees them. A daemon in a mount
@@ -64,9 +66,13 @@ const lockDir = "/run/nsrouter/netns"
 // errHeld says that another daemon lives that has a Linux namespace.
 var errHeld = errors.New("another router that runs holds it: give this one names of its own with --netns-prefix")
 
-// newHosts makes hosts without Linux namespaces; side shows the devices in them.
-func newHosts(prefix string, side *hostside.Server, table *nstable.Table, log *zap.Logger) *hosts {
-	h := &hosts{prefix: prefix, side: side, table: table, log: log, named: sharesMounts(), byName: make(map[string]*host)}
+// newHosts makes hosts without Linux namespaces; side shows the devices in them, feed learns the routes there.
+func newHosts(
+	prefix string, side *hostside.Server, feed *feed.Server, table *nstable.Table, log *zap.Logger,
+) *hosts {
+	h := &hosts{
+		prefix: prefix, side: side, feed: feed, table: table, log: log, named: sharesMounts(), byName: make(map[string]*host),
+	}
 	if !h.named {
 		log.Info("the daemon has a mount namespace of its own: its Linux namespaces have no names in " + netns.Dir +
 			"; \"router netns exec\" works, \"ip netns exec\" does not")
@@ -101,6 +107,11 @@ func (h *hosts) Add(namespace string) error {
 	}
 	if err == nil {
 		err = h.side.Attach(public, handle)
+	}
+	if err == nil {
+		if err = h.feed.Attach(public, handle); err != nil {
+			err = errors.Join(err, h.side.Detach(public, created))
+		}
 	}
 	if err != nil {
 		_ = handle.Close()
@@ -209,13 +220,46 @@ func (h *hosts) Delete(namespace string) error {
 	return h.drop(namespace, n, n.ours, true)
 }
 
+// Rename implements [server.HostNamespaces]. An adopted Linux namespace keeps its old name besides.
+func (h *hosts) Rename(namespace, to string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := h.byName[namespace]
+	if n == nil {
+		return nil
+	}
+	lock, err := h.lockName(h.prefix + to)
+	if err != nil {
+		return fmt.Errorf("Linux network namespace %s: %w", h.prefix+to, err)
+	}
+	if h.named {
+		if _, err := n.handle.Restore(h.prefix + to); err != nil {
+			unlockName(lock)
+			return err
+		}
+		if err := h.unname(namespace, n, n.ours); err != nil {
+			h.log.Warn("remove the old name of a Linux network namespace", zap.Error(err))
+		}
+	}
+	delete(h.byName, namespace)
+	h.byName[to] = n
+	n.lock, n.ours = lock, true // it goes by a name that the router has made
+	return nil
+}
+
 // drop lets go of a Linux namespace, and deletes the TAPs in it if removeTAPs is set. Its name is removed only while it
 // is that of this namespace, and not of another that somebody has made under it since.
 func (h *hosts) drop(namespace string, n *host, remove, removeTAPs bool) error {
+	h.feed.Detach(n.namespace)
 	err := errors.Join(h.side.Detach(n.namespace, removeTAPs), n.handle.Close())
 	if !h.named {
 		return err
 	}
+	return errors.Join(err, h.unname(namespace, n, remove))
+}
+
+// unname ends the use of a name, and removes it, if that is wanted, while it is that of this namespace.
+func (h *hosts) unname(namespace string, n *host, remove bool) (err error) {
 	defer unlockName(n.lock)
 	if now, openErr := netns.Open(h.prefix + namespace); openErr == nil {
 		remove = remove && now.Inode() == n.inode
@@ -334,6 +378,7 @@ func (h *hosts) Pids(namespace string) ([]int, error) {
 func (h *hosts) close(forever bool) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.feed.Close() // the routes end with the daemon anyway
 	inhabited, pidsErr := netns.Inhabited()
 	const atOnce = 32 // the kernel waits for grace periods
 	slots := make(chan struct{}, atOnce)

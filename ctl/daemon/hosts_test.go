@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"nsrouter/ctl/feed"
 	"nsrouter/ctl/hostside"
 	"nsrouter/internal/netns"
 	"nsrouter/nstable"
@@ -32,7 +33,8 @@ func testHosts(t *testing.T) (*hosts, *observer.ObservedLogs) {
 			t.Fatal(err)
 		}
 	}
-	h := newHosts(fmt.Sprintf("nsth%d-", os.Getpid()), side, table, zap.New(core))
+	h := newHosts(fmt.Sprintf("nsth%d-", os.Getpid()), side, feed.New(feed.Options{Table: table, Log: zap.New(core)}), table,
+		zap.New(core))
 	t.Cleanup(func() {
 		if err := h.close(true); err != nil {
 			t.Error(err)

@@ -198,7 +198,7 @@ func (s *Server) Close() error {
 	var errs []error
 	for _, ns := range all {
 		if err := s.Detach(ns, false); err != nil {
-			errs = append(errs, fmt.Errorf("Linux network namespace of %s: %w", ns.Name, err))
+			errs = append(errs, fmt.Errorf("Linux network namespace of %s: %w", ns.Name(), err))
 		}
 	}
 	return errors.Join(errs...)

@@ -161,7 +161,7 @@ func (r *rig) set(ns, name string, c nstable.LinkChange) {
 func (r *rig) device(ns, name string) *nstable.Device {
 	r.Helper()
 	for _, d := range r.table.View().Devices {
-		if d != nil && d.Name == name && d.Namespace.Name == ns {
+		if d != nil && d.Name == name && d.Namespace.Name() == ns {
 			return d
 		}
 	}
@@ -218,7 +218,7 @@ func (r *rig) wanted(ns string) string {
 	r.Helper()
 	var out strings.Builder
 	devices := slices.DeleteFunc(slices.Clone(r.table.View().Devices), func(d *nstable.Device) bool {
-		return d == nil || d.Namespace.Name != ns || d.Kind == nstable.Loopback
+		return d == nil || d.Namespace.Name() != ns || d.Kind == nstable.Loopback
 	})
 	slices.SortFunc(devices, func(a, b *nstable.Device) int { return a.Index - b.Index })
 	for _, d := range devices {
@@ -458,7 +458,7 @@ func TestAdopt(t *testing.T) {
 		t.Errorf("d1 was down %d times", downs)
 	}
 	out := r.shown("red")
-	if !strings.Contains(out, "d1") || strings.Contains(out, "d2") || strings.Contains(out, "10.0.1.1/24") ||
+	if !strings.Contains(out, " d1 ") || strings.Contains(out, " d2 ") || strings.Contains(out, "10.0.1.1/24") ||
 		!strings.Contains(out, foreign) || !strings.Contains(out, "10.0.0.1/24") {
 		t.Errorf("adopted:\n%s", out)
 	}

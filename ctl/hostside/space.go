@@ -223,4 +223,4 @@ func (sp *space) close(remove bool) error {
 	return errors.Join(errs...)
 }
 
-func (sp *space) log() *zap.Logger { return sp.server.o.Log.With(zap.String("netns", sp.ns.Name)) }
+func (sp *space) log() *zap.Logger { return sp.server.o.Log.With(zap.String("netns", sp.ns.Name())) }

@@ -31,6 +31,14 @@ func (l *load) audit(ctx context.Context, err error) {
 	}
 	l.server.auditOf(ctx, l.ns, zap.Dict("what", zap.Dict("load_routes", zap.String("verb", l.verb.String()),
 		zap.Bool("whole", l.whole), zap.Uint64("applied", l.answer.Applied))), err)
+	l.server.auditDone()
+}
+
+// auditDone has the lines written that are about what is to be answered now.
+func (s *Server) auditDone() {
+	if s.options.Audit != nil {
+		_ = s.options.Audit.Sync() // there is no other place to tell it
+	}
 }
 
 func (s *Server) auditOf(ctx context.Context, ns string, what zap.Field, err error) {

@@ -37,6 +37,7 @@ func (s *Server) Batch(ctx context.Context, stream *connect.ClientStream[v1.Batc
 
 // part makes the changes of one message. It returns false where the batch ends at a failure.
 func (b *batch) part(changes []*v1.ChangeRequest) bool {
+	defer b.server.auditDone()
 	defer b.server.holdRights(b.ctx)()
 	var quick []step
 	for _, req := range changes {

@@ -20,6 +20,8 @@ type HostNamespaces interface {
 	// Add gives a router namespace its Linux namespace; no fault if it has one. Delete takes it away.
 	Add(namespace string) error
 	Delete(namespace string) error
+	// Rename gives the Linux namespace of a router namespace that has another name now its name, if there is one.
+	Rename(namespace, to string) error
 	// Path is where another process can open the Linux namespace of a router namespace: /proc/PID/fd/N.
 	Path(namespace string) (string, error)
 	// ByCookie and ByInode find the router namespace that a Linux namespace belongs to, by its SO_NETNS_COOKIE or by
@@ -88,8 +90,8 @@ func peerComm(fd int, pid int32) string {
 	if pid <= 0 {
 		return ""
 	}
-	comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-	if err != nil {
+	comm := processComm(uint32(pid))
+	if comm == "" {
 		return ""
 	}
 	pidfd, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PEERPIDFD)
@@ -102,6 +104,15 @@ func peerComm(fd int, pid int32) string {
 		if unix.PidfdSendSignal(pidfd, 0, nil, 0) != nil {
 			return ""
 		}
+	}
+	return comm
+}
+
+// processComm is the name of a process, or empty if it has ended.
+func processComm(pid uint32) string {
+	comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	if err != nil {
+		return ""
 	}
 	return strings.TrimSpace(string(comm))
 }
@@ -162,8 +173,9 @@ func (s *Server) identify(pid uint32) (string, error) {
 // noHosts serves a router without Linux namespaces.
 type noHosts struct{}
 
-func (noHosts) Add(string) error    { return nil }
-func (noHosts) Delete(string) error { return nil }
+func (noHosts) Add(string) error            { return nil }
+func (noHosts) Delete(string) error         { return nil }
+func (noHosts) Rename(string, string) error { return nil }
 func (noHosts) Path(namespace string) (string, error) {
 	return "", fmt.Errorf("namespace %q has no Linux network namespace", namespace)
 }

@@ -24,6 +24,7 @@ func (s *Server) Change(ctx context.Context, req *v1.ChangeRequest) (*v1.ChangeR
 	ns := s.namespace(ctx, req.Netns)
 	removed, err := s.change(ctx, ns, req)
 	s.audit(ctx, ns, req, err)
+	s.auditDone()
 	if err != nil {
 		return nil, apiError(err)
 	}

@@ -59,7 +59,7 @@ func (s *Server) Monitor(
 }
 
 func apiEvent(e *nstable.Event) *v1.Event {
-	out := &v1.Event{Seq: e.Seq, NetnsName: e.Namespace, Deleted: e.Deleted, Snapshot: e.Snapshot}
+	out := &v1.Event{Seq: e.Seq, NetnsName: e.Namespace, Deleted: e.Deleted, Snapshot: e.Snapshot, Was: e.Was}
 	switch e.Kind {
 	case nstable.NamespaceEvent:
 		out.Object = &v1.Event_Netns{Netns: apiNetns(e.Netns)}

@@ -33,6 +33,26 @@ func (s *Server) deleteNamespace(name string) error {
 	return s.options.Hosts.Delete(name)
 }
 
+// renameNamespace renames a namespace and its Linux namespace: both, or neither. Processes stay inside.
+func (s *Server) renameNamespace(name, to string) error {
+	s.netns.Lock()
+	defer s.netns.Unlock()
+	rename := func(from, to string) error { // what was allowed in a namespace is not done in another of its old name
+		return s.takeRights(func() error {
+			return s.table.Do(func(tx *nstable.Tx) error { return tx.RenameNamespace(from, to) })
+		})
+	}
+	if err := rename(name, to); err != nil || name == to {
+		return err
+	}
+	if err := s.options.Hosts.Rename(name, to); err != nil {
+		return errors.Join(err, rename(to, name))
+	}
+	s.sockets.remove(name)
+	s.sockets.add(to)
+	return nil
+}
+
 func (s *Server) planNetnsSet(set *v1.NetnsSet) (step, error) {
 	values, err := readSettings(setting.Namespaces, set.GetSettings())
 	if err != nil {
@@ -42,8 +62,13 @@ func (s *Server) planNetnsSet(set *v1.NetnsSet) (step, error) {
 	if err != nil {
 		return step{}, err
 	}
-	if len(values) == 0 && len(owners) == 0 {
-		return step{}, invalid("netns set %s: say what to set: owner, %s", set.GetName(), setting.Namespaces.Names())
+	switch rename := set.GetNewNetns() != ""; {
+	case rename && len(values)+len(owners) > 0:
+		return step{}, invalid("netns set %s name %s: a name is set by itself", set.GetName(), set.GetNewNetns())
+	case rename:
+		return step{slow: func() error { return s.renameNamespace(set.GetName(), set.GetNewNetns()) }}, nil
+	case len(values) == 0 && len(owners) == 0:
+		return step{}, invalid("netns set %s: say what to set: name, owner, %s", set.GetName(), setting.Namespaces.Names())
 	}
 	if len(owners) > 0 {
 		return s.planOwners(set.GetName(), owners, values)

@@ -108,6 +108,9 @@ func needOfNetnsSet(req *v1.ChangeRequest) need {
 			return need{right: toAll, why: fmt.Sprintf("%s is a quota", setting.Canonical(v.GetName()))}
 		}
 	}
+	if set.GetNewNetns() != "" {
+		return need{right: toAll, why: "to rename a namespace is not for its owners"}
+	}
 	if !hasOnly(set.ProtoReflect(), "name", "settings") {
 		return need{right: toAll, why: "to choose the owners of a namespace is not for its owners"}
 	}

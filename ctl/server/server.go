@@ -41,7 +41,8 @@ type Options struct {
 	Log func(msg string)
 	// AdminGroup is the group whose members may do everything; 0: there is none.
 	AdminGroup uint32
-	// Audit has a line for each change that was asked for, done or refused; nil: nobody listens.
+	// Audit has a line for each change that was asked for, done or refused; nil: nobody listens. It is synced before the
+	// change is answered.
 	Audit *zap.Logger
 }
 

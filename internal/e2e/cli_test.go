@@ -297,6 +297,51 @@ func TestExec(t *testing.T) {
 	}
 }
 
+// TestRename: a namespace gets another name under traffic; its Linux namespace, the programs in it and its socket go with
+// it, and the old name is free.
+func TestRename(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.r.Must("netns add red")
+	a := w.hostAs("a", "p1", 1, "red")
+	w.hostAs("b", "p2", 2, "red")
+	program := w.inside("red")("sh", "-c", "while sleep 0.1; do :; done")
+	w.Eventually(5*time.Second, "a program in red", func() bool { return w.r.Must("netns pids red") != "" })
+	stop := w.flood(a, "10.0.2.2")
+	w.r.Must("netns set red name rouge")
+	w.ping(a, "10.0.2.2", 20)
+	w.ping(a, "10.0.1.1", 5)
+	if out := w.r.Must("netns identify " + fmt.Sprint(program.Pid())); strings.TrimSpace(out) != "rouge" {
+		t.Errorf("the program is in %q", out)
+	}
+	names := func() string {
+		var names []string
+		for _, name := range []string{"red", "rouge"} {
+			for _, path := range []string{"/run/netns/" + w.r.NetnsPrefix + name, w.r.Socket + ".d/" + name + ".sock"} {
+				if _, err := os.Stat(path); err == nil {
+					names = append(names, filepath.Base(path))
+				}
+			}
+		}
+		return strings.Join(names, " ")
+	}
+	if got, want := names(), w.r.NetnsPrefix+"rouge rouge.sock"; got != want {
+		t.Errorf("there are %s, want %s", got, want)
+	}
+	w.r.Must("netns add red\nnetns del red\n-n rouge addr add 192.0.2.1/32 dev p1")
+	if out := w.r.Host.Run("ip", "-n", w.r.NetnsPrefix+"rouge", "addr", "show", "dev", "p1"); !strings.Contains(out, "192.0.2.1/32") {
+		t.Errorf("Linux has %s", out)
+	}
+	w.r.Kill()
+	w.r.Start()
+	w.ping(a, "10.0.2.2", 5)
+	if got, want := names(), w.r.NetnsPrefix+"rouge rouge.sock"; got != want {
+		t.Errorf("after a restart there are %s, want %s", got, want)
+	}
+	stop()
+	w.conserved()
+}
+
 // TestWithoutHost: a namespace without a Linux namespace has none, also after a restart, and gets one when it is set so.
 func TestWithoutHost(t *testing.T) {
 	w := newWorld(t)
@@ -373,8 +418,8 @@ func TestOwnMounts(t *testing.T) {
 func TestMonitor(t *testing.T) {
 	w := newWorld(t)
 	w.r.Must("netns add red")
-	m := w.Host("watcher").Start(w.r.Binary, "--socket", w.r.Socket, "-n", "red", "monitor", "all")
-	time.Sleep(300 * time.Millisecond)
+	m := w.Host("watcher").Start(w.r.Binary, "--socket", w.r.Socket, "-n", "red", "monitor", "all", "--snapshot")
+	w.Eventually(5*time.Second, "the state", func() bool { return strings.Contains(m.Output(), "that is all") })
 	w.r.Must(
 		"link add d0 type dummy\n-n red link add d1 type dummy\n-n red link set d1 up\n" +
 			"-n red addr add 10.1.1.1/24 dev d1\n-n red link del d1",

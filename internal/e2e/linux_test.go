@@ -3,6 +3,8 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -87,6 +89,7 @@ func (w *world) agree(when string, namespaces ...string) {
 // TestLinuxSide: a program in a namespace sees its devices of all kinds: the same names, ifindexes, MAC and IP addresses,
 // MTUs and states, as they are made, changed, moved and deleted.
 func TestLinuxSide(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.r.Must("netns add red\nnetns add blue")
 	a := w.host(1, "red")
@@ -121,6 +124,7 @@ func TestLinuxSide(t *testing.T) {
 // TestLinuxSideLives: neither a crash nor an orderly restart takes the devices from a program that runs in the namespace,
 // or the routes that it has made. When nobody is there, an orderly end leaves nothing.
 func TestLinuxSideLives(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.r.Must("netns add red")
 	w.host(1, "red")
@@ -163,6 +167,7 @@ func TestLinuxSideLives(t *testing.T) {
 // TestBehindTheBack: a TAP that is deleted, or taken into another Linux namespace, and a Linux namespace whose name is
 // deleted are there again, as they were, and the log tells; forwarding goes on.
 func TestBehindTheBack(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.r.Must("netns add red")
 	a := w.host(1, "red")
@@ -210,6 +215,65 @@ func TestBehindTheBack(t *testing.T) {
 	w.r.Start()
 	w.agree("while the daemon was not there", "red")
 	w.ping(a, "10.0.2.2", 20)
+}
+
+// TestConnectionLives: a TCP connection to a program in a namespace outlives a crash of the daemon, its orderly restart, a
+// link that goes down and up, a TAP that is deleted, and a move of the device to another namespace and back.
+func TestConnectionLives(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.r.Must("netns add red\nnetns add blue")
+	a := w.host(1, "red")
+	red, err := netns.Open(w.r.NetnsPrefix + "red")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer red.Close()
+	// A process inside, for which an orderly end leaves the TAPs.
+	w.r.Host.Start(w.r.Binary, "--socket", w.r.Socket, "netns", "exec", "red", "sleep", "100")
+	w.Eventually(5*time.Second, "the program", func() bool { return w.r.Must("netns pids red") != "" })
+	var listener net.Listener
+	w.must(red.Do(func() (err error) {
+		listener, err = net.Listen("tcp", "10.0.1.1:7000")
+		return err
+	}))
+	defer listener.Close()
+	var client net.Conn
+	w.must(a.NS.Do(func() (err error) {
+		client, err = net.DialTimeout("tcp", "10.0.1.1:7000", 10*time.Second)
+		return err
+	}))
+	defer client.Close()
+	server, err := listener.Accept()
+	w.must(err)
+	defer server.Close()
+	for _, after := range []struct {
+		what string
+		do   func()
+	}{
+		{"nothing", func() {}},
+		{"a crash", func() { w.r.Kill(); w.r.Start() }},
+		{"a restart", func() { w.r.Stop(); w.r.Start() }},
+		{"down and up", func() { w.r.Must("-n red link set p1 down\n-n red link set p1 up") }},
+		{"the TAP was deleted", func() { w.linux("red", "ip link del p1") }},
+		{"there and back", func() {
+			w.r.Must("-n red link set p1 netns blue\n-n blue link set p1 netns red")
+			w.r.Must("-n red addr add 10.0.1.1/24 dev p1\n-n red link set p1 up")
+		}},
+	} {
+		after.do()
+		for _, way := range []struct{ from, to net.Conn }{{client, server}, {server, client}} {
+			w.must(way.from.SetDeadline(time.Now().Add(30 * time.Second)))
+			w.must(way.to.SetDeadline(time.Now().Add(30 * time.Second)))
+			if _, err := way.from.Write([]byte(after.what)); err != nil {
+				t.Fatalf("%s: %v", after.what, err)
+			}
+			got := make([]byte, len(after.what))
+			if _, err := io.ReadFull(way.to, got); err != nil || string(got) != after.what {
+				t.Fatalf("%s: %v, %q", after.what, err, got)
+			}
+		}
+	}
 }
 
 // Bounds of a thousand namespaces, their Linux sides included: of the issue, and beyond them what docs/namespaces.md says

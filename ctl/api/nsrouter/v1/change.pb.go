@@ -1079,7 +1079,9 @@ type NetnsSet struct {
 	Name     string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Settings []*Setting             `protobuf:"bytes,2,rep,name=settings,proto3" json:"settings,omitempty"`
 	// owners get another role each; the others keep theirs.
-	Owners        []*NetnsOwner `protobuf:"bytes,3,rep,name=owners,proto3" json:"owners,omitempty"`
+	Owners []*NetnsOwner `protobuf:"bytes,3,rep,name=owners,proto3" json:"owners,omitempty"`
+	// new_netns is another name for the namespace; nothing else is set then.
+	NewNetns      string `protobuf:"bytes,4,opt,name=new_netns,json=newNetns,proto3" json:"new_netns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1133,6 +1135,13 @@ func (x *NetnsSet) GetOwners() []*NetnsOwner {
 		return x.Owners
 	}
 	return nil
+}
+
+func (x *NetnsSet) GetNewNetns() string {
+	if x != nil {
+		return x.NewNetns
+	}
+	return ""
 }
 
 // NetnsOwner is a user or a group of the host who may do something in a namespace without being root.
@@ -2832,11 +2841,12 @@ const file_nsrouter_v1_change_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x120\n" +
 	"\bsettings\x18\x02 \x03(\v2\x14.nsrouter.v1.SettingR\bsettings\"!\n" +
 	"\vNetnsDelete\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"\x81\x01\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x9e\x01\n" +
 	"\bNetnsSet\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x120\n" +
 	"\bsettings\x18\x02 \x03(\v2\x14.nsrouter.v1.SettingR\bsettings\x12/\n" +
-	"\x06owners\x18\x03 \x03(\v2\x17.nsrouter.v1.NetnsOwnerR\x06owners\"a\n" +
+	"\x06owners\x18\x03 \x03(\v2\x17.nsrouter.v1.NetnsOwnerR\x06owners\x12\x1b\n" +
+	"\tnew_netns\x18\x04 \x01(\tR\bnewNetns\"a\n" +
 	"\n" +
 	"NetnsOwner\x12\x1c\n" +
 	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x12%\n" +

@@ -2373,6 +2373,8 @@ type Event struct {
 	Seq uint64 `protobuf:"varint,10,opt,name=seq,proto3" json:"seq,omitempty"`
 	// snapshot says that the object was there before.
 	Snapshot bool `protobuf:"varint,11,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
+	// was is the name that a netns had until now. What is in it is not told again.
+	Was string `protobuf:"bytes,13,opt,name=was,proto3" json:"was,omitempty"`
 	// Types that are valid to be assigned to Object:
 	//
 	//	*Event_Netns
@@ -2444,6 +2446,13 @@ func (x *Event) GetSnapshot() bool {
 		return x.Snapshot
 	}
 	return false
+}
+
+func (x *Event) GetWas() string {
+	if x != nil {
+		return x.Was
+	}
+	return ""
 }
 
 func (x *Event) GetObject() isEvent_Object {
@@ -3249,14 +3258,15 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\aobjects\x18\x03 \x03(\tR\aobjects\x12\x1a\n" +
 	"\bsnapshot\x18\x04 \x01(\bR\bsnapshot\"=\n" +
 	"\x0fMonitorResponse\x12*\n" +
-	"\x06events\x18\x01 \x03(\v2\x12.nsrouter.v1.EventR\x06events\"\xd6\x03\n" +
+	"\x06events\x18\x01 \x03(\v2\x12.nsrouter.v1.EventR\x06events\"\xe8\x03\n" +
 	"\x05Event\x12\x1d\n" +
 	"\n" +
 	"netns_name\x18\x01 \x01(\tR\tnetnsName\x12\x18\n" +
 	"\adeleted\x18\x02 \x01(\bR\adeleted\x12\x10\n" +
 	"\x03seq\x18\n" +
 	" \x01(\x04R\x03seq\x12\x1a\n" +
-	"\bsnapshot\x18\v \x01(\bR\bsnapshot\x12*\n" +
+	"\bsnapshot\x18\v \x01(\bR\bsnapshot\x12\x10\n" +
+	"\x03was\x18\r \x01(\tR\x03was\x12*\n" +
 	"\x05netns\x18\x03 \x01(\v2\x12.nsrouter.v1.NetnsH\x00R\x05netns\x12'\n" +
 	"\x04link\x18\x04 \x01(\v2\x11.nsrouter.v1.LinkH\x00R\x04link\x125\n" +
 	"\aaddress\x18\x05 \x01(\v2\x19.nsrouter.v1.AddressEventH\x00R\aaddress\x12*\n" +

@@ -1,0 +1,335 @@
+package e2e
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"nsrouter/internal/lab"
+)
+
+// newShownWorld is a world whose router shows its namespaces at the directory that is returned.
+func newShownWorld(t *testing.T) (w *world, dir string) {
+	l := lab.New(t)
+	dir = filepath.Join(l.Dir, "procnet")
+	w = &world{Lab: l, t: t, r: l.Router(lab.RouterOptions{Args: []string{"--procfs", dir}})}
+	t.Cleanup(func() {
+		if w.r.Process().Running() {
+			w.conserved()
+		}
+	})
+	if err := os.Chmod(l.Dir, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	return w, dir
+}
+
+// cat reads a file of the tree with cat(1) on the router's host.
+func (w *world) cat(path string) string {
+	w.t.Helper()
+	return w.r.Host.Run("cat", path)
+}
+
+// catAs is what cat(1) prints and says to a user without privileges, in a Linux namespace by its name.
+func (w *world) catAs(uid int, netns, path string) string {
+	w.t.Helper()
+	args := []string{"netns", "exec", netns, "setpriv", fmt.Sprint("--reuid=", uid), fmt.Sprint("--regid=", uid),
+		"--clear-groups", "cat", path}
+	r := w.r.Host.Try("ip", args...)
+	return r.Stdout + r.Stderr
+}
+
+// shownRoutes are given to the router and to the kernel.
+var shownRoutes = []string{
+	"10.64.0.0/10 via 10.0.1.7", "10.0.0.0/8 via 10.0.2.7 metric 7", "172.16.5.5/32 via 10.0.1.7",
+	"192.168.0.0/24 dev p2", "192.168.0.0/16 via 10.0.1.9", "192.168.0.0/17 via 10.0.1.9",
+	"blackhole 10.9.0.0/16", "unreachable 10.8.0.0/16 metric 5", "prohibit 10.7.0.0/16", "default via 10.0.1.7",
+	"10.70.0.0/16 nexthop via 10.0.1.7 nexthop via 10.0.2.7", "10.71.0.0/16 via 10.0.1.7", "10.72.0.0/16 via 10.0.1.7",
+	"10.73.0.0/16 via 10.0.1.7", "10.74.0.0/16 via 10.0.1.7", "10.75.0.0/16 via 10.0.1.7",
+	"2001:db8:a::/48 via 2001:db8:1::7", "2001:db8:b::/48 dev p2", "unreachable 2001:db8:c::/48", "blackhole 2001:db8:d::/48",
+	"2001:db8:e::/48 via 2001:db8:2::7 metric 77", "default via 2001:db8:1::7",
+	"2001:db8:f::/48 nexthop via 2001:db8:1::7 nexthop via 2001:db8:2::7",
+}
+
+// kernelRouter is a kernel with links of the same names as the router's, which is a router, too.
+func (w *world) kernelRouter() *lab.Host {
+	k, far := w.Host("kernel"), w.Host("far")
+	for n := 1; n <= 2; n++ {
+		w.Link(k.End(fmt.Sprintf("p%d", n)), far.End(fmt.Sprintf("e%d", n)), lab.LinkOptions{})
+	}
+	k.Run("ip", "link", "set", "lo", "up")
+	k.Sysctl("net/ipv6/conf/all/forwarding", "1") // subnet-router anycast addresses are those of routers
+	return k
+}
+
+// TestProcNet: the files say what those of a kernel with the same addresses, routes and neighbours say, in its words.
+func TestProcNet(t *testing.T) {
+	w, dir := newShownWorld(t)
+	w.r.Must("netns add red")
+	far := w.Host("peer")
+	for n := 1; n <= 2; n++ {
+		dev := fmt.Sprintf("p%d", n)
+		w.Link(w.r.Host.End(dev), far.End(fmt.Sprintf("e%d", n)), lab.LinkOptions{})
+		w.r.Must("-n red link add " + dev + " type xdp\n-n red link set " + dev + " up")
+	}
+	k := w.kernelRouter()
+	both := func(line string) {
+		w.r.Must("-n red " + line)
+		family := "-4"
+		if strings.Contains(line, "2001:") {
+			family = "-6"
+		}
+		k.Run("ip", append([]string{family}, strings.Fields(line)...)...)
+	}
+	for n := 1; n <= 2; n++ {
+		both(fmt.Sprintf("addr add 10.0.%d.1/24 dev p%d", n, n))
+		both(fmt.Sprintf("addr add 2001:db8:%d::1/64 dev p%d nodad", n, n))
+	}
+	for _, route := range shownRoutes {
+		both("route add " + route)
+	}
+	both("neigh add 10.0.1.7 lladdr 02:00:00:00:00:07 dev p1 nud permanent")
+	both("neigh add 10.0.2.8 lladdr 02:00:00:00:00:08 dev p2 nud permanent")
+	w.settle()
+	w.compareFiles(dir, k, "route", "fib_trie", "arp", "ipv6_route", "if_inet6", "dev")
+	w.manyRoutes(k)
+	w.compareFiles(dir, k, "route", "fib_trie: leaves")
+}
+
+// compareFiles compares files of namespace red with those of the kernel router.
+func (w *world) compareFiles(dir string, k *lab.Host, files ...string) {
+	w.t.Helper()
+	for _, kind := range files {
+		file, _, _ := strings.Cut(kind, ":")
+		ours, theirs := comparable(kind, w.cat(dir+"/red/"+file)), comparable(kind, k.Run("cat", "/proc/net/"+file))
+		if ours != theirs {
+			w.t.Errorf("%s differs (- kernel, + router):\n%s", kind, diff(theirs, ours))
+		}
+	}
+}
+
+// manyRoutes adds the same random routes to the router and to the kernel.
+func (w *world) manyRoutes(k *lab.Host) {
+	w.t.Helper()
+	random := rand.New(rand.NewPCG(5, 6))
+	var ours, theirs strings.Builder
+	for range 2000 {
+		var b [4]byte
+		binary.BigEndian.PutUint32(b[:], random.Uint32()&^(1<<31)|random.Uint32()&random.Uint32()&(3<<24))
+		if b[0] == 10 || b[0] == 127 || b[0] == 0 {
+			continue
+		}
+		prefix := netip.PrefixFrom(netip.AddrFrom4(b), 8+random.IntN(25)).Masked()
+		fmt.Fprintf(&ours, "-n red route replace %s via 10.0.1.7\n", prefix)
+		fmt.Fprintf(&theirs, "route replace %s via 10.0.1.7\n", prefix)
+	}
+	w.r.Batch(ours.String())
+	batch := filepath.Join(w.Dir, "routes")
+	if err := os.WriteFile(batch, []byte(theirs.String()), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	k.Run("ip", "-batch", batch)
+}
+
+var (
+	madeOfMAC  = regexp.MustCompile(`\bfe80[0-9a-f]{28}\b`)
+	references = regexp.MustCompile(`([0-9a-f]{8}) [0-9a-f]{8} (00000000 [0-9a-f]{8} +\S+)$`)
+	ifindex    = regexp.MustCompile(`^([0-9a-f]{32}) [0-9a-f]{2}`)
+	digits     = regexp.MustCompile(`[0-9]+`)
+)
+
+// comparable is a file without what differs between two machines, or for reasons: link-local addresses are made of random
+// MAC addresses; the order of what the kernel has in hashes, its references, and its multicast routes are its own; and the
+// inner nodes of a large trie depend on how it grew.
+func comparable(kind, text string) string {
+	if kind == "route" || kind == "fib_trie" {
+		return text
+	}
+	var lines []string
+	for line := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
+		switch kind {
+		case "fib_trie: leaves":
+			if line = strings.TrimSpace(line); strings.HasPrefix(line, "+--") {
+				continue
+			}
+		case "ipv6_route":
+			if strings.HasPrefix(line, "ff00") {
+				continue
+			}
+			line = references.ReplaceAllString(line, "$1 ref $2")
+		case "if_inet6":
+			line = ifindex.ReplaceAllString(line, "$1 index")
+		case "dev":
+			name, rest, _ := strings.Cut(line, ":")
+			if rest != "" {
+				line = name + ":" + strings.Join(strings.Fields(digits.ReplaceAllString(rest, "n")), " ")
+			}
+		}
+		lines = append(lines, madeOfMAC.ReplaceAllString(line, "fe80-made-of-mac")+"\n")
+	}
+	if kind != "fib_trie: leaves" {
+		slices.Sort(lines)
+	}
+	return strings.Join(lines, "")
+}
+
+// TestProcNetSelf: `self` leads each reader to its own namespace at once; a reader without privileges sees that one alone.
+func TestProcNetSelf(t *testing.T) {
+	w, dir := newShownWorld(t)
+	w.r.Must("netns add red\nnetns add blue")
+	w.host(1, "red")
+	w.hostAs("host2", "q1", 2, "blue")
+	for ns, dev := range map[string]string{"red": "p1", "blue": "q1"} {
+		if got := w.linux(ns, "cat "+dir+"/self/dev"); !strings.Contains(got, dev+": ") || strings.Count(got, "\n") != 4 {
+			t.Errorf("root in %s reads of itself:\n%s", ns, got)
+		}
+		if got := w.linux(ns, "readlink "+dir+"/self"); got != ns+"\n" {
+			t.Errorf("in %s self leads to %s", ns, got)
+		}
+		const stranger = 64003
+		linux := w.r.NetnsPrefix + ns
+		if got := w.catAs(stranger, linux, dir+"/self/route"); !strings.Contains(got, dev+"\t") {
+			t.Errorf("a user in %s reads of its own namespace:\n%s", ns, got)
+		}
+		other := map[string]string{"red": "blue", "blue": "red"}[ns]
+		for _, path := range []string{"/" + other + "/dev", "/init/dev", "/none/dev"} {
+			if got := w.catAs(stranger, linux, dir+path); !strings.Contains(got, "No such file or directory") {
+				t.Errorf("a user in %s reads %s:\n%s", ns, path, got)
+			}
+		}
+	}
+	if got := w.r.Host.Run("ls", dir); got != "blue\ninit\nred\nself\n" {
+		t.Errorf("root sees:\n%s", got)
+	}
+	// An owner sees what it has a role in, from wherever.
+	w.r.Must("netns set red owner user:64001 role read")
+	host := w.r.Host.NetnsName()
+	if got := w.catAs(tenant, host, dir+"/red/dev"); !strings.Contains(got, "p1: ") {
+		t.Errorf("the owner reads:\n%s", got)
+	}
+	w.r.Must("netns set red owner user:64001 role none")
+	if got := w.catAs(tenant, host, dir+"/red/dev"); !strings.Contains(got, "No such file or directory") {
+		t.Errorf("who is owner no more reads:\n%s", got)
+	}
+	// One that enters another namespace is led there by the next step.
+	script := "readlink " + dir + "/self; ip netns exec " + w.r.NetnsPrefix + "blue readlink " + dir + "/self"
+	if got := w.r.Host.Run("ip", "netns", "exec", w.r.NetnsPrefix+"red", "sh", "-c", script); got != "red\nblue\n" {
+		t.Errorf("who moves sees: %s", got)
+	}
+}
+
+// TestProcNetFaults: a reader that hangs keeps nobody, neither another reader nor a change nor the end; a namespace that is
+// made again is another; what a killed daemon has left is replaced; a second daemon does not take a living one's place.
+func TestProcNetFaults(t *testing.T) {
+	w, dir := newShownWorld(t)
+	w.r.Must("netns add red")
+	w.host(1, "red")
+	var routes strings.Builder
+	for i := range 20_000 {
+		fmt.Fprintf(&routes, "-n red route add 11.%d.%d.0/24 via 10.0.1.2\n", i>>8, i&255)
+	}
+	w.r.Batch(routes.String())
+	open := func(name string) *os.File {
+		t.Helper()
+		f, err := os.Open(dir + "/red/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	hung := open("route")
+	if _, err := hung.Read(make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(w.cat(dir+"/red/route"), "\n"); n != 20_002 {
+		t.Errorf("beside a reader that hangs another one reads %d lines", n)
+	}
+	w.r.Must("-n red route del 11.0.7.0/24")
+	w.r.Must("netns del red\nnetns add red") // p1 goes home
+	if _, err := hung.Stat(); err == nil {
+		t.Error("a file of a deleted namespace is there")
+	}
+	if got := w.cat(dir + "/red/route"); strings.Count(got, "\n") != 1 {
+		t.Errorf("a namespace made again has the routes of the old one:\n%s", got)
+	}
+
+	second := w.r.Host.Try(w.r.Binary, "run", "--socket", w.r.Socket+"2", "--state", "none", "--netns-prefix",
+		w.r.NetnsPrefix+"2-", "--procfs", dir)
+	if second.Status == 0 || !strings.Contains(second.Stderr, "--procfs "+dir+": another router") {
+		t.Errorf("a second router at the same directory: %+v", second)
+	}
+	w.r.Kill()
+	if _, err := os.ReadDir(dir); err == nil {
+		t.Error("a dead daemon's tree answers")
+	}
+	w.r.Start()
+	inside := open("../init/dev")
+	if got := w.cat(dir + "/init/dev"); !strings.Contains(got, "lo: ") {
+		t.Errorf("after a crash:\n%s", got)
+	}
+	if n := strings.Count(w.mounts(), dir); n != 1 {
+		t.Errorf("%d mounts after a crash", n)
+	}
+	begun := time.Now()
+	w.r.Stop()
+	if took := time.Since(begun); took > 10*time.Second {
+		t.Errorf("the end took %v with a file open", took)
+	}
+	if _, err := inside.Read(make([]byte, 1)); err == nil {
+		t.Error("a file of a daemon that has ended is read")
+	}
+	if strings.Contains(w.mounts(), dir) {
+		t.Error("the tree is mounted after the end")
+	}
+	var st syscall.Stat_t
+	if err := syscall.Stat(dir, &st); err != nil {
+		t.Errorf("the directory after the end: %v", err)
+	}
+	w.r.Start()
+}
+
+func (w *world) mounts() string {
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return string(table)
+}
+
+// TestProcNetTools: the parsers of net-tools and busybox read the tree in the place of /proc/net.
+func TestProcNetTools(t *testing.T) {
+	w, dir := newShownWorld(t)
+	w.r.Must("netns add red")
+	w.host(1, "red")
+	w.r.Must(`-n red route add default via 10.0.1.7
+		-n red route add 2001:db8:a::/48 via 2001:db8:1::7
+		-n red neigh add 10.0.1.7 lladdr 02:00:00:00:00:07 dev p1`)
+	// The mount namespace of the tool alone has another /proc.
+	tool := func(command string) string {
+		t.Helper()
+		script := "mount -t tmpfs none /proc && ln -s " + dir + "/red /proc/net && " + command
+		return w.r.Host.Run("unshare", "--mount", "--propagation", "private", "sh", "-c", script)
+	}
+	for _, try := range []struct{ command, want string }{
+		{"netstat -rn", `0\.0\.0\.0 +10\.0\.1\.7 +0\.0\.0\.0 +UG .* p1`},
+		{"route -n", `10\.0\.1\.0 +0\.0\.0\.0 +255\.255\.255\.0 +U +0 .* p1`},
+		{"busybox route -n", `0\.0\.0\.0 +10\.0\.1\.7 +0\.0\.0\.0 +UG .* p1`},
+		{"route -6 -n", `2001:db8:a::/48 +2001:db8:1::7 +UG +1024 .* p1`},
+		{"busybox netstat -rn", `10\.0\.1\.0 +0\.0\.0\.0 +255\.255\.255\.0 +U .* p1`},
+		{"busybox arp -an", `\? \(10\.0\.1\.7\) at 02:00:00:00:00:07 \[ether\] +PERM on p1`},
+	} {
+		if got := tool(try.command); !regexp.MustCompile(try.want).MatchString(got) {
+			t.Errorf("%s prints no %s:\n%s", try.command, try.want, got)
+		}
+	}
+}
