@@ -26,8 +26,10 @@ const (
 //	namespace 1: lo 198.18.1.1 2001:db8:f1::1; behind p3 203.0.113.0/24 2001:db8:b::/64
 //
 // Each has routes into the other for what is there. 10.0.1.0/24 and 2001:db8:1::/64 are in both.
-func leakRig(t testing.TB) *rig {
-	r := newRig(t)
+func leakRig(t testing.TB) *rig { return leakRigOf(t, 1024) }
+
+func leakRigOf(t testing.TB, frames int) *rig {
+	r := newRigOf(t, frames)
 	r.view.Devices = append(r.view.Devices, nil, nil)
 	for i, id := range []nstable.DeviceID{lo0, lo1} {
 		ns := nstable.NamespaceID(i)
@@ -451,4 +453,29 @@ func TestLeakNoAllocation(t *testing.T) {
 			t.Errorf("%s: nothing crossed", name)
 		}
 	}
+}
+
+// TestLeakManyQueues: all queues of a worker may send what they receive into another namespace in the same round.
+func TestLeakManyQueues(t *testing.T) {
+	const queues = 3 * crossingLimit / vectorSize
+	r := leakRigOf(t, 4096)
+	var bound []*boundPort
+	for q := range queues {
+		bound = append(bound, &boundPort{Port: newMemPort(t, r.pool), dev: p1, queue: q})
+	}
+	r.w.removePort(p1)
+	r.w.addPort(p1, bound)
+	b := udp4(t, p1, ip4("192.0.2.7", "203.0.113.7", 64), 20)
+	for _, port := range bound {
+		m := port.Port.(*memPort)
+		r.ports[p1] = m
+		for range vectorSize {
+			r.inject(p1, b)
+		}
+	}
+	r.step()
+	if n := len(r.ports[p3].take()); n != queues*vectorSize {
+		t.Errorf("%d packets of %d: %v", n, queues*vectorSize, r.drops(p1))
+	}
+	r.conserved()
 }

@@ -62,6 +62,37 @@ func TestRevokeWaits(t *testing.T) {
 	}
 }
 
+// TestRenameWaits: what an owner was allowed in a namespace is not done in another that has got its name since: a rename waits
+// for it. The socket of the old name is gone then, and the owner has the namespace by its new one.
+func TestRenameWaits(t *testing.T) {
+	s := newService(t)
+	s.must(netnsAdd("red"), ownerSet("red", fmt.Sprintf("user:%d", alice), v1.Role_ROLE_ADMIN))
+	alice := peer{uid: alice, gid: alice}
+	own := alice.client(t, s.delegated("red.sock"))
+	if err := s.list(own); err != nil {
+		t.Fatal(err)
+	}
+	s.server.rights.RLock() // as a change of hers has it
+	renamed := make(chan error, 1)
+	go func() { renamed <- renameBy(s.client, "red", "green") }()
+	select {
+	case err := <-renamed:
+		t.Errorf("it was renamed while a right was in use: %v", err)
+		renamed <- err
+	case <-time.After(100 * time.Millisecond):
+	}
+	s.server.rights.RUnlock()
+	if err := <-renamed; err != nil {
+		t.Fatal(err)
+	}
+	if err := s.list(own); !isDenied(err) {
+		t.Errorf("by the socket of the old name: %v", err)
+	}
+	if _, err := alice.client(t, s.delegated("green.sock")).Change(t.Context(), dummyAdd("", "d0")); err != nil {
+		t.Errorf("by that of the new name: %v", err)
+	}
+}
+
 // TestRevokedMeanwhile: what was let in and then waited is judged again where it is done, by each call that changes something.
 func TestRevokedMeanwhile(t *testing.T) {
 	for name, try := range map[string]func(c nsrouterv1connect.RouterServiceClient) error{

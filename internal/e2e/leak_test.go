@@ -119,11 +119,7 @@ func (w *world) traces(red *lab.Host) {
 
 // chain is a host, three routers one behind the other, and another host: A 10.0.1.2 - r1 - r2 - r3 - 10.0.2.2 B, with
 // 10.1.12.0/24 and 10.1.23.0/24 between, the like in IPv6, and a last link of 1400 bytes.
-type chain struct {
-	a *lab.Host
-	// of the routers
-	netns [3]string
-}
+type chain struct{ a *lab.Host }
 
 // answers tells what becomes of echo requests with each TTL, and of large ones.
 func (c *chain) answers() []string {
