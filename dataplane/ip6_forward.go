@@ -10,6 +10,10 @@ import (
 //
 // Edges: transmit, resolve, icmp6-error, drop.
 func (w *Worker) ip6Forward(v []uint16) {
+	if w.set.NoForward6 {
+		w.dropAll(v, counters.ForwardingOff)
+		return
+	}
 	var adj adjacency
 	for _, i := range v {
 		p := &w.packets[i]

@@ -13,7 +13,7 @@ import (
 
 // file is a file of a namespace.
 type file struct {
-	name string
+	name string // with the path below the namespace's directory
 	// write writes what the file says now. It is called in a goroutine of its own, which rests while nobody reads.
 	write func(s *space, o *output) error
 	// set, of a switch, sets it.
@@ -163,7 +163,7 @@ func (h *handle) Write(ctx context.Context, data []byte, _ int64) (uint32, sysca
 		return 0, syscall.ENOENT
 	}
 	if err := n.file.set(n.space, r, string(data)); err != nil {
-		n.space.tree.Log.Sugar().Infof("%s/%s/conf: %v", n.space.tree.Dir, n.space.name, err)
+		n.space.tree.Log.Sugar().Infof("%s/%s/%s: %v", n.space.tree.Dir, n.space.name, n.file.name, err)
 		return 0, errnoOf(err)
 	}
 	return uint32(len(data)), 0

@@ -267,12 +267,18 @@ func (d *dirNode) Getattr(ctx context.Context, _ fs.FileHandle, out *fuse.AttrOu
 	return d.space.check(ctx)
 }
 
+// confName is the directory of a namespace's settings.
+const confName = "conf"
+
 // topDir is the directory of a namespace.
 type topDir struct{}
 
 func (topDir) path() string { return "" }
 
 func (topDir) find(_ *space, name string) (*file, directory) {
+	if name == confName {
+		return nil, confDir{}
+	}
 	if i := slices.IndexFunc(files, func(f file) bool { return f.name == name }); i >= 0 {
 		return &files[i], nil
 	}
@@ -280,7 +286,7 @@ func (topDir) find(_ *space, name string) (*file, directory) {
 }
 
 func (topDir) list(*space) []fuse.DirEntry {
-	var list []fuse.DirEntry
+	list := []fuse.DirEntry{{Name: confName, Mode: syscall.S_IFDIR}}
 	for i := range files {
 		list = append(list, fuse.DirEntry{Name: files[i].name, Mode: syscall.S_IFREG})
 	}

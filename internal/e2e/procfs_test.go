@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -332,4 +333,82 @@ func TestProcNetTools(t *testing.T) {
 			t.Errorf("%s prints no %s:\n%s", try.command, try.want, got)
 		}
 	}
+}
+
+// TestProcNetSwitches: root sets what `netns set` and `link set` do by writing, and reads it so; nobody else writes.
+func TestProcNetSwitches(t *testing.T) {
+	w, dir := newShownWorld(t)
+	w.r.Must("netns add red")
+	a, b := w.host(1, "red"), w.host(2, "red")
+	w.r.Must("netns set red owner user:64001 role admin")
+	conf := dir + "/red/conf/"
+	write := func(name, value string) error { return os.WriteFile(conf+name, []byte(value), 0) }
+	must := func(name, value string) {
+		t.Helper()
+		if err := write(name, value); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.cat(conf + name); got != value {
+			t.Errorf("%s is %q after %q was written", name, got, value)
+		}
+	}
+	w.ping(a, "10.0.2.2", 2)
+	w.ping(a, "2001:db8:2::2", 2)
+	must("ip_forward", "0\n")
+	w.silent(a, "10.0.2.2")
+	w.ping(a, "10.0.1.1", 1) // the router itself answers
+	w.ping(a, "2001:db8:2::2", 1)
+	if got := w.r.Must("-n red drops dev p1"); !strings.Contains(got, "forwarding-off") {
+		t.Errorf("nothing is counted as forwarding-off:\n%s", got)
+	}
+	must("ip6_forward", "0\n")
+	w.silent(a, "2001:db8:2::2")
+	must("ip_forward", "1\n")
+	w.r.Must("netns set red ip6-forward on")
+	if got := w.cat(conf + "ip6_forward"); got != "1\n" {
+		t.Errorf("ip6_forward is %q after netns set", got)
+	}
+	w.ping(a, "10.0.2.2", 1)
+	w.ping(b, "2001:db8:1::2", 1)
+
+	must("rp_filter", "1\n")
+	must("dev/p2/rp_filter", "2\n")
+	if one, all := w.cat(conf+"dev/p1/rp_filter"), w.cat(conf+"rp_filter"); one != "1\n" || all != "2\n" {
+		t.Errorf("rp_filter of p1 is %q, of all %q", one, all)
+	}
+	must("icmp_ratelimit", "10\n")
+	must("fib_multipath_hash_policy", "0\n")
+	shown := w.r.Must("-d netns list")
+	for _, want := range []string{"icmp-msgs-per-sec 100", "fib-multipath-hash-policy l3"} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("netns list shows no %s:\n%s", want, shown)
+		}
+	}
+	if line := `"comm":"e2e.test","netns":"red","what":{"netns_set":{"name":"red","settings":[{"name":"ip-forward","value":"0"}]}},` +
+		`"outcome":"done"`; !strings.Contains(w.r.Log(), line) {
+		t.Errorf("the audit log has no %s:\n%s", line, w.r.Log())
+	}
+
+	for name, value := range map[string]string{"ip_forward": "2", "rp_filter": "x", "icmp_ratelimit": "often", "echo_rate": " "} {
+		if err := write(name, value); !errors.Is(err, syscall.EINVAL) {
+			t.Errorf("%q to %s: %v", value, name, err)
+		}
+	}
+	for _, name := range []string{"host", "none", "dev/none/rp_filter"} {
+		if err := write(name, "1"); err == nil {
+			t.Errorf("%s was written", name)
+		}
+	}
+	// The namespace's administrator has the control socket for it.
+	args := []string{"setpriv", "--reuid=64001", "--regid=64001", "--clear-groups", "sh", "-c", "echo 0 > " + conf + "ip_forward"}
+	if r := w.r.Host.Try(args[0], args[1:]...); r.Status == 0 || !strings.Contains(r.Stderr, "ermission denied") {
+		t.Errorf("a user writes: %+v", r)
+	}
+	if err := os.WriteFile(dir+"/red/dev", []byte("1"), 0); !errors.Is(err, syscall.EACCES) {
+		t.Errorf("a file that is none to be written: %v", err)
+	}
+	if got := w.cat(conf + "ip_forward"); got != "1\n" {
+		t.Errorf("ip_forward is %q after what was refused", got)
+	}
+	w.r.Host.Run("find", dir, "-type", "f", "-exec", "cat", "{}", "+") // all can be read
 }
