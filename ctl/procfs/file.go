@@ -39,6 +39,10 @@ var files = []file{
 	{name: "ipv6_route", write: writeRoute6},
 	{name: "ndisc_cache", write: writeNDisc},
 	{name: "route", write: writeRoute},
+	{name: "snmp", write: writeSNMP},
+	{name: "snmp6", write: writeSNMP6},
+	{name: "sockstat", write: writeSockets("sockstat")},
+	{name: "sockstat6", write: writeSockets("sockstat6")},
 }
 
 // fileNode is a file as the kernel sees it.
@@ -84,7 +88,7 @@ func (n *fileNode) Open(ctx context.Context, flags uint32) (fs.FileHandle, uint3
 	}
 	if flags&syscall.O_ACCMODE != syscall.O_WRONLY {
 		if errno := h.begin(); errno != 0 {
-			h.Release(ctx)
+			h.close()
 			return nil, 0, errno
 		}
 	}
@@ -171,13 +175,13 @@ func (h *handle) Write(ctx context.Context, data []byte, _ int64) (uint32, sysca
 
 // Release ends the file.
 func (h *handle) Release(context.Context) syscall.Errno {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.end()
+	h.close()
 	return 0
 }
 
-func (h *handle) end() {
+func (h *handle) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if !h.ended {
 		h.ended = true
 		h.stream.stop()
@@ -229,6 +233,6 @@ func (l *openFiles) end() {
 	list := slices.Collect(maps.Keys(l.all))
 	l.mu.Unlock()
 	for _, h := range list {
-		h.Release(context.Background())
+		h.close()
 	}
 }
