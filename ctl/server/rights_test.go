@@ -302,3 +302,38 @@ func TestRevoked(t *testing.T) {
 		t.Errorf("after the right was taken away: %v, %v", stream.Msg(), stream.Err())
 	}
 }
+
+// TestSnapshotOfOwner: who owns a namespace is told its state, without what belongs to others.
+func TestSnapshotOfOwner(t *testing.T) {
+	s := tenancy(t, Options{})
+	s.must(ownerSet("red", fmt.Sprintf("group:%d", tenants), v1.Role_ROLE_READ))
+	c := peer{uid: alice, gid: alice, groups: []uint32{tenants}}.client(t, s.delegated(SelfSocket))
+	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
+	defer stop()
+	stream, err := c.Monitor(ctx, &v1.MonitorRequest{Netns: "red", Snapshot: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for ended := false; !ended && stream.Receive(); {
+		for _, e := range stream.Msg().Events {
+			if l := e.GetLink(); l != nil {
+				names = append(names, l.Name)
+				if l.Peer != nil && l.Peer.Netns != "" {
+					t.Errorf("the peer of %s is in %q", l.Name, l.Peer.Netns)
+				}
+			}
+			if e.NetnsName != "red" || e.Seq == 0 {
+				t.Errorf("event %v", e)
+			}
+			ended = ended || e.GetSnapshotEnd()
+		}
+	}
+	if slices.Sort(names); !slices.Equal(names, []string{"d0", "lo", "p1", "v0"}) {
+		t.Errorf("links %v, %v", names, stream.Err())
+	}
+	err = monitorBriefly(c, &v1.MonitorRequest{AllNetns: true, Snapshot: true})
+	if !isDenied(err) {
+		t.Errorf("the state of all: %v", err)
+	}
+}
