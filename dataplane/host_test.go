@@ -13,6 +13,7 @@ import (
 
 	"nsrouter/dataplane/counters"
 	"nsrouter/dataplane/frame"
+	"nsrouter/dataplane/header"
 	"nsrouter/fib"
 	"nsrouter/nstable"
 	"nsrouter/nstable/setting"
@@ -188,7 +189,7 @@ func TestHostInput(t *testing.T) {
 	r.conserved()
 }
 
-// TestHostSilence: Linux does not speak ARP and neighbour discovery.
+// TestHostSilence: Linux does not speak ARP and neighbour discovery, and not on a VLAN of its choice.
 func TestHostSilence(t *testing.T) {
 	neighbor := func(typ uint8) []byte {
 		ip := ip6("fe80::1", "fe80::2", 255)
@@ -208,8 +209,12 @@ func TestHostSilence(t *testing.T) {
 		{"router advertisement", neighbor(layers.ICMPv6TypeRouterAdvertisement), false},
 		{"UDP", udp6(t, p1, ip6("fe80::1", "fe80::2", 64), 20), false},
 		{"nothing", nil, true},
+		{"a header alone", make([]byte, header.EthernetLen), false},
+		{"a tag", packet(t, ethernetTo(p1, layers.EthernetTypeDot1Q), &layers.Dot1Q{VLANIdentifier: 5, Type: layers.EthernetTypeIPv4},
+			gopacket.Payload(make([]byte, 28))), true},
+		{"a service tag", packet(t, ethernetTo(p1, layers.EthernetTypeQinQ), gopacket.Payload(make([]byte, 28))), true},
 	} {
-		if got := isResolution(c.frame); got != c.silent {
+		if got := mustNotSend(c.frame); got != c.silent {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}
