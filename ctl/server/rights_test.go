@@ -14,6 +14,7 @@ import (
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
 	"nsrouter/ctl/api/nsrouter/v1/nsrouterv1connect"
+	"nsrouter/nstable"
 )
 
 // TestRightsCoverTheService: every call and every change has its entry in the tables, and the tables have no others.
@@ -129,10 +130,13 @@ func TestDelegation(t *testing.T) {
 }
 
 // everything is the state of all namespaces but red.
-func (s *service) everything() string {
+func (s *service) everything() string { return s.without("red") }
+
+// without is the state of all namespaces but some.
+func (s *service) without(names ...string) string {
 	var b strings.Builder
 	for _, ns := range s.table.Namespaces() {
-		if ns.Name == "red" {
+		if slices.Contains(names, ns.Name) {
 			continue
 		}
 		fmt.Fprintf(&b, "%+v\n", ns)
@@ -140,6 +144,20 @@ func (s *service) everything() string {
 		for _, l := range links {
 			l.XDP, l.Counters, l.PeerIndex, l.PeerName, l.PeerNamespace = nil, nil, 0, "", ""
 			fmt.Fprintf(&b, "%+v\n", l)
+		}
+		addrs, _ := s.table.Addresses(ns.Name, "")
+		nexthops, _ := s.table.NextHops(ns.Name)
+		neighbors, _ := s.table.Neighbors(ns.Name, "")
+		for i := range neighbors { // what time alone changes
+			neighbors[i].Used = 0
+		}
+		fmt.Fprintf(&b, "%+v\n%+v\n%+v\n", addrs, nexthops, neighbors)
+		err := s.table.Routes(ns.Name, nstable.RouteRange{}, func(r *nstable.RouteInfo) error {
+			fmt.Fprintf(&b, "%+v\n", *r)
+			return nil
+		})
+		if err != nil {
+			s.t.Error(err)
 		}
 	}
 	return b.String()
