@@ -19,8 +19,9 @@ CLANG_VERSION := 14
 
 # command:package (of Debian) of what the targets use besides Go, git and make
 DEMO_NEEDS := ip:iproute2 ping:iputils-ping
-TEST_NEEDS := $(DEMO_NEEDS) ethtool:ethtool iperf3:iperf3 tcpdump:tcpdump gcc:gcc \
-  rdisc6:ndisc6 tracepath:iputils-tracepath traceroute:traceroute mtr:mtr-tiny nmap:nmap busybox:busybox
+TEST_NEEDS := $(DEMO_NEEDS) ethtool:ethtool iperf3:iperf3 tcpdump:tcpdump gcc:gcc vtysh:frr bird:bird2 \
+  rdisc6:ndisc6 tracepath:iputils-tracepath traceroute:traceroute mtr:mtr-tiny nmap:nmap busybox:busybox \
+  netstat:net-tools
 GENERATE_NEEDS := clang:clang
 ARM64_NEEDS := qemu-aarch64:qemu-user
 # packages of the control side, which many goroutines enter: tested with the race detector too
@@ -76,7 +77,7 @@ soak: ## ten minutes of changes of full tables under readers that judge every an
 
 .PHONY: bench-pipeline
 bench-pipeline: ## million packets per second of the pipeline in memory, on one core
-	$(GO) test -run '^$$' -bench Pipeline ./dataplane/...
+	$(GO) test -run '^$$' -bench 'Pipeline|Crossing' ./dataplane/...
 
 .PHONY: fuzz
 fuzz: ## every fuzz test for FUZZTIME (10s)

@@ -76,6 +76,33 @@ func TestForward6(t *testing.T) {
 	r.conserved()
 }
 
+// TestForwardingOff: a namespace that does not forward drops what is for others, of either family apart, and answers for itself.
+func TestForwardingOff(t *testing.T) {
+	for _, c := range []struct {
+		off4, off6 bool
+		drops      uint64
+	}{{false, false, 0}, {true, false, 1}, {false, true, 1}, {true, true, 2}} {
+		r := newRig(t)
+		s := *r.view.Namespaces[0].Settings()
+		s.NoForward4, s.NoForward6 = c.off4, c.off6
+		r.view.Namespaces[0].PublishSettings(&s)
+		r.inject(p1, udp4(t, p1, ip4("10.0.1.2", "10.0.2.2", 17), 20))
+		r.inject(p1, udp6(t, p1, ip6("2001:db8:1::2", "2001:db8:2::2", 17), 20))
+		r.inject(p1, udp4(t, p1, ip4("10.0.1.2", "10.0.1.1", 17), 20)) // where nobody listens: an error
+		r.step()
+		if n := r.drops(p1)["forwarding-off"]; n != c.drops {
+			t.Errorf("%+v: %d dropped", c, n)
+		}
+		if n := len(r.ports[p2].take()); n != 2-int(c.drops) {
+			t.Errorf("%+v: %d forwarded", c, n)
+		}
+		if n := len(r.ports[p1].take()); n != 1 {
+			t.Errorf("%+v: %d answers", c, n)
+		}
+		r.conserved()
+	}
+}
+
 // TestDrops sends one bad packet at a time: nothing leaves, and the one reason is counted.
 func TestDrops(t *testing.T) {
 	good := func(t *testing.T) []byte { return udp4(t, p1, ip4("10.0.1.2", "10.0.2.2", 64), 20) }

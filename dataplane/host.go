@@ -226,7 +226,7 @@ func (d *Dataplane) read(l *hostLink) {
 	w := d.workers[l.dev.Owner]
 	// An error says that the TAP is gone. Who opened it hears of that from Linux.
 	_ = l.ReadFrames(func(f []byte) {
-		if isResolution(f) {
+		if mustNotSend(f) {
 			return
 		}
 		for !w.fromHost.put(w.mem, l, f) {
@@ -241,14 +241,14 @@ func (d *Dataplane) read(l *hostLink) {
 	})
 }
 
-// isResolution tells what Linux is not to say, since the router does: ARP, and the solicitations and advertisements of
-// neighbour discovery.
-func isResolution(f []byte) bool {
+// mustNotSend tells what Linux is not to say, since the router does: ARP, and the solicitations and advertisements of
+// neighbour discovery. Nor is it to choose a VLAN: the router's devices are what is on one, and may be in another namespace.
+func mustNotSend(f []byte) bool {
 	e := header.Ethernet(f)
 	switch {
 	case len(f) < header.EthernetLen:
 		return true // nothing that could be sent
-	case e.Type() == header.TypeARP:
+	case e.Type() == header.TypeARP, header.IsVLAN(e.Type()):
 		return true
 	case e.Type() != header.TypeIPv6 || len(f) < header.EthernetLen+header.IPv6HeaderLen+header.ICMPLen:
 		return false

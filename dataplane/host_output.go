@@ -15,12 +15,15 @@ import (
 func (w *Worker) hostOutput(v []uint16) {
 	for _, i := range v {
 		p := &w.packets[i]
-		switch {
-		case w.host == nil: // a VLAN tag that says but a priority, of a device that Linux has lost meanwhile
+		if w.host == nil { // a VLAN tag that says but a priority, of a device that Linux has lost meanwhile
 			w.toDrop(i, counters.NoListener)
-		case !w.mayPunt(p):
+			continue
+		}
+		class := w.puntClass(p)
+		switch {
+		case !w.mayPunt(p, class):
 			w.toDrop(i, counters.RateLimited)
-		case !w.toHost.ring.push(&hostItem{link: w.host.hostLink, addr: p.Addr, len: p.Len}):
+		case !w.toHost.hasRoom(class) || !w.toHost.ring.push(&hostItem{link: w.host.hostLink, addr: p.Addr, len: p.Len}):
 			w.toDrop(i, counters.HostFull)
 		default:
 			w.slot.Delivered.Add(1)
@@ -29,16 +32,29 @@ func (w *Worker) hostOutput(v []uint16) {
 	}
 }
 
+// hasRoom keeps a quarter of what may wait for Linux for routing protocols, and another for them and connections: Linux may be
+// slower than the limits are, and then a flood fills only the rest.
+func (h *hostWriter) hasRoom(class counters.Answer) bool {
+	switch class {
+	case routingPurse:
+		return true
+	case streamPurse:
+		return h.ring.len() < handoffSize*3/4
+	default:
+		return h.ring.len() < handoffSize/2
+	}
+}
+
 // puntShare is how many packets a second, and at once, a group of senders may send to programs whatever the others do.
 const puntShare = 200
 
 // mayPunt spends a token for a packet to programs.
-func (w *Worker) mayPunt(p *Packet) bool {
+func (w *Worker) mayPunt(p *Packet, class counters.Answer) bool {
 	sender := uint64(p.In)
 	if t := w.ethernet(p).Type(); t == header.TypeIPv4 || t == header.TypeIPv6 {
 		sender = w.sender(p)
 	}
-	return take(&w.host.shares[sender%askSources], w.now, puntShare) || w.allow(w.puntClass(p))
+	return take(&w.host.shares[sender%askSources], w.now, puntShare) || w.allow(class)
 }
 
 // isLinkProtocol tells the frames without IP that programs want: LLDP, and what is in LLC (IS-IS, spanning tree). A type
@@ -92,10 +108,10 @@ func (w *Worker) puntClass(p *Packet) counters.Answer {
 			return puntPurse
 		}
 		switch from, to := ports(b); {
+		case b[tcpFlagsAt]&(tcpSYN|tcpACK) == tcpSYN: // of BGP too: it is not to compete with who has a session
+			return puntPurse
 		case from == portBGP, to == portBGP, from == portLDP, to == portLDP:
 			return routingPurse
-		case b[tcpFlagsAt]&(tcpSYN|tcpACK) == tcpSYN:
-			return puntPurse
 		}
 		return streamPurse
 	case header.ProtoUDP:

@@ -13,6 +13,7 @@ import (
 
 	"nsrouter/dataplane/counters"
 	"nsrouter/dataplane/frame"
+	"nsrouter/dataplane/header"
 	"nsrouter/fib"
 	"nsrouter/nstable"
 	"nsrouter/nstable/setting"
@@ -188,7 +189,7 @@ func TestHostInput(t *testing.T) {
 	r.conserved()
 }
 
-// TestHostSilence: Linux does not speak ARP and neighbour discovery.
+// TestHostSilence: Linux does not speak ARP and neighbour discovery, and not on a VLAN of its choice.
 func TestHostSilence(t *testing.T) {
 	neighbor := func(typ uint8) []byte {
 		ip := ip6("fe80::1", "fe80::2", 255)
@@ -208,8 +209,12 @@ func TestHostSilence(t *testing.T) {
 		{"router advertisement", neighbor(layers.ICMPv6TypeRouterAdvertisement), false},
 		{"UDP", udp6(t, p1, ip6("fe80::1", "fe80::2", 64), 20), false},
 		{"nothing", nil, true},
+		{"a header alone", make([]byte, header.EthernetLen), false},
+		{"a tag", packet(t, ethernetTo(p1, layers.EthernetTypeDot1Q), &layers.Dot1Q{VLANIdentifier: 5, Type: layers.EthernetTypeIPv4},
+			gopacket.Payload(make([]byte, 28))), true},
+		{"a service tag", packet(t, ethernetTo(p1, layers.EthernetTypeQinQ), gopacket.Payload(make([]byte, 28))), true},
 	} {
-		if got := isResolution(c.frame); got != c.silent {
+		if got := mustNotSend(c.frame); got != c.silent {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}
@@ -254,7 +259,7 @@ func TestPuntClasses(t *testing.T) {
 		t.Errorf("suppressed %v, drops %v", got.Suppressed, r.drops(p1))
 	}
 	for what, want := range map[string]counters.Answer{
-		"UDP": puntPurse, "BGP": routingPurse, "a TCP segment": streamPurse, "BGP, beginning": routingPurse,
+		"UDP": puntPurse, "BGP": routingPurse, "a TCP segment": streamPurse, "BGP, beginning": puntPurse,
 	} {
 		b := classes[what]("10.0.1.2")
 		r.inject(p1, b)
@@ -268,19 +273,32 @@ func TestPuntClasses(t *testing.T) {
 	r.conserved()
 }
 
-// TestHostFull: what Linux does not take in time is dropped, and counted.
+// TestHostFull: what Linux does not take in time is dropped, and counted. There is room left for connections when there is
+// none for the beginning of one, and for routing protocols when there is none for those.
 func TestHostFull(t *testing.T) {
 	r := newRig(t)
 	host := r.join(p1)
-	for r.w.toHost.ring.push(&hostItem{link: host.link}) {
-	}
-	r.inject(p1, tcp4(r, p1, "10.0.1.2", "10.0.1.1", 80, true))
-	r.step()
-	if n := r.drops(p1)["host-full"]; n != 1 {
-		t.Errorf("drops %v", r.drops(p1))
-	}
-	for r.w.toHost.ring.peek() != nil {
-		r.w.toHost.ring.pop()
+	classes := []struct {
+		port layers.TCPPort
+		syn  bool
+	}{{80, true}, {80, false}, {portBGP, false}} // those for which there is least room first
+	for full, waiting := range []int{0, handoffSize / 2, handoffSize * 3 / 4, handoffSize} {
+		for class, c := range classes {
+			for range waiting {
+				r.w.toHost.ring.push(&hostItem{link: host.link})
+			}
+			before := r.drops(p1)["host-full"]
+			r.inject(p1, tcp4(r, p1, "10.0.1.2", "10.0.1.1", c.port, c.syn))
+			r.step()
+			if dropped := r.drops(p1)["host-full"] - before; (dropped == 1) != (class < full) {
+				t.Errorf("%d of %d wait: %d of %+v dropped", waiting, handoffSize, dropped, c)
+			}
+			for range waiting { // they have no frames
+				r.w.toHost.ring.peek()
+				r.w.toHost.ring.pop()
+			}
+			host.take()
+		}
 	}
 	r.conserved()
 }

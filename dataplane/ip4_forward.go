@@ -12,6 +12,12 @@ import (
 //
 // Edges: transmit, resolve, ip4-fragment, icmp4-error, drop.
 func (w *Worker) ip4Forward(v []uint16) {
+	if w.set.NoForward4 {
+		w.slot.MIB[counters.IP4AddressErrors].Add(uint64(len(v)))
+		w.dropAll(v, counters.ForwardingOff)
+		return
+	}
+	w.slot.MIB[counters.IP4Forwarded].Add(uint64(len(v)))
 	var adj adjacency
 	for _, i := range v {
 		p := &w.packets[i]
@@ -35,6 +41,13 @@ func (w *Worker) ip4Forward(v []uint16) {
 		}
 		h.DecrementTTL()
 		w.sendNear(i, p, &adj, nextHop4(hop, h))
+	}
+}
+
+// dropAll drops a batch: in a namespace that does not forward, as Linux does, without an error to the sender.
+func (w *Worker) dropAll(v []uint16, r counters.Reason) {
+	for _, i := range v {
+		w.toDrop(i, r)
 	}
 }
 

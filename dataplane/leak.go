@@ -42,24 +42,10 @@ func (w *Worker) egressNetns(adj *adjacency, hop *fib.NextHop) bool {
 // leak passes a packet to another namespace, of which lo is the loopback. There it is one that was received: neither what it
 // was here (an own packet, one with options) nor how its link addressed it counts any more.
 func (w *Worker) leak(p *Packet, lo *nstable.Device) {
-	switch {
-	case p.Crossings >= maxCrossings:
-		w.discard(p, counters.Loop)
-		return
-	case len(w.crossings) >= crossingLimit:
-		w.discard(p, counters.HandoffFull)
+	if !w.mayCross(p) {
 		return
 	}
-	if p.Flags&Own == 0 {
-		if s := w.slotOf(p.In); s != nil {
-			s.Forwarded.Add(1)
-		}
-	}
-	w.slot.LeakedOut.Add(1)
-	s := lo.Counters.Worker(w.id)
-	s.LeakedIn.Add(1)
-	s.RxPackets.Add(1)
-	s.RxBytes.Add(uint64(p.Len))
+	w.tally.add(w.forwarded(p), &w.slot.LeakedOut, nil, 0)
 	next := ip4Input
 	if w.ethernet(p).Type() == header.TypeIPv6 {
 		next = ip6Input
@@ -67,4 +53,15 @@ func (w *Worker) leak(p *Packet, lo *nstable.Device) {
 	w.crossings = append(w.crossings, Packet{
 		Addr: p.Addr, Len: p.Len, In: lo.ID, Namespace: w.ns.ID, Next: next, Crossings: p.Crossings + 1, Priority: p.Priority,
 	})
+}
+
+// countLeaked counts the first n packets of the run, which come from other namespaces, as received by the loopback.
+func (w *Worker) countLeaked(n int) {
+	var bytes uint64
+	for i := range n {
+		bytes += uint64(w.packets[i].Len)
+	}
+	w.slot.LeakedIn.Add(uint64(n))
+	w.slot.RxPackets.Add(uint64(n))
+	w.slot.RxBytes.Add(bytes)
 }

@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -26,8 +27,10 @@ const (
 //	namespace 1: lo 198.18.1.1 2001:db8:f1::1; behind p3 203.0.113.0/24 2001:db8:b::/64
 //
 // Each has routes into the other for what is there. 10.0.1.0/24 and 2001:db8:1::/64 are in both.
-func leakRig(t testing.TB) *rig {
-	r := newRig(t)
+func leakRig(t testing.TB) *rig { return leakRigOf(t, 1024) }
+
+func leakRigOf(t testing.TB, frames int) *rig {
+	r := newRigOf(t, frames)
 	r.view.Devices = append(r.view.Devices, nil, nil)
 	for i, id := range []nstable.DeviceID{lo0, lo1} {
 		ns := nstable.NamespaceID(i)
@@ -273,7 +276,7 @@ func TestLeakRare(t *testing.T) {
 			r.set(p1, func(s *setting.Device) { s.AcceptSourceRoute = true })
 		}, func(t *testing.T) []byte {
 			ip := ip4("192.0.2.7", "10.0.1.1", 64)
-			ip.Options = []layers.IPv4Option{{OptionType: 137, OptionLength: 7, OptionData: []byte{4, 203, 0, 113, 7}}, {OptionType: 0}}
+			ip.Options = []layers.IPv4Option{{OptionType: 137, OptionLength: 7, OptionData: []byte{4, 203, 0, 113, 7}}, {}}
 			return udp4(t, p1, ip, 20)
 		}},
 	} {
@@ -322,7 +325,7 @@ func TestLeakReversePath(t *testing.T) {
 		r.routeInto(1, "172.16.0.0/24", 2, 0)
 		r.set(p1, func(s *setting.Device) { s.RPFilter = c.p1 })
 		r.set(lo1, func(s *setting.Device) { s.RPFilter = c.lo1 })
-		b := udp6(t, p1, ip6("2001:db8:a::7", "2001:db8:b::7", 64), 20)
+		var b []byte
 		if c.ipv6 {
 			b = udp6(t, p1, ip6(c.source, "2001:db8:b::7", 64), 20)
 		} else {
@@ -358,7 +361,7 @@ func TestLeakOptions(t *testing.T) {
 	p := r.one(p3)
 	h := header.IPv4(p.Data()[14:])
 	got := layer[*layers.IPv4](t, p, layers.LayerTypeIPv4).Options[0].OptionData
-	if !h.ChecksumOK() || fmt.Sprint(got) != fmt.Sprint([]byte{12, 10, 0, 1, 1, 10, 0, 1, 1, 0, 0, 0, 0}) {
+	if !h.ChecksumOK() || !bytes.Equal(got, []byte{12, 10, 0, 1, 1, 10, 0, 1, 1, 0, 0, 0, 0}) {
 		t.Errorf("recorded %v", got)
 	}
 	r.conserved()
@@ -371,7 +374,8 @@ func TestLeakEcho(t *testing.T) {
 		ip := ip4("192.0.2.7", "198.18.1.1", 64)
 		ip.Protocol = layers.IPProtocolICMPv4
 		echo := &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(8, 0), Id: 7, Seq: 9}
-		for _, b := range cutFrames(packet(t, ethernetTo(p1, layers.EthernetTypeIPv4), ip, echo, gopacket.Payload(make([]byte, size)))) {
+		request := packet(t, ethernetTo(p1, layers.EthernetTypeIPv4), ip, echo, gopacket.Payload(make([]byte, size)))
+		for _, b := range cutFrames(request) {
 			r.inject(p1, b)
 		}
 		r.step()
@@ -451,4 +455,29 @@ func TestLeakNoAllocation(t *testing.T) {
 			t.Errorf("%s: nothing crossed", name)
 		}
 	}
+}
+
+// TestLeakManyQueues: all queues of a worker may send what they receive into another namespace in the same round.
+func TestLeakManyQueues(t *testing.T) {
+	const queues = 3 * crossingLimit / vectorSize
+	r := leakRigOf(t, 4096)
+	var bound []*boundPort
+	for q := range queues {
+		bound = append(bound, &boundPort{Port: newMemPort(t, r.pool), dev: p1, queue: q})
+	}
+	r.w.removePort(p1)
+	r.w.addPort(p1, bound)
+	b := udp4(t, p1, ip4("192.0.2.7", "203.0.113.7", 64), 20)
+	for _, port := range bound {
+		m := port.Port.(*memPort)
+		r.ports[p1] = m
+		for range vectorSize {
+			r.inject(p1, b)
+		}
+	}
+	r.step()
+	if n := len(r.ports[p3].take()); n != queues*vectorSize {
+		t.Errorf("%d packets of %d: %v", n, queues*vectorSize, r.drops(p1))
+	}
+	r.conserved()
 }

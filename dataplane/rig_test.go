@@ -106,8 +106,11 @@ const (
 	numDevices
 )
 
-func newRig(t testing.TB) *rig {
-	pool, err := frame.NewPool(1024)
+func newRig(t testing.TB) *rig { return newRigOf(t, 1024) }
+
+// newRigOf is newRig with a number of frames.
+func newRigOf(t testing.TB, frames int) *rig {
+	pool, err := frame.NewPool(frames)
 	if err != nil {
 		t.Fatal(err)
 	}

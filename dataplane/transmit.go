@@ -6,13 +6,6 @@ import (
 	"nsrouter/nstable"
 )
 
-// maxCrossings is how many veth pairs, and routes into other namespaces, a packet may pass between reception and
-// transmission (DESIGN.md: Ownership).
-const maxCrossings = 8
-
-// crossingLimit is how many packets may wait for the next round after they have crossed.
-const crossingLimit = 1024
-
 // transmit queues packets, complete with link-layer addresses, on the device they leave by. It has no edges: packets
 // reach the device, or are counted as dropped.
 func (w *Worker) transmit(v []uint16) {
@@ -114,31 +107,4 @@ func (w *Worker) sendPending(port *boundPort) {
 		w.discard(&p, counters.TxFull)
 	}
 	port.n = 0
-}
-
-// cross passes a packet to the other end of a veth pair, where it arrives in the next round. Never by recursion, and
-// not for ever.
-func (w *Worker) cross(p *Packet, out *nstable.Device) {
-	peer := w.view.Device(out.Peer)
-	switch {
-	case peer == nil || !peer.Up || !out.Up:
-		w.discard(p, counters.EgressDown)
-		return
-	case p.Crossings >= maxCrossings:
-		w.discard(p, counters.Loop)
-		return
-	case len(w.crossings) >= crossingLimit:
-		w.discard(p, counters.HandoffFull)
-		return
-	}
-	if p.Flags&Own == 0 {
-		if s := w.slotOf(p.In); s != nil {
-			s.Forwarded.Add(1)
-		}
-	}
-	if s := w.slotOf(out.ID); s != nil {
-		s.TxPackets.Add(1)
-		s.TxBytes.Add(uint64(p.Len))
-	}
-	w.crossings = append(w.crossings, Packet{Addr: p.Addr, Len: p.Len, In: peer.ID, Crossings: p.Crossings + 1})
 }

@@ -54,6 +54,7 @@ type Worker struct {
 
 	// Packets that passed a veth pair, or went into another namespace, in this round; they enter the graph in the next.
 	crossings, crossed []Packet
+	tally              tally // of the crossings, not yet counted
 	// Packets that vlan-input has passed to VLAN devices in this run; they enter the graph in the next.
 	tagged, untagged []Packet
 	// Fragments made in this run of the graph, in order; sendPieces ends them.
@@ -173,6 +174,7 @@ func (w *Worker) round() int {
 	}
 	n := w.takeCrossings()
 	for _, p := range w.ports {
+		n += w.relieve()
 		n += w.receive(p)
 	}
 	for from := range w.inbox {
@@ -213,35 +215,6 @@ func (w *Worker) receive(p *boundPort) int {
 	return n
 }
 
-// takeCrossings takes the packets that passed a veth pair, or went into another namespace, in the last round through the
-// graph, in batches by device.
-func (w *Worker) takeCrossings() int {
-	if len(w.crossings) == 0 {
-		return 0
-	}
-	list := w.crossings
-	w.crossings, w.crossed = w.crossed[:0], list
-	for i := 0; i < len(list); {
-		n := 0
-		first := &list[i]
-		for n < vectorSize && i+n < len(list) && list[i+n].In == first.In {
-			w.packets[n] = list[i+n]
-			n++
-		}
-		if w.enter(first.In) {
-			for k := range n {
-				w.to(w.packets[k].Next, uint16(k))
-			}
-			w.runGraph()
-			w.takeTagged()
-		} else {
-			w.freeAll(list[i : i+n])
-		}
-		i += n
-	}
-	return len(list)
-}
-
 func (w *Worker) freeAll(list []Packet) {
 	for i := range list {
 		w.cache.Put(list[i].Addr)
@@ -252,6 +225,7 @@ func (w *Worker) freeAll(list []Packet) {
 func (w *Worker) takeHandoffs(r *handoffRing) int {
 	total := 0
 	for total < handoffSize {
+		total += w.relieve()
 		p := r.peek()
 		if p == nil {
 			break
@@ -297,6 +271,7 @@ func (w *Worker) handoff(to int, next NodeID, p *Packet) {
 
 // flush sends what the round has queued, takes completed frames back, and refills.
 func (w *Worker) flush() {
+	w.tally.settle()
 	for _, p := range w.ports {
 		if p.n > 0 {
 			w.sendPending(p)

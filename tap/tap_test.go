@@ -54,30 +54,31 @@ func (s *station) run(t *testing.T, lines ...string) string {
 	return string(out)
 }
 
-// join carries frames between two TAPs until the test ends: those of a read, which are often the segments of one TCP
-// write, are written at once. Each frame that Linux sends is shown to look.
+// join carries frames between two TAPs until the test ends: what waits is written at once. Each frame that Linux sends is
+// shown to look.
 func join(t *testing.T, a, b *station, look func(frame []byte)) {
 	var wg sync.WaitGroup
 	for _, way := range [][2]*station{{a, b}, {b, a}} {
 		from, to := way[0].tap, way[1].tap
-		ready := make(chan [][]byte, 1)
+		ready := make(chan []byte, 256)
 		wg.Go(func() {
 			defer close(ready)
-			var frames [][]byte
 			err := from.ReadFrames(func(f []byte) {
 				look(f)
-				frames = append(frames, bytes.Clone(f))
-				if len(frames) == 32 || len(f) < 1514 {
-					ready <- frames
-					frames = nil
-				}
+				ready <- bytes.Clone(f)
 			})
 			if err != nil {
 				t.Errorf("read: %v", err)
 			}
 		})
 		wg.Go(func() {
-			for frames := range ready {
+			for f := range ready {
+				frames := [][]byte{f}
+				for len(ready) > 0 && len(frames) < 32 {
+					if f, ok := <-ready; ok {
+						frames = append(frames, f)
+					}
+				}
 				if n := to.WriteFrames(frames); n > 0 {
 					t.Errorf("%d frames of %d refused", n, len(frames))
 				}
@@ -117,6 +118,7 @@ func TestStream(t *testing.T) {
 			if err != nil {
 				return
 			}
+			_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 			h := sha256.New()
 			_, _ = io.Copy(h, c)
 			c.Close()
@@ -126,6 +128,7 @@ func TestStream(t *testing.T) {
 		if err := a.ns.Do(func() (err error) { c, err = net.DialTimeout("tcp", addr, 5*time.Second); return err }); err != nil {
 			t.Fatal(err)
 		}
+		_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 		if _, err := c.Write(data); err != nil {
 			t.Fatal(err)
 		}

@@ -219,6 +219,8 @@ func (w *routeWords) finish() {
 		w.fail("inet6 address is expected rather than %q", w.plain4)
 	case !is6 && w.plain6 != "":
 		w.fail("inet address is expected rather than %q (or say \"via inet6 %s\")", w.plain6, w.plain6)
+	case r.NexthopNetns != "" && r.Type != 0 && r.Type != v1.RouteType_ROUTE_TYPE_UNICAST:
+		w.fail("\"nexthop-netns\" is for unicast routes: a route of another type is not looked up again")
 	case w.local && !inLocalTable(r.Type):
 		w.fail("table \"local\" has routes of the type local only, such as \"local %s\"", r.Prefix)
 	}

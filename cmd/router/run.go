@@ -61,6 +61,7 @@ func newRunCommand() *cobra.Command {
 	f.IntVar(&o.Workers, "workers", 1, "number of worker threads, each pinned to a CPU")
 	f.StringVar(&cpus, "cpus", "", "CPUs to pin a worker to each, such as 1,3-5")
 	f.StringVar(&o.NetnsPrefix, "netns-prefix", "", "goes before the names in /run/netns")
+	f.StringVar(&o.ProcFS, "procfs", "", "directory to show the namespaces in as /proc/net does; empty: nowhere")
 	f.IntVar(&fastTables, "fast-tables", 256,
 		"MiB that IPv4 tables of more than 250,000 routes share to become faster, 64 each")
 	f.IntVar(&tableMemory, "table-memory", 0, "MiB that the forwarding table of each namespace may take; 0: no limit")

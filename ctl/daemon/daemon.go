@@ -67,6 +67,8 @@ type Options struct {
 	// NetnsPrefix goes before the names of the Linux network namespaces.
 	NetnsPrefix string
 	Log         *zap.Logger
+	// ProcFS is the directory where the namespaces are shown as /proc/net shows them; "": nowhere.
+	ProcFS string
 	// Audit has a line for each change that somebody asks for; nil: nobody listens.
 	Audit *zap.Logger
 }
@@ -226,7 +228,12 @@ func (d *daemon) serve(ctx context.Context, l net.Listener) error {
 		Table: d.table, Hosts: d.hosts, Queues: d.ports.queueStats, Frames: d.frames, Settle: d.settle,
 		Log: func(msg string) { d.o.Log.Warn(msg) }, AdminGroup: server.FindAdminGroup(), Audit: d.o.Audit,
 	})
-	if err := s.Delegate(d.o.Socket + server.DelegateSuffix); err != nil {
+	hide, err := d.showFiles(s)
+	if err == nil {
+		defer hide()
+		err = s.Delegate(d.o.Socket + server.DelegateSuffix)
+	}
+	if err != nil {
 		_ = l.Close()
 		cancel()
 		background.Wait()
@@ -235,7 +242,7 @@ func (d *daemon) serve(ctx context.Context, l net.Listener) error {
 	d.o.Log.Info("ready", zap.String("socket", d.o.Socket), zap.String("state", d.o.State), zap.Ints("cpus", d.cpus),
 		zap.Int("frames", d.pool.Frames()), zap.Bool("huge_pages", d.pool.Huge()))
 	notifySystemd("READY=1")
-	err := s.Serve(ctx, l)
+	err = s.Serve(ctx, l)
 	notifySystemd("STOPPING=1")
 	cancel()
 	background.Wait()

@@ -129,9 +129,23 @@ func changeAttempts() []attempt {
 			r.GetRoute().NexthopNetns = "other"
 			return r
 		}),
+		{"netns_set name", toAll, func(c nsrouterv1connect.RouterServiceClient, ns string) error {
+			err := renameBy(c, ns, ns+"-x")
+			if err == nil {
+				err = renameBy(c, ns+"-x", ns)
+			}
+			return err
+		}},
 		change("netns_add", toAll, func(ns string) *v1.ChangeRequest { return netnsAdd(ns + "-more") }),
 		change("netns_delete", toAll, func(ns string) *v1.ChangeRequest { return netnsDelete(ns) }),
 	}
+}
+
+func renameBy(c nsrouterv1connect.RouterServiceClient, ns, to string) error {
+	_, err := c.Change(context.Background(), &v1.ChangeRequest{Op: &v1.ChangeRequest_NetnsSet{NetnsSet: &v1.NetnsSet{
+		Name: ns, NewNetns: to,
+	}}})
+	return err
 }
 
 // callAttempts are all calls but Change, in a namespace as the changes find it.

@@ -90,8 +90,8 @@ func peerComm(fd int, pid int32) string {
 	if pid <= 0 {
 		return ""
 	}
-	comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-	if err != nil {
+	comm := processComm(uint32(pid))
+	if comm == "" {
 		return ""
 	}
 	pidfd, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PEERPIDFD)
@@ -104,6 +104,15 @@ func peerComm(fd int, pid int32) string {
 		if unix.PidfdSendSignal(pidfd, 0, nil, 0) != nil {
 			return ""
 		}
+	}
+	return comm
+}
+
+// processComm is the name of a process, or empty if it has ended.
+func processComm(pid uint32) string {
+	comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	if err != nil {
+		return ""
 	}
 	return strings.TrimSpace(string(comm))
 }

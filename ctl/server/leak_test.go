@@ -44,6 +44,12 @@ func TestRouteIntoRights(t *testing.T) {
 		t.Errorf("into a namespace of her own: %v", err)
 	}
 	s.must(routeInto("red", "10.1.0.0/16", "other"))
+	for address, want := range map[string]string{"10.0.0.1": "blue", "10.1.0.1": ""} {
+		r, err := c.GetRoute(t.Context(), &v1.GetRouteRequest{Netns: "red", Address: address})
+		if err != nil || r.Route.GetNexthopNetns() != want {
+			t.Errorf("route of %s: %v, %v", address, r, err)
+		}
+	}
 	named := map[string]string{}
 	stream, err := c.ListRoutes(t.Context(), &v1.ListRoutesRequest{Netns: "red", Filter: &v1.RouteFilter{Root: "10.0.0.0/8"}})
 	if err != nil {

@@ -37,8 +37,10 @@ func (s *Server) deleteNamespace(name string) error {
 func (s *Server) renameNamespace(name, to string) error {
 	s.netns.Lock()
 	defer s.netns.Unlock()
-	rename := func(from, to string) error {
-		return s.table.Do(func(tx *nstable.Tx) error { return tx.RenameNamespace(from, to) })
+	rename := func(from, to string) error { // what was allowed in a namespace is not done in another of its old name
+		return s.takeRights(func() error {
+			return s.table.Do(func(tx *nstable.Tx) error { return tx.RenameNamespace(from, to) })
+		})
 	}
 	if err := rename(name, to); err != nil || name == to {
 		return err

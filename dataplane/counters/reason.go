@@ -31,6 +31,7 @@ const (
 	IP6Jumbo
 	IP6RoutingHeader
 	IP6Extensions
+	ForwardingOff
 	TTLExpired
 	NoRoute
 	RouteBlackhole
@@ -97,6 +98,7 @@ var reasons = [NumReasons]struct{ name, help string }{
 	IP6Jumbo:         {"ip6-jumbo", "a jumbogram, or a jumbo payload option in a packet that is none (RFC 2675)"},
 	IP6RoutingHeader: {"ip6-routing-header", "for the router itself, with a routing header that it does not follow (RFC 5095)"},
 	IP6Extensions:    {"ip6-extensions", "for the router itself, with more extension headers than it walks over"},
+	ForwardingOff:    {"forwarding-off", "for others, in a namespace that does not forward (netns set NS ip-forward, ip6-forward)"},
 	TTLExpired:       {"ttl-expired", "TTL or hop limit ran out"},
 	NoRoute:          {"no-route", "no route covers the destination"},
 	RouteBlackhole:   {"route-blackhole", "the route is a blackhole"},

@@ -167,7 +167,22 @@ func wipe(prefix, dir string) {
 			fmt.Fprintf(os.Stderr, "lab: %v\n", err)
 		}
 	}
+	unmountBelow(dir)
 	_ = os.RemoveAll(dir)
+}
+
+// unmountBelow takes away what a killed router has left mounted in a lab's directory.
+func unmountBelow(dir string) {
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return
+	}
+	for line := range strings.Lines(string(table)) {
+		const mountPoint = 4
+		if f := strings.Fields(line); len(f) > mountPoint && strings.HasPrefix(f[mountPoint], dir+"/") {
+			_ = unix.Unmount(f[mountPoint], unix.MNT_DETACH)
+		}
+	}
 }
 
 // endProcesses asks the processes in a namespace to end, and kills those that have not done so after three seconds.

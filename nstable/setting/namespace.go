@@ -18,6 +18,8 @@ type Namespace struct {
 	// MaxAddresses limits the addresses, those of lo included; MaxNextHops the next-hop objects; MaxPermanent the permanent
 	// neighbours. 0: no limit.
 	MaxAddresses, MaxNextHops, MaxPermanent uint32
+	// NoForward4 and NoForward6 have it forward nothing of a family: it is a host then.
+	NoForward4, NoForward6 bool
 	// MultipathHash is what of a packet chooses among several next hops.
 	MultipathHash fib.HashPolicy
 	// Fragments is reassembly.
@@ -68,6 +70,11 @@ var Namespaces = slices.Concat(
 		martians(),
 		multipathHash(),
 	})),
+	group("forwarding", Table[Namespace]{
+		unless("ip-forward", "forward IPv4 packets of others; off: drop them as a host does",
+			func(n *Namespace) *bool { return &n.NoForward4 }),
+		unless("ip6-forward", "the same for IPv6", func(n *Namespace) *bool { return &n.NoForward6 }),
+	}),
 	group("fragments for the router itself", fragments()),
 	group("answers to what all devices of the namespace receive (for a device: link set)",
 		quotas(limits(true, func(n *Namespace) *Limits { return &n.Limits })...)),

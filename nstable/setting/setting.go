@@ -31,8 +31,10 @@ type Row[T any] struct {
 	Quota bool
 	// also is another name that is taken for it.
 	also string
-	get  func(*T) string
-	set  func(*T, string) error // the error says what is taken: "takes …"
+	// words are the values of an enumeration, in the order of their numbers.
+	words []string
+	get   func(*T) string
+	set   func(*T, string) error // the error says what is taken: "takes …"
 }
 
 // Kind is the type of a setting's value in JSON.
@@ -73,6 +75,18 @@ func (t Table[T]) find(name string) *Row[T] {
 func (t Table[T]) IsQuota(name string) bool {
 	r := t.find(name)
 	return r != nil && r.Quota
+}
+
+// Sysctl is the value of a setting as a sysctl has it: on and off are 1 and 0, and words their numbers. What has none stays.
+func (t Table[T]) Sysctl(v Value) string {
+	r := t.find(v.Name)
+	switch {
+	case v.Kind == Switch:
+		return map[string]string{"off": "0", "on": "1"}[v.Value]
+	case r != nil && slices.Contains(r.words, v.Value):
+		return strconv.Itoa(slices.Index(r.words, v.Value))
+	}
+	return v.Value
 }
 
 // Names lists the settings for an error message.
@@ -254,6 +268,22 @@ func toggle[T any](name, help string, field func(*T) *bool) Row[T] {
 	}
 }
 
+// unless is a row that is on or off, on by default: the field says that it is off.
+func unless[T any](name, help string, field func(*T) *bool) Row[T] {
+	r := toggle(name, help, field)
+	r.Default = "on"
+	get, set := r.get, r.set
+	r.get = func(v *T) string { return map[string]string{"off": "on", "on": "off"}[get(v)] }
+	r.set = func(v *T, s string) error {
+		err := set(v, s)
+		if err == nil {
+			*field(v) = !*field(v)
+		}
+		return err
+	}
+	return r
+}
+
 // number is a row with a number from low to high.
 func number[T any](name, help string, low, high, standard uint32, field func(*T) *uint32) Row[T] {
 	return Row[T]{
@@ -282,7 +312,7 @@ func bounds(low, high uint32) string {
 // a name does for the name, as in sysctls.
 func choice[T any, E ~uint8](name, help string, names []string, field func(*T) *E) Row[T] {
 	return Row[T]{
-		Name: name, Help: help, Values: "{ " + strings.Join(names, " | ") + " }", Default: names[0],
+		Name: name, Help: help, Values: "{ " + strings.Join(names, " | ") + " }", Default: names[0], words: names,
 		get: func(v *T) string { return names[*field(v)] },
 		set: func(v *T, s string) error {
 			i := slices.Index(names, s)
