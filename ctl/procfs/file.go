@@ -16,6 +16,8 @@ type file struct {
 	name string // with the path below the namespace's directory
 	// write writes what the file says now. It is called in a goroutine of its own, which rests while nobody reads.
 	write func(s *space, o *output) error
+	// weight is for how many it counts among those that are open; 0 is 1.
+	weight int
 	// set, of a switch, sets it.
 	set func(s *space, r Reader, value string) error
 }
@@ -34,7 +36,7 @@ func (f *file) mode() uint32 {
 var files = []file{
 	{name: "arp", write: writeARP},
 	{name: "dev", write: writeDev},
-	{name: "fib_trie", write: writeTrie},
+	{name: "fib_trie", write: writeTrie, weight: 8}, // a list of all routes is in memory
 	{name: "if_inet6", write: writeInet6},
 	{name: "ipv6_route", write: writeRoute6},
 	{name: "ndisc_cache", write: writeNDisc},
@@ -128,7 +130,14 @@ func (h *handle) begin() syscall.Errno {
 }
 
 // Read reads on. Who goes back gets the file made anew, as from /proc.
-func (h *handle) Read(_ context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+//
+// A user who has lost the right meanwhile reads no more, whoever opened the file; what root has opened is for whom root gives it.
+func (h *handle) Read(ctx context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+	if h.uid != 0 {
+		if errno := h.node.space.check(ctx); errno != 0 {
+			return nil, errno
+		}
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.ended || h.stream == nil {
@@ -189,6 +198,8 @@ func (h *handle) close() {
 	}
 }
 
+func (h *handle) weight() int { return max(1, h.node.file.weight) }
+
 // Limits to the files that are open at once, each of which has a piece of a file in memory.
 const (
 	maxOpen     = 4096
@@ -199,6 +210,7 @@ const (
 type openFiles struct {
 	mu    sync.Mutex
 	all   map[*handle]struct{}
+	sum   int // of the weights
 	users map[uint32]int
 }
 
@@ -207,13 +219,15 @@ func (l *openFiles) enter(h *handle) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	// Root gets in when the others have used up their share.
-	if h.uid != 0 && (l.users[h.uid] >= maxOpenUser || len(l.all) >= maxOpen/2) || len(l.all) >= maxOpen {
+	n := h.weight()
+	if h.uid != 0 && (l.users[h.uid]+n > maxOpenUser || l.sum+n > maxOpen/2) || l.sum+n > maxOpen {
 		return false
 	}
 	if l.users == nil {
 		l.all, l.users = make(map[*handle]struct{}), make(map[uint32]int)
 	}
-	l.users[h.uid]++
+	l.users[h.uid] += n
+	l.sum += n
 	l.all[h] = struct{}{}
 	return true
 }
@@ -222,7 +236,8 @@ func (l *openFiles) leave(h *handle) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.all, h)
-	if l.users[h.uid]--; l.users[h.uid] == 0 {
+	l.sum -= h.weight()
+	if l.users[h.uid] -= h.weight(); l.users[h.uid] == 0 {
 		delete(l.users, h.uid)
 	}
 }

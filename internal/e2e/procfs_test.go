@@ -221,6 +221,12 @@ func TestProcNetSelf(t *testing.T) {
 	if got := w.catAs(tenant, host, dir+"/red/dev"); !strings.Contains(got, "No such file or directory") {
 		t.Errorf("who is owner no more reads:\n%s", got)
 	}
+	w.r.Must("netns set red name crimson")
+	if got := w.linux("crimson", "readlink "+dir+"/self") + w.linux("crimson", "cat "+dir+"/self/dev"); !strings.HasPrefix(got,
+		"crimson\n") || !strings.Contains(got, "p1: ") {
+		t.Errorf("under another name:\n%s", got)
+	}
+	w.r.Must("netns set crimson name red")
 	// One that enters another namespace is led there by the next step.
 	script := "readlink " + dir + "/self; ip netns exec " + w.r.NetnsPrefix + "blue readlink " + dir + "/self"
 	if got := w.r.Host.Run("ip", "netns", "exec", w.r.NetnsPrefix+"red", "sh", "-c", script); got != "red\nblue\n" {
