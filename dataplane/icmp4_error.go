@@ -28,6 +28,7 @@ func (w *Worker) icmp4Error(v []uint16) {
 	for _, i := range v {
 		p := &w.packets[i]
 		h := header.IPv4(w.network(p))
+		w.countReason(p.Reason, counters.IP4HeaderErrors, counters.IP4NoRoute, counters.IP4UnknownProtocol)
 		if !mayError4(p, h) || !w.allowError(p) {
 			w.toDrop(i, p.Reason)
 			continue
@@ -39,7 +40,28 @@ func (w *Worker) icmp4Error(v []uint16) {
 			continue
 		}
 		w.slot.Drops[why].Add(1)
+		switch typ {
+		case header.ICMPTimeExceeded:
+			w.count(counters.ICMP4TimeExceeded)
+		case header.ICMPParameter:
+			w.count(counters.ICMP4Parameter)
+		default:
+			w.count(counters.ICMP4Unreachable)
+		}
 		w.to(ip4Output, i)
+	}
+}
+
+// countReason counts what an error is due for, in the columns of its family.
+func (w *Worker) countReason(why counters.Reason, headers, noRoute, protocol counters.MIB) {
+	switch why {
+	case counters.TTLExpired:
+		w.count(headers)
+	case counters.NoRoute:
+		w.count(noRoute)
+	case counters.UnknownProtocol:
+		w.count(protocol)
+	default:
 	}
 }
 

@@ -15,21 +15,24 @@ func (w *Worker) icmp6Error(v []uint16) {
 		p := &w.packets[i]
 		h := header.IPv6(w.network(p))
 		const grow = header.IPv6HeaderLen + header.ICMPLen
+		w.countReason(p.Reason, counters.IP6HeaderErrors, counters.IP6NoRoute, counters.IP6UnknownProtocol)
 		if p.Addr%frame.Size < grow || !mayError6(p, h) || !w.allowError(p) {
 			w.toDrop(i, p.Reason)
 			continue
 		}
 		w.slot.Drops[p.Reason].Add(1)
-		typ, rest := uint8(header.ICMPv6Unreachable), uint32(0)
+		typ, rest, sent := uint8(header.ICMPv6Unreachable), uint32(0), counters.ICMP6Unreachable
 		switch p.Reason {
 		case counters.TTLExpired, counters.ReassemblyTimeout:
-			typ = header.ICMPv6TimeExceeded
+			typ, sent = header.ICMPv6TimeExceeded, counters.ICMP6TimeExceeded
 		case counters.TooBig:
-			typ, rest = header.ICMPv6TooBig, uint32(p.Detail)
+			typ, rest, sent = header.ICMPv6TooBig, uint32(p.Detail), counters.ICMP6PacketTooBig
+			w.count(counters.IP6TooBig)
 		case counters.UnknownProtocol, counters.IP6Option, counters.IP6Jumbo, counters.IP6RoutingHeader, counters.BadFragment:
-			typ, rest = header.ICMPv6Parameter, uint32(p.Detail)
+			typ, rest, sent = header.ICMPv6Parameter, uint32(p.Detail), counters.ICMP6Parameter
 		default:
 		}
+		w.count(sent)
 		to, from, flags := addr6(h.Source()), addr6(h.Destination()), Own|WantSource
 		if !isMulticast6(from) && w.isOwn6(from) {
 			flags = Own // the address that the cause was sent to (RFC 4443 2.2)

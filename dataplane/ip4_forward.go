@@ -13,9 +13,11 @@ import (
 // Edges: transmit, resolve, ip4-fragment, icmp4-error, drop.
 func (w *Worker) ip4Forward(v []uint16) {
 	if w.set.NoForward4 {
+		w.slot.MIB[counters.IP4AddressErrors].Add(uint64(len(v)))
 		w.dropAll(v, counters.ForwardingOff)
 		return
 	}
+	w.slot.MIB[counters.IP4Forwarded].Add(uint64(len(v)))
 	var adj adjacency
 	for _, i := range v {
 		p := &w.packets[i]

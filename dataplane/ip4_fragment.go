@@ -17,6 +17,7 @@ func (w *Worker) ip4Fragment(v []uint16) {
 			w.toDrop(i, why)
 			continue
 		}
+		w.count(counters.IP4Fragmented)
 		w.cache.Put(p.Addr)
 	}
 }

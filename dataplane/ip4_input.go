@@ -11,6 +11,7 @@ import (
 //
 // Edges: ip4-lookup, ip4-options, host-output, drop.
 func (w *Worker) ip4Input(v []uint16) {
+	w.slot.MIB[counters.IP4Received].Add(uint64(len(v)))
 	w.samplePartialSum4(v[0])
 	own, strict := w.ns.OwnAddrs(), w.set.Martians == setting.MartiansRFC1812
 	for _, i := range v {

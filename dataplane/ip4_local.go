@@ -13,6 +13,7 @@ const ownTTL = 64
 //
 // Edges: ip4-reassemble, ip4-output, icmp4-error, host-output, drop.
 func (w *Worker) ip4Local(v []uint16) {
+	w.slot.MIB[counters.IP4Local].Add(uint64(len(v)))
 	for _, i := range v {
 		p := &w.packets[i]
 		h := header.IPv4(w.network(p))
@@ -27,6 +28,9 @@ func (w *Worker) ip4Local(v []uint16) {
 		w.local4(i, p, h)
 	}
 }
+
+// count counts one for the device that the batch came in by. It is not for the packets that are forwarded.
+func (w *Worker) count(m counters.MIB) { w.slot.MIB[m].Add(1) }
 
 // local4 sorts by protocol. h is the whole datagram: packet i has only the beginning of one that is larger than a frame.
 func (w *Worker) local4(i uint16, p *Packet, h header.IPv4) {
@@ -76,13 +80,16 @@ func (w *Worker) udpLocal(i uint16, next NodeID, code uint8, datagram []byte, ps
 // in silence what else there is: nobody waits for it. As in Linux, the code of an echo request does not matter and comes
 // back.
 func (w *Worker) icmp4Local(i uint16, p *Packet, h header.IPv4) {
+	w.count(counters.ICMP4Received)
 	m := header.ICMP(h[h.HeaderLen():])
 	if len(m) < header.ICMPLen || header.Fold(header.Sum(0, m)) != 0xffff {
+		w.count(counters.ICMP4Errors)
 		w.toDrop(i, counters.BadICMP)
 		return
 	}
 	switch {
 	case m.Type() == header.ICMPEchoRequest:
+		w.count(counters.ICMP4Echo)
 	case m.Type() == header.ICMPTimestamp && len(m) >= header.ICMPLen+4:
 	default:
 		w.punt(i)
@@ -101,6 +108,11 @@ func (w *Worker) icmp4Local(i uint16, p *Packet, h header.IPv4) {
 		return
 	}
 	w.slot.Delivered.Add(1)
+	if m.Type() == header.ICMPEchoRequest {
+		w.count(counters.ICMP4EchoReply)
+	} else {
+		w.count(counters.ICMP4TimestampReply)
+	}
 	if len(h) > len(w.network(p)) && m.Type() == header.ICMPEchoRequest {
 		w.echoLarge4(i, p, h)
 		return

@@ -11,6 +11,7 @@ import (
 //
 // Edges: transmit, resolve, ip4-fragment, drop.
 func (w *Worker) ip4Output(v []uint16) {
+	w.slot.MIB[counters.IP4Output].Add(uint64(len(v)))
 	var adj adjacency
 	for _, i := range v {
 		p := &w.packets[i]

@@ -28,6 +28,7 @@ func (w *Worker) ip4Reassemble(v []uint16) {
 			continue
 		}
 		hl := h.HeaderLen()
+		w.count(counters.IP4ReassemblyRequests)
 		f := fragment{
 			offset: h.FragmentOffset() * unit, size: h.TotalLen() - hl, data: hl, more: h.MoreFragments(), ecn: h.TOS() & 3,
 			optioned: optioned, options: w.options[i],
@@ -40,6 +41,7 @@ func (w *Worker) ip4Reassemble(v []uint16) {
 			continue
 		}
 		if d := w.gather(i, &key, &f); d != nil {
+			w.count(counters.IP4Reassembled)
 			w.whole4(i, d)
 		}
 	}

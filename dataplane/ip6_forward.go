@@ -11,9 +11,11 @@ import (
 // Edges: transmit, resolve, icmp6-error, drop.
 func (w *Worker) ip6Forward(v []uint16) {
 	if w.set.NoForward6 {
+		w.slot.MIB[counters.IP6AddressErrors].Add(uint64(len(v)))
 		w.dropAll(v, counters.ForwardingOff)
 		return
 	}
+	w.slot.MIB[counters.IP6Forwarded].Add(uint64(len(v)))
 	var adj adjacency
 	for _, i := range v {
 		p := &w.packets[i]

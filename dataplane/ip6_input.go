@@ -15,6 +15,7 @@ import (
 //
 // Edges: ip6-lookup, ip6-local, ip6-forward, icmp6-error, host-output, drop.
 func (w *Worker) ip6Input(v []uint16) {
+	w.slot.MIB[counters.IP6Received].Add(uint64(len(v)))
 	for _, i := range v {
 		p := &w.packets[i]
 		b := w.network(p)

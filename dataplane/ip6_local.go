@@ -11,6 +11,7 @@ import (
 //
 // Edges: ip6-reassemble, nd-input, ip6-output, icmp6-error, host-output, drop.
 func (w *Worker) ip6Local(v []uint16) {
+	w.slot.MIB[counters.IP6Local].Add(uint64(len(v)))
 	for _, i := range v {
 		p := &w.packets[i]
 		h := header.IPv6(w.network(p))
@@ -51,9 +52,11 @@ func (w *Worker) ip6Upper(i uint16, p *Packet, h header.IPv6, protocol byte, off
 }
 
 func (w *Worker) icmp6Local(i uint16, p *Packet, h header.IPv6, offset int) {
+	w.count(counters.ICMP6Received)
 	m := header.ICMP(h[offset : header.IPv6HeaderLen+h.PayloadLen()])
 	if len(m) < header.ICMPLen ||
 		header.Fold(header.Sum(header.PseudoSum6(h, header.ProtoICMPv6, len(m)), m)) != 0xffff {
+		w.count(counters.ICMP6Errors)
 		w.toDrop(i, counters.BadICMP)
 		return
 	}
@@ -62,6 +65,7 @@ func (w *Worker) icmp6Local(i uint16, p *Packet, h header.IPv6, offset int) {
 		w.to(ndInput, i)
 		return
 	case header.ICMPv6EchoRequest:
+		w.count(counters.ICMP6Echo)
 	default:
 		w.punt(i)
 		return
@@ -75,6 +79,7 @@ func (w *Worker) icmp6Local(i uint16, p *Packet, h header.IPv6, offset int) {
 		return
 	}
 	w.slot.Delivered.Add(1)
+	w.count(counters.ICMP6EchoReply)
 	src, dst, class := addr6(h.Source()), addr6(h.Destination()), h.TrafficClass()
 	// Extension headers are not sent back: the fixed header moves up to the message.
 	moved := uint64(offset - header.IPv6HeaderLen)

@@ -12,6 +12,7 @@ import (
 //
 // Edges: transmit, resolve, ip6-fragment, drop.
 func (w *Worker) ip6Output(v []uint16) {
+	w.slot.MIB[counters.IP6Output].Add(uint64(len(v)))
 	var adj adjacency
 	for _, i := range v {
 		p := &w.packets[i]

@@ -26,6 +26,7 @@ func (w *Worker) ip6Reassemble(v []uint16) {
 			w.toDrop(i, counters.RateLimited)
 			continue
 		}
+		w.count(counters.IP6ReassemblyRequests)
 		f := fragment{
 			offset: fh.Offset(), size: len(h) - at - header.FragmentLen, data: at + header.FragmentLen, more: fh.More(),
 			ecn: h.TrafficClass() & 3,
@@ -36,6 +37,7 @@ func (w *Worker) ip6Reassemble(v []uint16) {
 			continue
 		}
 		if d := w.gather(i, &key, &f); d != nil {
+			w.count(counters.IP6Reassembled)
 			w.whole6(i, d)
 		}
 	}

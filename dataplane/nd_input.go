@@ -27,6 +27,7 @@ func (w *Worker) ndInput(v []uint16) {
 			continue
 		}
 		if header.ICMP(n).Type() == header.ICMPv6RouterSolicit {
+			w.count(counters.ICMP6RouterSolicit)
 			if !w.routerSolicitation(p, h, header.ICMP(n)) {
 				w.toDrop(i, counters.BadICMP)
 			}
@@ -36,7 +37,13 @@ func (w *Worker) ndInput(v []uint16) {
 			w.toDrop(i, counters.BadICMP)
 			continue
 		}
-		switch solicit := header.ICMP(n).Type() == header.ICMPv6NeighborSolicit; {
+		solicit := header.ICMP(n).Type() == header.ICMPv6NeighborSolicit
+		if solicit {
+			w.count(counters.ICMP6NeighborSolicit)
+		} else {
+			w.count(counters.ICMP6NeighborAdvert)
+		}
+		switch {
 		case solicit && w.solicitation(p, h, n): // which has spent the packet
 		case !solicit && w.advertisement(p, h, n):
 		default:
@@ -181,7 +188,15 @@ func (w *Worker) sendAdvertisement(d *nstable.Device, addr uint64, to fib.Addr, 
 	n.SetTarget(target.Hi, target.Lo)
 	n.SetLinkLayer(header.NDTargetLinkLayer, header.MAC(d.MAC))
 	w.finishND(&p)
+	w.countSent(d, counters.ICMP6AdvertSent)
 	w.deliver(&p, d)
+}
+
+// countSent counts one for a device that the router sends by, whatever is being done.
+func (w *Worker) countSent(d *nstable.Device, m counters.MIB) {
+	if s := w.slotOf(d.ID); s != nil {
+		s.MIB[m].Add(1)
+	}
 }
 
 // sendSolicitation asks for target on a device: its solicited-node group, or the given MAC if it is not zero.
@@ -208,6 +223,7 @@ func (w *Worker) sendSolicitation(out *nstable.Device, target fib.Addr, to uint6
 	n.SetTarget(target.Hi, target.Lo)
 	n.SetLinkLayer(header.NDSourceLinkLayer, header.MAC(out.MAC))
 	w.finishND(&p)
+	w.countSent(out, counters.ICMP6SolicitSent)
 	w.deliver(&p, out)
 }
 

@@ -8,8 +8,9 @@
 //
 // Each object has a file: namespace.go, device.go (all devices), link.go (the commands, with their slow parts at the
 // host interface), vlan.go, address.go (dad.go: duplicates), route.go (way.go: what a route may say), nexthop.go,
-// neighbor.go. routeshow.go and linkshow.go list them. tx.go tells how transactions work, codec.go how objects are
-// stored, restore.go how they come back.
+// neighbor.go. routeshow.go and linkshow.go list them; event.go tells listeners of changes (news.go: those of a
+// transaction, learned.go: those of workers, snapshot.go: the state before them). tx.go tells how
+// transactions work, codec.go how objects are stored, restore.go how they come back.
 package nstable
 
 import (

@@ -16,6 +16,8 @@ type file struct {
 	name string // with the path below the namespace's directory
 	// write writes what the file says now. It is called in a goroutine of its own, which rests while nobody reads.
 	write func(s *space, o *output) error
+	// weight is for how many it counts among those that are open; 0 is 1.
+	weight int
 	// set, of a switch, sets it.
 	set func(s *space, r Reader, value string) error
 }
@@ -34,11 +36,15 @@ func (f *file) mode() uint32 {
 var files = []file{
 	{name: "arp", write: writeARP},
 	{name: "dev", write: writeDev},
-	{name: "fib_trie", write: writeTrie},
+	{name: "fib_trie", write: writeTrie, weight: 8}, // a list of all routes is in memory
 	{name: "if_inet6", write: writeInet6},
 	{name: "ipv6_route", write: writeRoute6},
 	{name: "ndisc_cache", write: writeNDisc},
 	{name: "route", write: writeRoute},
+	{name: "snmp", write: writeSNMP},
+	{name: "snmp6", write: writeSNMP6},
+	{name: "sockstat", write: writeSockets("sockstat")},
+	{name: "sockstat6", write: writeSockets("sockstat6")},
 }
 
 // fileNode is a file as the kernel sees it.
@@ -84,7 +90,7 @@ func (n *fileNode) Open(ctx context.Context, flags uint32) (fs.FileHandle, uint3
 	}
 	if flags&syscall.O_ACCMODE != syscall.O_WRONLY {
 		if errno := h.begin(); errno != 0 {
-			h.Release(ctx)
+			h.close()
 			return nil, 0, errno
 		}
 	}
@@ -124,7 +130,14 @@ func (h *handle) begin() syscall.Errno {
 }
 
 // Read reads on. Who goes back gets the file made anew, as from /proc.
-func (h *handle) Read(_ context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+//
+// A user who has lost the right meanwhile reads no more, whoever opened the file; what root has opened is for whom root gives it.
+func (h *handle) Read(ctx context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+	if h.uid != 0 {
+		if errno := h.node.space.check(ctx); errno != 0 {
+			return nil, errno
+		}
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.ended || h.stream == nil {
@@ -171,19 +184,21 @@ func (h *handle) Write(ctx context.Context, data []byte, _ int64) (uint32, sysca
 
 // Release ends the file.
 func (h *handle) Release(context.Context) syscall.Errno {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.end()
+	h.close()
 	return 0
 }
 
-func (h *handle) end() {
+func (h *handle) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if !h.ended {
 		h.ended = true
 		h.stream.stop()
 		h.node.space.tree.open.leave(h)
 	}
 }
+
+func (h *handle) weight() int { return max(1, h.node.file.weight) }
 
 // Limits to the files that are open at once, each of which has a piece of a file in memory.
 const (
@@ -195,6 +210,7 @@ const (
 type openFiles struct {
 	mu    sync.Mutex
 	all   map[*handle]struct{}
+	sum   int // of the weights
 	users map[uint32]int
 }
 
@@ -203,13 +219,15 @@ func (l *openFiles) enter(h *handle) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	// Root gets in when the others have used up their share.
-	if h.uid != 0 && (l.users[h.uid] >= maxOpenUser || len(l.all) >= maxOpen/2) || len(l.all) >= maxOpen {
+	n := h.weight()
+	if h.uid != 0 && (l.users[h.uid]+n > maxOpenUser || l.sum+n > maxOpen/2) || l.sum+n > maxOpen {
 		return false
 	}
 	if l.users == nil {
 		l.all, l.users = make(map[*handle]struct{}), make(map[uint32]int)
 	}
-	l.users[h.uid]++
+	l.users[h.uid] += n
+	l.sum += n
 	l.all[h] = struct{}{}
 	return true
 }
@@ -218,7 +236,8 @@ func (l *openFiles) leave(h *handle) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.all, h)
-	if l.users[h.uid]--; l.users[h.uid] == 0 {
+	l.sum -= h.weight()
+	if l.users[h.uid] -= h.weight(); l.users[h.uid] == 0 {
 		delete(l.users, h.uid)
 	}
 }
@@ -229,6 +248,6 @@ func (l *openFiles) end() {
 	list := slices.Collect(maps.Keys(l.all))
 	l.mu.Unlock()
 	for _, h := range list {
-		h.Release(context.Background())
+		h.close()
 	}
 }

@@ -38,7 +38,9 @@ type Options struct {
 	NamespaceOf func(pid uint32) (string, error)
 	// Change changes settings on behalf of a reader.
 	Change func(r Reader, req *v1.ChangeRequest) error
-	Log    *zap.Logger
+	// LinuxFile reads a file of /proc/net in the Linux namespace of a namespace; of one without, in the daemon's, and tells so.
+	LinuxFile func(namespace, name string) (text []byte, own bool, err error)
+	Log       *zap.Logger
 }
 
 // Server is a mounted tree.

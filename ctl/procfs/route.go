@@ -22,11 +22,10 @@ const (
 	routeLocal     = 0x80000000
 )
 
-// Ranges of the two families.
-var (
-	all4 = nstable.RouteRange{Root: netip.PrefixFrom(netip.IPv4Unspecified(), 0)} //nolint:gochecknoglobals // constants
-	all6 = nstable.RouteRange{Root: netip.PrefixFrom(netip.IPv6Unspecified(), 0)} //nolint:gochecknoglobals
-)
+// all is the range of the routes of a family, by its unspecified address.
+func all(family netip.Addr) nstable.RouteRange {
+	return nstable.RouteRange{Root: netip.PrefixFrom(family, 0)}
+}
 
 // eachRoute4 calls f with the IPv4 routes in the kernel's order: by address, and those of one address the longest prefix
 // first.
@@ -42,7 +41,7 @@ func eachRoute4(s *space, f func(r *nstable.RouteInfo) error) error {
 		same = same[:0]
 		return nil
 	}
-	err := s.tree.Table.Routes(s.name, all4, func(r *nstable.RouteInfo) error {
+	err := s.tree.Table.Routes(s.name, all(netip.IPv4Unspecified()), func(r *nstable.RouteInfo) error {
 		if len(same) > 0 && same[0].Prefix.Addr() != r.Prefix.Addr() {
 			if err := flush(); err != nil {
 				return err
@@ -134,7 +133,7 @@ const null6 = "00000000000000000000000000000000 00 00000000000000000000000000000
 func writeRoute6(s *space, o *output) error {
 	var local output
 	null := true // of main, where a default route takes its place
-	err := s.tree.Table.Routes(s.name, all6, func(r *nstable.RouteInfo) error {
+	err := s.tree.Table.Routes(s.name, all(netip.IPv6Unspecified()), func(r *nstable.RouteInfo) error {
 		to := o
 		if r.InLocalTable() {
 			to = &local // as many as there are addresses

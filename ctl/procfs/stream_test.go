@@ -90,13 +90,14 @@ func TestStreamEnds(t *testing.T) {
 // TestOpenFiles: a user may have so many files open, all of them half of what there may be; root comes in besides.
 func TestOpenFiles(t *testing.T) {
 	var l openFiles
-	enter := func(uid uint32) *handle {
-		h := &handle{uid: uid}
+	enterFile := func(uid uint32, f *file) *handle {
+		h := &handle{uid: uid, node: &fileNode{file: f}}
 		if !l.enter(h) {
 			return nil
 		}
 		return h
 	}
+	enter := func(uid uint32) *handle { return enterFile(uid, &file{}) }
 	first := enter(1)
 	for range maxOpenUser - 1 {
 		enter(1)
@@ -105,10 +106,13 @@ func TestOpenFiles(t *testing.T) {
 		t.Error("one more than a user may have")
 	}
 	l.leave(first)
+	if enterFile(1, &file{weight: 2}) != nil {
+		t.Error("a file that counts for two in the place of one")
+	}
 	if enter(1) == nil {
 		t.Error("one after another was closed")
 	}
-	for uid := uint32(2); len(l.all) < maxOpen/2; uid++ {
+	for uid := uint32(2); l.sum < maxOpen/2; uid++ {
 		for range maxOpenUser {
 			enter(uid)
 		}

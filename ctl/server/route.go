@@ -81,7 +81,7 @@ func readPrefix(s string) (netip.Prefix, error) {
 func (f *routeFilter) wants(r *nstable.RouteInfo) bool {
 	p := r.Prefix
 	switch {
-	case !f.wantsTable(r.InLocalTable()), f.kind != nil && *f.kind != r.Kind && !(*f.kind == fib.Unicast && r.Kind == fib.Netns):
+	case !f.wantsTable(r.InLocalTable()), f.kind != nil && *f.kind != shownKind(r):
 		return false
 	case f.netns != "" && f.netns != r.Netns:
 		return false
@@ -102,6 +102,14 @@ func (f *routeFilter) wants(r *nstable.RouteInfo) bool {
 	}
 	return (f.protocol == 0 || f.protocol == r.Protocol) && (f.object == 0 || f.object.Number() == r.Object.Number()) &&
 		(f.metric == nil || *f.metric == r.Metric) && (f.scope == nil || *f.scope == uint32(r.Scope))
+}
+
+// shownKind is the kind that a route is shown as: one that leads into another namespace is unicast.
+func shownKind(r *nstable.RouteInfo) fib.Kind {
+	if r.Kind == fib.Netns {
+		return fib.Unicast
+	}
+	return r.Kind
 }
 
 func (f *routeFilter) wantsTable(local bool) bool {

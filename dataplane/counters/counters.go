@@ -34,7 +34,8 @@ type Slot struct {
 	PartialSum         Counter // sampled TCP/UDP packets whose checksum was only the pseudo-header's
 	Drops              [NumReasons]Counter
 	Suppressed         [NumAnswers]Counter // answers due to packets received here that a rate limit kept back
-	_                  [64]byte            // slots of two workers do not share a line
+	MIB                [NumMIB]Counter
+	_                  [64]byte // slots of two workers do not share a line
 }
 
 // Device is the set of one device: a slot for each worker.
@@ -54,6 +55,7 @@ type Totals struct {
 	PartialSum                             uint64
 	Drops                                  [NumReasons]uint64
 	Suppressed                             [NumAnswers]uint64
+	MIB                                    [NumMIB]uint64
 }
 
 // Sum adds the device's counters to t.
@@ -76,6 +78,9 @@ func (d *Device) Sum(t *Totals) {
 		}
 		for k := range t.Suppressed {
 			t.Suppressed[k] += s.Suppressed[k].Load()
+		}
+		for m := range t.MIB {
+			t.MIB[m] += s.MIB[m].Load()
 		}
 	}
 }
@@ -104,6 +109,9 @@ func (t *Totals) each(o *Totals, f func(*uint64, uint64)) {
 	}
 	for k := range t.Suppressed {
 		f(&t.Suppressed[k], o.Suppressed[k])
+	}
+	for m := range t.MIB {
+		f(&t.MIB[m], o.MIB[m])
 	}
 }
 

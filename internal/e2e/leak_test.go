@@ -158,10 +158,13 @@ func linuxChain(l *lab.Lab) *chain {
 		r[i].Sysctl("net.ipv4.icmp_ratelimit", "0")
 		r[i].Sysctl("net.ipv6.icmp.ratelimit", "0")
 	}
-	l.Link(a.End("eth0", "10.0.1.2/24", "2001:db8:1::2/64"), r[0].End("p1", "10.0.1.1/24", "2001:db8:1::1/64"), lab.LinkOptions{})
-	l.Link(r[0].End("v12", "10.1.12.1/24", "2001:db8:12::1/64"), r[1].End("v21", "10.1.12.2/24", "2001:db8:12::2/64"), lab.LinkOptions{})
-	l.Link(r[1].End("v23", "10.1.23.2/24", "2001:db8:23::2/64"), r[2].End("v32", "10.1.23.3/24", "2001:db8:23::3/64"), lab.LinkOptions{})
-	l.Link(r[2].End("p2", "10.0.2.1/24", "2001:db8:2::1/64"), b.End("eth0", "10.0.2.2/24", "2001:db8:2::2/64"), lab.LinkOptions{MTU: 1400})
+	end := func(h *lab.Host, name, net string, n int) lab.End {
+		return h.End(name, fmt.Sprintf("10.%s.%d/24", net, n), fmt.Sprintf("2001:db8:%s::%d/64", net[strings.Index(net, ".")+1:], n))
+	}
+	l.Link(end(a, "eth0", "0.1", 2), end(r[0], "p1", "0.1", 1), lab.LinkOptions{})
+	l.Link(end(r[0], "v12", "1.12", 1), end(r[1], "v21", "1.12", 2), lab.LinkOptions{})
+	l.Link(end(r[1], "v23", "1.23", 2), end(r[2], "v32", "1.23", 3), lab.LinkOptions{})
+	l.Link(end(r[2], "p2", "0.2", 1), end(b, "eth0", "0.2", 2), lab.LinkOptions{MTU: 1400})
 	a.Route("default", "10.0.1.1")
 	a.Route("default", "2001:db8:1::1")
 	b.Route("default", "10.0.2.1")

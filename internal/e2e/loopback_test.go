@@ -41,7 +41,8 @@ func TestLoopback(t *testing.T) {
 	}
 	check()
 	for _, line := range []string{
-		"-n red link del lo", "-n red link set lo netns blue", "-n red link set lo name l", "-n red link set lo address 02:00:00:00:00:01",
+		"-n red link del lo", "-n red link set lo netns blue", "-n red link set lo name l",
+		"-n red link set lo address 02:00:00:00:00:01",
 	} {
 		w.r.Refused(2, line)
 	}

@@ -67,6 +67,7 @@ func TestOwners(t *testing.T) {
 	}
 	w.wantAudit("red", tenant, `{"link_set":{"name":"red1","mtu":1400}}`, "done")
 	w.wantAudit("blue", tenant, `{"link_set":{"name":"blue1","up":false}}`, "Operation not permitted")
+	w.insideReads(as)
 	w.r.Must("netns del red")
 	for _, name := range []string{"red.sock", "self", "blue.sock", "init.sock"} {
 		if _, err := os.Stat(w.r.Socket + ".d/" + name); os.IsNotExist(err) != (name == "red.sock") {
@@ -76,6 +77,35 @@ func TestOwners(t *testing.T) {
 	w.r.Stop()
 	if _, err := os.Stat(w.r.Socket + ".d"); !os.IsNotExist(err) {
 		t.Errorf("sockets of a daemon that has ended: %v", err)
+	}
+}
+
+// insideReads checks what a program may do that runs in the Linux namespace of red as a user who is nobody's owner: look.
+func (w *world) insideReads(as func(uint32, string) lab.Result) {
+	w.t.Helper()
+	const stranger = 64003
+	if r := as(stranger, "link"); r.Status != 2 || !strings.Contains(r.Stderr, "64003 has no right in any namespace") {
+		w.t.Errorf("stranger outside: %+v", r)
+	}
+	inside := func(line string) lab.Result { // as exec'd by root, and as itself then: no way back to root's rights
+		return w.r.CLI(strings.Fields("netns exec red setpriv --reuid 64003 --regid 64003 --clear-groups " +
+			w.r.ClientProgram() + " " + line)...)
+	}
+	if r := inside("-br link show red1"); r.Status != 0 || !strings.HasPrefix(r.Stdout, "red1") {
+		w.t.Errorf("inside: %+v", r)
+	}
+	if r := inside("netns list"); r.Status != 0 || r.Stdout != "red\n" {
+		w.t.Errorf("inside: %+v", r)
+	}
+	for _, line := range []string{
+		"link set red1 down", "addr add 10.0.9.1/24 dev red1", "-n blue link", "-n init link", "netns exec red true", "--all-netns monitor",
+	} {
+		if r := inside(line); r.Status != 2 || !strings.Contains(r.Stderr, "Operation not permitted") {
+			w.t.Errorf("inside: %s: %+v", line, r)
+		}
+	}
+	if r := w.r.CLI(strings.Fields("netns exec red " + w.r.ClientProgram() + " link set red1 up")...); r.Status != 0 {
+		w.t.Errorf("root inside: %+v", r)
 	}
 }
 

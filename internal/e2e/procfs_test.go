@@ -111,7 +111,7 @@ func (w *world) compareFiles(dir string, k *lab.Host, files ...string) {
 	w.t.Helper()
 	for _, kind := range files {
 		file, _, _ := strings.Cut(kind, ":")
-		ours, theirs := comparable(kind, w.cat(dir+"/red/"+file)), comparable(kind, k.Run("cat", "/proc/net/"+file))
+		ours, theirs := alike(kind, w.cat(dir+"/red/"+file)), alike(kind, k.Run("cat", "/proc/net/"+file))
 		if ours != theirs {
 			w.t.Errorf("%s differs (- kernel, + router):\n%s", kind, diff(theirs, ours))
 		}
@@ -148,10 +148,10 @@ var (
 	digits     = regexp.MustCompile(`[0-9]+`)
 )
 
-// comparable is a file without what differs between two machines, or for reasons: link-local addresses are made of random
+// alike is a file without what differs between two machines, or for reasons: link-local addresses are made of random
 // MAC addresses; the order of what the kernel has in hashes, its references, and its multicast routes are its own; and the
 // inner nodes of a large trie depend on how it grew.
-func comparable(kind, text string) string {
+func alike(kind, text string) string {
 	if kind == "route" || kind == "fib_trie" {
 		return text
 	}
@@ -221,6 +221,12 @@ func TestProcNetSelf(t *testing.T) {
 	if got := w.catAs(tenant, host, dir+"/red/dev"); !strings.Contains(got, "No such file or directory") {
 		t.Errorf("who is owner no more reads:\n%s", got)
 	}
+	w.r.Must("netns set red name crimson")
+	if got := w.linux("crimson", "readlink "+dir+"/self") + w.linux("crimson", "cat "+dir+"/self/dev"); !strings.HasPrefix(got,
+		"crimson\n") || !strings.Contains(got, "p1: ") {
+		t.Errorf("under another name:\n%s", got)
+	}
+	w.r.Must("netns set crimson name red")
 	// One that enters another namespace is led there by the next step.
 	script := "readlink " + dir + "/self; ip netns exec " + w.r.NetnsPrefix + "blue readlink " + dir + "/self"
 	if got := w.r.Host.Run("ip", "netns", "exec", w.r.NetnsPrefix+"red", "sh", "-c", script); got != "red\nblue\n" {
@@ -411,4 +417,111 @@ func TestProcNetSwitches(t *testing.T) {
 		t.Errorf("ip_forward is %q after what was refused", got)
 	}
 	w.r.Host.Run("find", dir, "-type", "f", "-exec", "cat", "{}", "+") // all can be read
+}
+
+// icmp6Type are columns of the types that there were, by their numbers, like the line IcmpMsg.
+var icmp6Type = regexp.MustCompile(`^Icmp6(In|Out)Type[0-9]+$`)
+
+var listening = regexp.MustCompile(`(?m)^TCP6?: inuse 1\b`)
+
+// counted reads snmp or snmp6: the values by their names.
+func counted(text string) map[string]string {
+	out := map[string]string{}
+	var names []string
+	for line := range strings.Lines(text) {
+		switch f := strings.Fields(line); {
+		case len(f) == 2 && !strings.HasSuffix(f[0], ":"):
+			out[f[0]] = f[1]
+		case len(names) > 0 && names[0] == f[0]:
+			for i := 1; i < len(f); i++ {
+				out[f[0]+names[i]] = f[i]
+			}
+			names = nil
+		default:
+			names = f
+		}
+	}
+	return out
+}
+
+// TestProcNetCounters: the router counts what the kernel does of the same traffic, under the same names; what is of sockets is
+// what the Linux namespace has.
+func TestProcNetCounters(t *testing.T) {
+	w, dir := newShownWorld(t)
+	w.r.Must("netns add red\nnetns add bare host none")
+	ours := []*lab.Host{w.host(1, "red"), w.host(2, "red")}
+	k := w.Host("kernel")
+	k.Run("ip", "link", "set", "lo", "up")
+	k.Sysctl("net/ipv4/ip_forward", "1")
+	k.Sysctl("net/ipv6/conf/all/forwarding", "1")
+	k.Sysctl("net/ipv4/icmp_ratelimit", "0") // of each receiver, which the router does not limit
+	k.Sysctl("net/ipv6/icmp/ratelimit", "0")
+	var theirs []*lab.Host
+	for n := 1; n <= 2; n++ {
+		h := w.Host(fmt.Sprintf("k%d", n))
+		w.Link(h.End("eth0", fmt.Sprintf("10.0.%d.2/24", n), fmt.Sprintf("2001:db8:%d::2/64", n)),
+			k.End(fmt.Sprintf("p%d", n), fmt.Sprintf("10.0.%d.1/24", n), fmt.Sprintf("2001:db8:%d::1/64", n)), lab.LinkOptions{})
+		h.Route("default", fmt.Sprintf("10.0.%d.1", n))
+		h.Route("default", fmt.Sprintf("2001:db8:%d::1", n))
+		theirs = append(theirs, h)
+	}
+	w.settle()
+	for _, hosts := range [][]*lab.Host{ours, theirs} {
+		ping := func(count int, args ...string) {
+			hosts[0].Try("ping", append([]string{"-n", "-i", "0.05", "-W", "1", "-c", fmt.Sprint(count)}, args...)...)
+		}
+		for _, family := range []struct{ router, far, nowhere string }{
+			{"10.0.1.1", "10.0.2.2", "192.0.2.1"}, {"2001:db8:1::1", "2001:db8:2::2", "2001:db8:ffff::1"},
+		} {
+			ping(7, family.far)
+			ping(5, family.router)
+			ping(3, family.nowhere)
+			ping(2, "-t", "1", family.far)
+		}
+	}
+	router := counted(w.cat(dir+"/red/snmp") + w.cat(dir+"/red/snmp6"))
+	kernel := counted(k.Run("cat", "/proc/net/snmp", "/proc/net/snmp6"))
+	for name := range kernel {
+		if _, there := router[name]; !there && !strings.HasPrefix(name, "IcmpMsg:") && !icmp6Type.MatchString(name) {
+			t.Errorf("%s is not there", name)
+		}
+	}
+	for _, name := range []string{
+		"Ip:Forwarding", "Ip:DefaultTTL", "Ip:InReceives", "Ip:InHdrErrors", "Ip:ForwDatagrams", "Ip:InDelivers", "Ip:InAddrErrors",
+		"Icmp:InMsgs", "Icmp:InEchos", "Icmp:OutEchoReps", "Icmp:OutDestUnreachs", "Icmp:OutTimeExcds", "Icmp:OutMsgs",
+		"Ip6OutForwDatagrams", "Ip6InHdrErrors", "Icmp6InEchos", "Icmp6OutEchoReplies", "Icmp6OutDestUnreachs",
+		"Icmp6OutTimeExcds", "Icmp6OutPktTooBigs", "Tcp:RtoMax",
+	} {
+		if router[name] == "" || router[name] != kernel[name] {
+			t.Errorf("%s: the router has %s, the kernel %s", name, router[name], kernel[name])
+		}
+	}
+	if router["Ip6InNoRoutes"] != "3" { // Linux counts something of its own besides
+		t.Errorf("Ip6InNoRoutes: %s", router["Ip6InNoRoutes"])
+	}
+	if kernel["Ip:ForwDatagrams"] != "14" || kernel["Icmp6InEchos"] != "5" {
+		t.Errorf("the kernel itself: %v", kernel)
+	}
+
+	// A socket in the namespace is Linux', and counted there.
+	sockets := func(ns string) string { return w.cat(dir+"/"+ns+"/sockstat") + w.cat(dir+"/"+ns+"/sockstat6") }
+	before := sockets("red")
+	program := w.r.Host.Start(w.r.Binary, "--socket", w.r.Socket, "netns", "exec", "red", "--", "busybox", "nc", "-l", "-p",
+		"7777")
+	defer program.Signal(syscall.SIGKILL)
+	w.Eventually(5*time.Second, "a socket", func() bool {
+		return !listening.MatchString(before) && listening.MatchString(sockets("red")) // by IPv6, as a rule
+	})
+	if got := sockets("init"); listening.MatchString(got) {
+		t.Errorf("sockets of init:\n%s", got)
+	}
+	for _, file := range []string{"snmp", "snmp6", "sockstat", "sockstat6"} {
+		bare := w.cat(dir + "/bare/" + file)
+		if got, want := digits.ReplaceAllString(bare, "n"), digits.ReplaceAllString(w.cat(dir+"/init/"+file), "n"); got != want {
+			t.Errorf("%s of a namespace without Linux:\n%s", file, diff(want, got))
+		}
+		if regexp.MustCompile(`inuse [1-9]`).MatchString(bare) {
+			t.Errorf("sockets of a namespace without Linux:\n%s", bare)
+		}
+	}
 }

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -142,22 +143,27 @@ func (r *Router) Input(stdin string, args ...string) Result {
 // CLIAs runs the client as a user without privileges, who need not exist.
 func (r *Router) CLIAs(uid uint32, args ...string) Result {
 	r.Host.lab.t.Helper()
-	// The sockets are in the lab's directory, and so is the program then: the user may not come to where it was built.
-	dir := r.Host.lab.Dir
-	binary := filepath.Join(dir, "client")
-	if _, err := os.Stat(binary); err != nil {
-		program, err := os.ReadFile(r.Binary)
-		if err == nil {
-			err = os.WriteFile(binary, program, 0o755)
-		}
-		if err != nil {
-			r.Host.lab.t.Fatalf("%v", err)
-		}
+	as := &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	return r.client(r.ClientProgram(), "", args, as)
+}
+
+// ClientProgram is a client that users without privileges can run: they may not come to where it was built. The sockets are
+// in the lab's directory, and so is the program then.
+func (r *Router) ClientProgram() string {
+	t, dir := r.Host.lab.t, r.Host.lab.Dir
+	t.Helper()
+	path := filepath.Join(dir, "client")
+	if _, err := os.Stat(path); err == nil {
+		return path
 	}
-	if err := os.Chmod(dir, 0o711); err != nil {
-		r.Host.lab.t.Fatalf("%v", err)
+	program, err := os.ReadFile(r.Binary)
+	if err == nil {
+		err = errors.Join(os.WriteFile(path, program, 0o755), os.Chmod(dir, 0o711))
 	}
-	return r.client(binary, "", args, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}})
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return path
 }
 
 func (r *Router) client(binary, stdin string, args []string, as *syscall.SysProcAttr) Result {
