@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -302,5 +303,64 @@ func TestInterest(t *testing.T) {
 	b.want(strings.Join(b.events(s), "\n"), "init +link d up=false carrier=true")
 	if _, err := b.Subscribe(Interest{Namespace: "none"}); KindOf(err) != NotFound {
 		t.Errorf("a namespace that is not there: %v", err)
+	}
+}
+
+// TestSnapshotConcurrent: the same with readers and writers that run at the same time.
+func TestSnapshotConcurrent(t *testing.T) {
+	b := newBench(t)
+	b.dummy("init", "d", "10.0.0.1/24")
+	spec := func(i int) RouteSpec { return via(fmt.Sprintf("20.%d.%d.0/24", i>>8, i&255), "10.0.0.9", "") }
+	const table = 3000
+	_, err := b.Bulk(table, false, func(tx *Tx, i int) error { return tx.Route(fib.Add, "init", spec(i)) })
+	b.ok(err)
+	const changes = subscriptionBuffer / 4 // fewer events than would be missed by a reader that has to wait
+	var writers, readers sync.WaitGroup
+	replicas := make([]*replica, 4)
+	for i := range replicas {
+		s, r, err := b.snapshot("init")
+		b.ok(err)
+		s.walk.piece = 10
+		replicas[i] = r
+		readers.Go(func() {
+			defer s.Close()
+			for {
+				events, err := s.Next(t.Context())
+				for i := range events {
+					if err = r.apply(&events[i]); err != nil {
+						break
+					}
+					if events[i].Kind == NextHopEvent {
+						return
+					}
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for w := range 2 {
+		writers.Go(func() {
+			for i := w; i < changes; i += 2 {
+				route := spec(i * 7 % table)
+				if b.deleteRoute("init", route) != nil || b.Do(func(tx *Tx) error { return tx.Route(fib.Add, "init", route) }) != nil {
+					t.Error("a route was not there, or is still")
+				}
+			}
+		})
+	}
+	writers.Wait()
+	b.ok(b.nexthop(fib.Add, "init", NextHopSpec{ID: 1, Blackhole: true}))
+	readers.Wait()
+	now, want, err := b.snapshot("init")
+	b.ok(err)
+	defer now.Close()
+	b.ok(want.read(now, 1<<20))
+	for i, r := range replicas {
+		if !maps.Equal(r.objects, want.objects) {
+			t.Errorf("reader %d knows %d objects, there are %d", i, len(r.objects), len(want.objects))
+		}
 	}
 }

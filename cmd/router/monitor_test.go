@@ -49,7 +49,8 @@ func TestMonitorJSON(t *testing.T) {
 	d.must("netns add red\n-n red link add d0 type dummy\n-n red link del d0")
 	m.until(`"deleted"`)
 	want := []string{
-		"1 new link init lo", "2 end snapshot  ", "3 new link red lo", "4 new link red lo", "5 new link red d0", "6 deleted link red d0",
+		"1 new link init lo", "2 end snapshot  ", "3 new link red lo", "4 new link red lo",
+		"5 new link red d0", "6 deleted link red d0",
 	}
 	i := 0
 	for line := range strings.Lines(m.text()) {

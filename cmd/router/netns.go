@@ -23,6 +23,7 @@ router netns identify [PID]
 router netns pids NAME
 An owner may do in the namespace what the role allows: read (listings, monitor), operate (links up and down, neighbours),
 admin (addresses, routes, virtual links, settings). What is a quota below, and owners, are for root and the group router.
+Inside another namespace than init, list shows that alone, and add, delete and exec are refused: run them in init.
 SETTING VALUE ("router netns help WORD" shows those with WORD in their names; "router -d netns list" what is set):
 ` + setting.Namespaces.Usage()
 }

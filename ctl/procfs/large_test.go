@@ -12,7 +12,7 @@ import (
 )
 
 // many is how many routes TestLarge has: enough that a file in memory would show.
-const many = 200_000
+const many = 100_000
 
 // largeSpace is a namespace with many routes.
 func largeSpace(t *testing.T) *space {

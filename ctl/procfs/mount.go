@@ -27,7 +27,7 @@ type mount struct {
 
 // newMount mounts at a directory that is made if it is not there.
 func newMount(dir string) (*mount, error) {
-	dir, err := filepath.Abs(dir)
+	dir, err := resolve(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -49,6 +49,29 @@ func newMount(dir string) (*mount, error) {
 		return nil, fmt.Errorf("mount: %w", err)
 	}
 	return &mount{dir: dir, fd: fd}, nil
+}
+
+// resolve is where a directory is by the names that the kernel knows mounts by, without symbolic links. Its parents are made,
+// and it is not itself looked into.
+func resolve(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	if to, err := os.Readlink(dir); err == nil {
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(dir), to)
+		}
+		dir = to
+	}
+	parent := filepath.Dir(dir)
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return "", err
+	}
+	if parent, err = filepath.EvalSymlinks(parent); err != nil {
+		return "", err
+	}
+	return filepath.Join(parent, filepath.Base(dir)), nil
 }
 
 // device is the name by which the library takes the mount over.

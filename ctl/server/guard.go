@@ -84,7 +84,8 @@ func (s *Server) newCall(ctx context.Context, spec connect.Spec) *call {
 	c := callerOf(ctx)
 	n := s.procedures[spec.Procedure]
 	return &call{
-		s: s, ctx: ctx, need: n, unbound: s.unbound(c) && n != (need{}), redacts: !s.unbound(c) && !n.open,
+		s: s, ctx: ctx, need: n, redacts: !s.unbound(c) && !n.open,
+		unbound: s.unbound(c) && n != (need{}) && (n.each || n.open || s.outside(c) == ""),
 	}
 }
 

@@ -11,13 +11,14 @@ import (
 	"nsrouter/nstable/setting"
 )
 
-// ListNetns sends the namespaces that the caller may read.
+// ListNetns sends the namespaces that the caller may read; inside another one than init, that alone.
 func (s *Server) ListNetns(
 	ctx context.Context, req *v1.ListNetnsRequest, stream *connect.ServerStream[v1.ListNetnsResponse],
 ) error {
 	out := rows(func(r []*v1.Netns) error { return stream.Send(&v1.ListNetnsResponse{Netns: r}) })
+	own := s.caller(ctx)
 	for _, ns := range s.table.Namespaces() {
-		if !s.may(ctx, toRead, ns.Name) {
+		if own != initNamespace && ns.Name != own || !s.may(ctx, toRead, ns.Name) {
 			continue
 		}
 		n := apiNetns(&ns)

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"unsafe"
 
+	"connectrpc.com/connect"
+
 	"nsrouter/ctl/api/nsrouter/v1/nsrouterv1connect"
 	"nsrouter/internal/netns"
 )
@@ -54,14 +56,14 @@ func (u peer) do(f func() error) error {
 
 // dial connects to a socket as the user.
 func (u peer) dial(socket string) (conn net.Conn, err error) {
-	connect := func() error {
+	open := func() error {
 		return u.do(func() (err error) {
 			conn, err = net.Dial("unix", socket)
 			return err
 		})
 	}
 	if u.from == nil {
-		err = connect()
+		err = open()
 		return conn, err
 	}
 	// A new thread starts in the namespace of the one that made it only by chance: the user enters it first.
@@ -102,7 +104,7 @@ func (u peer) enter(f func() error) error {
 }
 
 // client is the service as a user has it by a socket.
-func (u peer) client(t testing.TB, socket string) nsrouterv1connect.RouterServiceClient {
+func (u peer) client(t testing.TB, socket string, o ...connect.ClientOption) nsrouterv1connect.RouterServiceClient {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("only root can be somebody else")
@@ -114,7 +116,7 @@ func (u peer) client(t testing.TB, socket string) nsrouterv1connect.RouterServic
 		DialContext: func(context.Context, string, string) (net.Conn, error) { return u.dial(socket) },
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	return nsrouterv1connect.NewRouterServiceClient(&http.Client{Transport: transport}, "http://router")
+	return nsrouterv1connect.NewRouterServiceClient(&http.Client{Transport: transport}, "http://router", o...)
 }
 
 // delegated is the path of a socket for everybody.

@@ -20,6 +20,9 @@ import (
 // A right is one in a namespace: that of the request, and every other that the request names in a field whose name ends in
 // "netns". Root and the members of the administrators' group have all rights everywhere. Others have those of their role in
 // the namespaces that have made them owners, and may read the one whose Linux network namespace they are in.
+//
+// What is about the whole daemon, or its host, and not about one namespace is refused to everybody who asks inside another
+// namespace than init, root too: there it would not mean what it says.
 
 // right is what a caller may do in a namespace; each includes those before it.
 type right uint8
@@ -47,6 +50,8 @@ type need struct {
 	open bool
 	// why is said where toAll is refused.
 	why string
+	// whole is said where it is refused outside init, since it is about no namespace; empty: it is about one, or about two.
+	whole string
 }
 
 // procedures are the calls of the service.
@@ -68,10 +73,12 @@ func procedures() map[string]need {
 		nsrouterv1connect.RouterServiceIdentifyNetnsProcedure: {open: true},
 		nsrouterv1connect.RouterServiceGetNetnsPathProcedure: {
 			right: toAll, why: "to enter a namespace needs CAP_SYS_ADMIN",
+			whole: "the path to a Linux namespace is one of the daemon's host",
 		},
 		nsrouterv1connect.RouterServiceListPidsProcedure: {right: toRead},
 		nsrouterv1connect.RouterServiceGetFramesProcedure: {
 			right: toAll, why: "to count the frames stops the workers of all namespaces",
+			whole: "the packet frames are those of all namespaces",
 		},
 	}
 }
@@ -83,8 +90,13 @@ func changes() map[protoreflect.Name]func(*v1.ChangeRequest) need {
 	}
 	operate, admin := always(need{right: toOperate}), always(need{right: toAdmin})
 	return map[protoreflect.Name]func(*v1.ChangeRequest) need{
-		"netns_add":      always(need{right: toAll, why: "to add a namespace is not for its owners"}),
-		"netns_delete":   always(need{right: toAll, why: "to delete a namespace is not for its owners"}),
+		"netns_add": always(need{
+			right: toAll, why: "to add a namespace is not for its owners", whole: "a namespace is added to the whole router",
+		}),
+		"netns_delete": always(need{
+			right: toAll, why: "to delete a namespace is not for its owners",
+			whole: "a namespace is taken from the whole router, and its interfaces go to init",
+		}),
 		"netns_set":      needOfNetnsSet,
 		"link_add":       needOfLinkAdd,
 		"link_set":       needOfLinkSet,
@@ -122,7 +134,10 @@ func needOfLinkAdd(req *v1.ChangeRequest) need {
 	case *v1.LinkAdd_Veth, *v1.LinkAdd_Dummy, *v1.LinkAdd_Vlan, nil: // nil is refused later
 		return need{right: toAdmin}
 	}
-	return need{right: toAll, why: "to attach an interface of the host is not for the owners of a namespace"}
+	return need{
+		right: toAll, why: "to attach an interface of the host is not for the owners of a namespace",
+		whole: "an interface of the host is looked for in the Linux namespace of the daemon, whoever asks",
+	}
 }
 
 func needOfLinkSet(req *v1.ChangeRequest) need {
@@ -145,17 +160,23 @@ func hasOnly(m protoreflect.Message, names ...protoreflect.Name) bool {
 	return only
 }
 
-// needOf is what a change needs, and the namespaces that it is about.
-func (s *Server) needOf(ns string, req *v1.ChangeRequest) (need, []string) {
+// needOf is what a change needs.
+func (s *Server) needOf(req *v1.ChangeRequest) need {
 	m := req.ProtoReflect()
 	op := m.WhichOneof(m.Descriptor().Oneofs().ByName("op"))
 	if op == nil {
-		return need{right: toAdmin}, []string{ns} // says nothing to do, which is refused later
+		return need{right: toAdmin} // says nothing to do, which is refused later
 	}
 	of := s.changes[op.Name()]
 	if of == nil {
-		return need{right: toAll, why: "this change has no entry in the table of rights"}, []string{ns}
+		const why = "this change has no entry in the table of rights"
+		return need{right: toAll, why: why, whole: why}
 	}
+	return of(req)
+}
+
+// changed are the namespaces that a change is about.
+func changed(ns string, req *v1.ChangeRequest) []string {
 	names := []string{ns}
 	switch op := req.Op.(type) { // these name the namespace that they are about themselves
 	case *v1.ChangeRequest_NetnsAdd:
@@ -165,20 +186,42 @@ func (s *Server) needOf(ns string, req *v1.ChangeRequest) (need, []string) {
 	case *v1.ChangeRequest_NetnsSet:
 		names[0] = op.NetnsSet.GetName()
 	}
-	return of(req), appendNamespaces(names, m)
+	return appendNamespaces(names, req.ProtoReflect())
 }
 
 // judgeChange refuses a change for which the caller lacks a right.
 func (s *Server) judgeChange(ctx context.Context, ns string, req *v1.ChangeRequest) error {
-	if s.unbound(callerOf(ctx)) {
-		return nil
+	n := s.needOf(req)
+	if c := callerOf(ctx); s.unbound(c) {
+		return s.inInit(c, n.whole)
 	}
-	n, names := s.needOf(ns, req)
-	if err := s.permit(ctx, n, names...); err != nil {
+	if err := s.permit(ctx, n, changed(ns, req)...); err != nil {
 		return err
 	}
 	if op, ok := req.Op.(*v1.ChangeRequest_LinkDelete); ok {
 		return s.mayRemove(ctx, ns, op.LinkDelete.GetName())
+	}
+	return nil
+}
+
+// outside says where a caller asks who is in another namespace than init; empty: in init.
+func (s *Server) outside(c *caller) string {
+	if c.scope != nil && c.scope.namespace != initNamespace {
+		return fmt.Sprintf("by the socket of namespace %q", c.scope.namespace)
+	}
+	if ns, ok := s.inside(c); ok && ns != initNamespace {
+		return fmt.Sprintf("inside namespace %q", ns)
+	}
+	return ""
+}
+
+// inInit refuses outside init what is about the whole daemon; whole says why it is, and is empty for what is not.
+func (s *Server) inInit(c *caller, whole string) error {
+	if whole == "" {
+		return nil
+	}
+	if where := s.outside(c); where != "" {
+		return denied("%s, and this was asked %s: run it in init, with -n NS if it is for one namespace", whole, where)
 	}
 	return nil
 }
@@ -257,6 +300,12 @@ func (s *Server) permit(ctx context.Context, n need, namespaces ...string) error
 	case len(namespaces) == 0 && !s.admin(c):
 		return denied("what is about all namespaces is for root and the members of group %s, and %s is neither",
 			AdminGroupName, c)
+	}
+	if len(namespaces) == 0 && n.whole == "" {
+		n.whole = "this is about all namespaces"
+	}
+	if err := s.inInit(c, n.whole); err != nil {
+		return err
 	}
 	for _, ns := range namespaces {
 		if c.scope != nil && c.scope.namespace != ns {

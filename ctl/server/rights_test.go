@@ -14,6 +14,7 @@ import (
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
 	"nsrouter/ctl/api/nsrouter/v1/nsrouterv1connect"
+	"nsrouter/nstable"
 )
 
 // TestRightsCoverTheService: every call and every change has its entry in the tables, and the tables have no others.
@@ -129,10 +130,13 @@ func TestDelegation(t *testing.T) {
 }
 
 // everything is the state of all namespaces but red.
-func (s *service) everything() string {
+func (s *service) everything() string { return s.without("red") }
+
+// without is the state of all namespaces but some.
+func (s *service) without(names ...string) string {
 	var b strings.Builder
 	for _, ns := range s.table.Namespaces() {
-		if ns.Name == "red" {
+		if slices.Contains(names, ns.Name) {
 			continue
 		}
 		fmt.Fprintf(&b, "%+v\n", ns)
@@ -140,6 +144,20 @@ func (s *service) everything() string {
 		for _, l := range links {
 			l.XDP, l.Counters, l.PeerIndex, l.PeerName, l.PeerNamespace = nil, nil, 0, "", ""
 			fmt.Fprintf(&b, "%+v\n", l)
+		}
+		addrs, _ := s.table.Addresses(ns.Name, "")
+		nexthops, _ := s.table.NextHops(ns.Name)
+		neighbors, _ := s.table.Neighbors(ns.Name, "")
+		for i := range neighbors { // what time alone changes
+			neighbors[i].Used = 0
+		}
+		fmt.Fprintf(&b, "%+v\n%+v\n%+v\n", addrs, nexthops, neighbors)
+		err := s.table.Routes(ns.Name, nstable.RouteRange{}, func(r *nstable.RouteInfo) error {
+			fmt.Fprintf(&b, "%+v\n", *r)
+			return nil
+		})
+		if err != nil {
+			s.t.Error(err)
 		}
 	}
 	return b.String()
@@ -300,5 +318,40 @@ func TestRevoked(t *testing.T) {
 	s.must(ownerSet("red", who, v1.Role_ROLE_NONE), dummyAdd("red", "e2"))
 	if stream.Receive() || !isDenied(stream.Err()) {
 		t.Errorf("after the right was taken away: %v, %v", stream.Msg(), stream.Err())
+	}
+}
+
+// TestSnapshotOfOwner: who owns a namespace is told its state, without what belongs to others.
+func TestSnapshotOfOwner(t *testing.T) {
+	s := tenancy(t, Options{})
+	s.must(ownerSet("red", fmt.Sprintf("group:%d", tenants), v1.Role_ROLE_READ))
+	c := peer{uid: alice, gid: alice, groups: []uint32{tenants}}.client(t, s.delegated(SelfSocket))
+	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
+	defer stop()
+	stream, err := c.Monitor(ctx, &v1.MonitorRequest{Netns: "red", Snapshot: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for ended := false; !ended && stream.Receive(); {
+		for _, e := range stream.Msg().Events {
+			if l := e.GetLink(); l != nil {
+				names = append(names, l.Name)
+				if l.Peer != nil && l.Peer.Netns != "" {
+					t.Errorf("the peer of %s is in %q", l.Name, l.Peer.Netns)
+				}
+			}
+			if e.NetnsName != "red" || e.Seq == 0 {
+				t.Errorf("event %v", e)
+			}
+			ended = ended || e.GetSnapshotEnd()
+		}
+	}
+	if slices.Sort(names); !slices.Equal(names, []string{"d0", "lo", "p1", "v0"}) {
+		t.Errorf("links %v, %v", names, stream.Err())
+	}
+	err = monitorBriefly(c, &v1.MonitorRequest{AllNetns: true, Snapshot: true})
+	if !isDenied(err) {
+		t.Errorf("the state of all: %v", err)
 	}
 }
