@@ -18,6 +18,7 @@ type route struct {
 	way    fib.Way
 	// strange says that the router cannot send as the route says (tunnels): packets must not go another way instead.
 	strange bool
+	own     bool // the router has written it
 }
 
 // maxDepth of prefixes, in bits.
@@ -27,8 +28,8 @@ const (
 )
 
 // parseRoute reads the body of RTM_NEWROUTE or RTM_DELROUTE. It is false for what is no business of the router: routes
-// of other tables than main, of the kernel itself (connected ones, which the router has of its own), of the router, for a
-// type of service or a source prefix, and for multicast. legs is where the legs go; r has it, grown, afterwards.
+// of other tables than main, of the kernel itself (connected ones, which the router has of its own), for a type of service
+// or a source prefix, and for multicast. legs is where the legs go; r has it, grown, afterwards.
 func parseRoute(body []byte, legs []fib.Leg, r *route) bool {
 	*r = route{way: fib.Way{Legs: legs[:0]}}
 	if len(body) < unix.SizeofRtMsg {
@@ -41,10 +42,11 @@ func parseRoute(body []byte, legs []fib.Leg, r *route) bool {
 	kind, known := routeKind(body[7])
 	is6 := family == unix.AF_INET6
 	if !is6 && family != unix.AF_INET || body[2] != 0 || body[3] != 0 || !known || flags&unix.RTM_F_CLONED != 0 ||
-		protocol == unix.RTPROT_KERNEL || protocol == unix.RTPROT_REDIRECT || protocol == byte(Protocol) {
+		protocol == unix.RTPROT_KERNEL || protocol == unix.RTPROT_REDIRECT {
 		return false
 	}
 	w := &r.way
+	r.own = protocol == byte(Protocol)
 	w.Kind, w.Protocol, w.Scope = kind, fib.Protocol(protocol), fib.Scope(body[6])
 	destination := netip.IPv4Unspecified()
 	if is6 {

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"errors"
+	"net/netip"
 	"os"
 	"sync/atomic"
 	"time"
@@ -44,10 +45,13 @@ type space struct {
 	refused   int  // routes, since the last resync
 	complains bool // that was logged
 	fault     string
+	export    exporter
 }
 
 func newSpace(s *Server, ns *nstable.Namespace, handle *netns.Handle) (*space, error) {
 	sp := &space{server: s, ns: ns, done: make(chan struct{}), links: make(map[int]link)}
+	sp.export.space, sp.export.written = sp, make(map[netip.Prefix][]string)
+	sp.batch.ownDeleted = sp.export.hear
 	err := handle.Do(func() (err error) {
 		if sp.events, err = listen(); err != nil {
 			return err
@@ -84,7 +88,7 @@ func (sp *space) run() {
 	}
 	sp.want(time.Now())
 	for !sp.closed.Load() {
-		_ = sp.events.SetReadDeadline(sp.due)
+		_ = sp.events.SetReadDeadline(earlier(sp.due, sp.export.retry))
 		if sp.closed.Load() { // asked before the deadline was set
 			return
 		}
@@ -95,11 +99,22 @@ func (sp *space) run() {
 			sp.read()
 			continue
 		}
+		if sp.export.export() {
+			continue // it may want to be called at another time now
+		}
 		err := conn.Read(func(fd uintptr) bool { return sp.hear(int(fd)) })
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			return // closed
 		}
 	}
+}
+
+// earlier of two times; zero is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // read makes a resync.
@@ -113,6 +128,8 @@ func (sp *space) read() {
 	switch {
 	case err == nil:
 		sp.fault = ""
+		sp.export.deleting = 0
+		sp.export.add(nil, true)
 		sp.complains = sp.complains && sp.refused > 0
 		return
 	case nstable.KindOf(err) == nstable.NotFound || sp.closed.Load():
@@ -196,9 +213,22 @@ func (sp *space) hearLink(m message) {
 	} else {
 		sp.links[index] = l
 	}
+	if l.flags&^was.flags != 0 { // it takes routes again
+		sp.export.add(nil, true)
+	}
 	if known && (was.name != l.name || was.flags&^l.flags != 0) {
 		sp.want(time.Now())
 	}
+}
+
+// indexOf is Linux's ifindex of a name; 0: none.
+func (sp *space) indexOf(name string) int {
+	for index, l := range sp.links {
+		if l.name == name {
+			return index
+		}
+	}
+	return 0
 }
 
 // flush makes the changes that were heard.
@@ -217,7 +247,7 @@ func (sp *space) flush() {
 	}
 	sp.batch.reset()
 	if sp.due.IsZero() && cap(sp.batch.list) > keepBatch {
-		sp.batch = batch{}
+		sp.batch = batch{ownDeleted: sp.batch.ownDeleted}
 	}
 }
 
