@@ -284,17 +284,18 @@ func (h *hostReader) put(mem []byte, l *hostLink, f []byte) bool {
 	return true
 }
 
-// takeHost sends what came from Linux, in batches by device, and returns how many packets that were.
+// takeHost sends what came from Linux, in batches by device, and returns how many packets that were: in a round no more than
+// come from a queue, so that a program that sends as fast as it can takes no more from forwarding than a busy link does.
 func (w *Worker) takeHost() int {
 	total := 0
-	for total < handoffSize {
+	for total < vectorSize {
 		item := w.fromHost.ring.peek()
 		if item == nil {
 			break
 		}
 		link, n := item.link, 0
 		known := w.enter(link.dev.ID) && link.of(w.dev) && w.dev.Usable()
-		for n < vectorSize && item != nil && item.link == link {
+		for total+n < vectorSize && item != nil && item.link == link {
 			w.packets[n] = Packet{Addr: item.addr, Len: item.len, Out: link.dev.ID, Flags: Own}
 			*item = hostItem{}
 			w.fromHost.ring.pop()

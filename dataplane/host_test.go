@@ -189,6 +189,34 @@ func TestHostInput(t *testing.T) {
 	r.conserved()
 }
 
+// TestHostShare: however much Linux has to send, in a round it is a batch, and the rest in the next ones.
+func TestHostShare(t *testing.T) {
+	r := newRig(t)
+	a, b := r.join(p1), r.join(p2)
+	frames := map[*rigHost][]byte{
+		a: udp4(r, p1, ip4("10.0.1.1", "10.0.1.2", 64), 20), b: udp4(r, p2, ip4("10.0.2.1", "10.0.2.2", 64), 20),
+	}
+	const each = 100
+	for k := range 2 * each {
+		h := []*rigHost{a, b}[k/10%2]
+		if !r.w.fromHost.put(r.w.mem, h.link, frames[h]) {
+			t.Fatal("no room")
+		}
+	}
+	for left := 2 * each; left > 0; left -= vectorSize {
+		if n := r.w.takeHost(); n != min(vectorSize, left) {
+			t.Fatalf("%d in a round, of %d", n, left)
+		}
+	}
+	r.step()
+	for _, dev := range []nstable.DeviceID{p1, p2} {
+		if n := len(r.ports[dev].take()); n != each {
+			t.Errorf("%d of %d frames leave by %d", n, each, dev)
+		}
+	}
+	r.conserved()
+}
+
 // TestHostSilence: Linux does not speak ARP and neighbour discovery, and not on a VLAN of its choice.
 func TestHostSilence(t *testing.T) {
 	neighbor := func(typ uint8) []byte {

@@ -53,9 +53,12 @@ func TestRouteInto(t *testing.T) {
 	if got.Route.Netns != "blue" || got.Hop.Device != "" {
 		t.Errorf("route get: %+v", got)
 	}
+	b.ok(b.Do(func(tx *Tx) error { return tx.RenameNamespace("blue", "azure") }))
+	b.want(b.leaks("red"), "10.0.0.0/8 azure, 2001:db8::/32 init")
 	before := dump(b.Table)
 	b.reopen()
 	b.want(dump(b.Table), before)
+	b.ok(b.Do(func(tx *Tx) error { return tx.RenameNamespace("azure", "blue") }))
 	b.ok(b.route(fib.Replace, "red", into("10.0.0.0/8", "init")))
 	b.want(b.leaks("red"), "10.0.0.0/8 init, 2001:db8::/32 init")
 	b.refused(b.deleteRoute("red", into("10.0.0.0/8", "blue")), NotFound, "No such process")

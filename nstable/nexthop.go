@@ -220,6 +220,9 @@ func (tx *Tx) setObject(ns *namespace, id fib.ObjectID, o *fib.Object) {
 	tx.onUndo(func() { ns.rib.SetObject(id, old) })
 	tx.touchedIn(ns) // groups of ways are to be looked at
 	stored := id.Origin() == fib.FromAPI
+	if stored && old != nil {
+		tx.operated(ns).all = true // routes that send by it follow
+	}
 	if o == nil {
 		if stored {
 			tx.remove(BucketNextHop, nextHopKey(ns.id, id))

@@ -245,6 +245,9 @@ func (tx *Tx) setRoutes(ns *namespace, p netip.Prefix, old, next []*fib.Route) {
 	for len(old) > 0 && len(next) > 0 && old[len(old)-1] == next[len(next)-1] {
 		old, next = old[:len(old)-1], next[:len(next)-1]
 	}
+	if slices.ContainsFunc(old, fromOperator) || slices.ContainsFunc(next, fromOperator) {
+		tx.operated(ns).add(p)
+	}
 	for _, r := range next {
 		if len(old) == 0 || !slices.Contains(old, r) {
 			if r.Origin == fib.FromAPI {
@@ -263,6 +266,8 @@ func (tx *Tx) setRoutes(ns *namespace, p netip.Prefix, old, next []*fib.Route) {
 		}
 	}
 }
+
+func fromOperator(r *fib.Route) bool { return r.Origin == fib.FromAPI }
 
 // deleteRoutes removes all routes that match and returns how many.
 func (tx *Tx) deleteRoutes(ns *namespace, match func(*fib.Route) bool) int {

@@ -262,3 +262,20 @@ func (d *device) sourceFor(neighbor netip.Addr) netip.Addr {
 	}
 	return first
 }
+
+// OperatorRoutesOf lists the routes of the operator for a prefix in order.
+func (t *Table) OperatorRoutesOf(public *Namespace, p netip.Prefix) []RouteInfo {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if int(public.ID) >= len(t.namespaces) || t.namespaces[public.ID] == nil || t.namespaces[public.ID].public != public {
+		return nil
+	}
+	ns := t.namespaces[public.ID]
+	var out []RouteInfo
+	for _, r := range ns.rib.Get(p) {
+		if r.Origin == fib.FromAPI {
+			out = append(out, t.routeInfo(ns, r))
+		}
+	}
+	return out
+}

@@ -14,6 +14,7 @@
 package nstable
 
 import (
+	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -33,6 +34,9 @@ type Options struct {
 	// to send by a device that goes. It is called with the table's lock held, may wait for workers, and must not call
 	// the table. May be nil.
 	Publishing func(old, next *View)
+	// OperatorRoutes is told of the prefixes whose routes of the operator may have changed in a namespace, or (all) that any
+	// may have, or its settings, once that is published. It must not wait, nor call the table. nil: nobody.
+	OperatorRoutes func(ns *Namespace, prefixes []netip.Prefix, all bool)
 	// DetectDuplicates has the data plane try IPv6 addresses before they are used; it answers by [Table.AddressProbed].
 	DetectDuplicates bool
 	// Log hears what nobody waits for, such as an interface that cannot be attached at start. nil: nobody listens.

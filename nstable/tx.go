@@ -40,6 +40,7 @@ type Tx struct {
 	viewChanged bool
 	changed     map[*device]struct{}
 	touched     map[*namespace]*[]netip.Prefix // prefixes whose best route may be another one
+	operators   map[*namespace]*operatorRoutes // what OperatorRoutes is to be told
 	touchedLast struct {                       // the entry of touched that was used last
 		ns   *namespace
 		list *[]netip.Prefix
@@ -130,6 +131,40 @@ func (tx *Tx) rollback(to int) {
 	}
 	clear(tx.undo[to:])
 	tx.undo = tx.undo[:to]
+}
+
+// operatorRoutes are prefixes whose routes of the operator may have changed; all: or any others.
+type operatorRoutes struct {
+	prefixes []netip.Prefix
+	all      bool
+}
+
+// maxOperated is how many prefixes are told one by one.
+const maxOperated = 4096
+
+func (o *operatorRoutes) add(p netip.Prefix) {
+	if len(o.prefixes) == maxOperated {
+		o.prefixes, o.all = nil, true
+	}
+	if !o.all {
+		o.prefixes = append(o.prefixes, p)
+	}
+}
+
+// operated notes that routes of the operator may have changed, if anybody is to be told.
+func (tx *Tx) operated(ns *namespace) *operatorRoutes {
+	if tx.t.options.OperatorRoutes == nil {
+		return new(operatorRoutes)
+	}
+	o := tx.operators[ns]
+	if o == nil {
+		if tx.operators == nil {
+			tx.operators = make(map[*namespace]*operatorRoutes)
+		}
+		o = new(operatorRoutes)
+		tx.operators[ns] = o
+	}
+	return o
 }
 
 // onUndo pushes what takes back a change of memory just made.
@@ -276,6 +311,9 @@ func (tx *Tx) publish() {
 	}
 	for ns := range tx.touched {
 		ns.rib.Release(ns.public.FIB)
+	}
+	for ns, o := range tx.operators {
+		t.options.OperatorRoutes(ns.public, o.prefixes, o.all)
 	}
 	for _, f := range tx.hooks {
 		f()

@@ -178,6 +178,7 @@ func (d *daemon) start() (err error) {
 		Tables: fib.TableOptions{Epochs: epochs, Fast: fib.NewBudget(d.o.FastTables)}, TableMemory: d.o.TableMemory,
 		DetectDuplicates: true,
 		Publishing:       d.publishing,
+		OperatorRoutes:   d.operatorRoutes,
 		Log:              func(msg string, err error) { d.o.Log.Warn(msg, zap.Error(err)) },
 	})
 	if err != nil {
@@ -198,6 +199,13 @@ func (d *daemon) publishing(old, next *nstable.View) {
 	d.side.Publishing(old, next)
 	if f := d.feed.Load(); f != nil {
 		f.Publishing(old, next)
+	}
+}
+
+// operatorRoutes has Linux hear of the operator's routes.
+func (d *daemon) operatorRoutes(ns *nstable.Namespace, prefixes []netip.Prefix, all bool) {
+	if f := d.feed.Load(); f != nil {
+		f.OperatorRoutes(ns, prefixes, all)
 	}
 }
 
@@ -257,6 +265,9 @@ func (d *daemon) settle(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
 	d.side.Settle(ctx)
+	if f := d.feed.Load(); f != nil {
+		f.Settle(ctx)
+	}
 }
 
 // frames counts where the packet frames are.

@@ -27,6 +27,14 @@ func (d *daemon) hostOptions() hostside.Options {
 		Follow: func(namespace, device string, c nstable.LinkChange) error {
 			return d.table.SetLink(namespace, device, c)
 		},
+		FollowAddress: func(namespace, device string, p netip.Prefix, added bool) error {
+			return d.table.Do(func(tx *nstable.Tx) error {
+				if !added {
+					return tx.DeleteAddress(namespace, device, p)
+				}
+				return tx.ReplaceAddress(namespace, device, nstable.AddressSpec{Prefix: p, NoDAD: true})
+			})
+		},
 		Log: d.o.Log,
 	}
 }

@@ -55,7 +55,7 @@ func (a *applier) way(r *route) *fib.Way {
 	w := r.way
 	if w.Object != 0 {
 		w.Object = fib.ObjectOf(a.origin, w.Object.Number())
-		if a.learner.Object(w.Object.Number()) == nil {
+		if a.origin == fib.FromKernel && a.learner.Object(w.Object.Number()) == nil { // FPM may tell it later
 			a.doubtful = true
 			w.Object, w.Kind = 0, fib.Unreachable
 		}
@@ -73,14 +73,19 @@ func (a *applier) way(r *route) *fib.Way {
 	}
 	w.Legs = a.legs
 	if r.prefix.Addr().Is6() { // of which each message has another order
-		slices.SortFunc(w.Legs, func(x, y fib.Leg) int {
-			return cmp.Or(x.Gateway.Compare(y.Gateway), cmp.Compare(x.Device, y.Device))
-		})
+		sortLegs(w.Legs)
 	}
 	if len(w.Legs) == 0 || r.strange {
 		w.Legs, w.Kind = nil, fib.Unreachable
 	}
 	return a.learner.Way(w)
+}
+
+// sortLegs gives the legs of an IPv6 route an order that does not depend on who tells of it.
+func sortLegs(legs []fib.Leg) {
+	slices.SortFunc(legs, func(x, y fib.Leg) int {
+		return cmp.Or(x.Gateway.Compare(y.Gateway), cmp.Compare(x.Device, y.Device))
+	})
 }
 
 func (a *applier) deviceOf(index fib.DeviceID) nstable.DeviceID {

@@ -28,6 +28,8 @@ type change struct {
 type batch struct {
 	list []change
 	legs []fib.Leg // of the list, one after the other
+	// ownDeleted is called for each route of the router itself that is deleted; nil: nobody.
+	ownDeleted func()
 }
 
 // maxBatch is how many changes are made together at most.
@@ -57,6 +59,12 @@ func (b *batch) message(m message) {
 func (b *batch) addRoute(kind changeKind, m message) {
 	c := change{kind: kind, flags: m.flags}
 	if !parseRoute(m.body, b.legs[len(b.legs):], &c.route) {
+		return
+	}
+	if c.own {
+		if kind == routeDeleted && b.ownDeleted != nil {
+			b.ownDeleted()
+		}
 		return
 	}
 	n := len(c.way.Legs)

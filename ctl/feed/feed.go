@@ -1,5 +1,6 @@
 // Package feed brings the routes of Linux into the router: those that routing daemons, DHCP clients and `ip route` make in
-// the Linux network namespace of a router namespace become routes of that, with their protocol and metric.
+// the Linux network namespace of a router namespace become routes of that, with their protocol and metric. And it writes
+// the operator's routes into Linux (exporter), for programs to send by. Daemons may also tell their routes by FPM (fpm).
 //
 //	Linux namespace                       space (one for each, with a goroutine)
 //	  RTM_NEWROUTE, RTM_DELNEXTHOP, ... --> receiver --> batch of changes --> applier --> nstable.Learner, a transaction
@@ -20,7 +21,10 @@
 package feed
 
 import (
+	"context"
+	"net/netip"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -71,6 +75,44 @@ func (s *Server) Publishing(old, next *nstable.View) {
 				sp.stale.Store(true)
 				sp.poke()
 			}
+		}
+	}
+}
+
+// OperatorRoutes hears of changes of the operator's routes ([nstable.Options.OperatorRoutes]): Linux is to have them. It does
+// not wait.
+func (s *Server) OperatorRoutes(ns *nstable.Namespace, prefixes []netip.Prefix, all bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sp := s.spaces[ns]; sp != nil {
+		sp.export.add(prefixes, all)
+		sp.poke()
+	}
+}
+
+// settleTime bounds the wait for Linux.
+const settleTime = 200 * time.Millisecond
+
+// Settle returns when Linux has the few routes that were said just before the call, or soon after.
+func (s *Server) Settle(ctx context.Context) {
+	var waits []<-chan struct{}
+	s.mu.Lock()
+	for _, sp := range s.spaces {
+		if w := sp.export.settled(); w != nil {
+			waits = append(waits, w)
+		}
+	}
+	s.mu.Unlock()
+	if len(waits) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	for _, w := range waits {
+		select {
+		case <-w:
+		case <-ctx.Done():
+			return
 		}
 	}
 }

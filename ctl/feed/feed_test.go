@@ -47,6 +47,11 @@ func newRig(t *testing.T) *rig {
 				s.Publishing(old, next)
 			}
 		},
+		OperatorRoutes: func(ns *nstable.Namespace, prefixes []netip.Prefix, all bool) {
+			if s := server.Load(); s != nil {
+				s.OperatorRoutes(ns, prefixes, all)
+			}
+		},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package feed
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -18,6 +19,7 @@ type route struct {
 	way    fib.Way
 	// strange says that the router cannot send as the route says (tunnels): packets must not go another way instead.
 	strange bool
+	own     bool // the router has written it
 }
 
 // maxDepth of prefixes, in bits.
@@ -27,8 +29,8 @@ const (
 )
 
 // parseRoute reads the body of RTM_NEWROUTE or RTM_DELROUTE. It is false for what is no business of the router: routes
-// of other tables than main, of the kernel itself (connected ones, which the router has of its own), of the router, for a
-// type of service or a source prefix, and for multicast. legs is where the legs go; r has it, grown, afterwards.
+// of other tables than main, of the kernel itself (connected ones, which the router has of its own), for a type of service
+// or a source prefix, and for multicast. legs is where the legs go; r has it, grown, afterwards.
 func parseRoute(body []byte, legs []fib.Leg, r *route) bool {
 	*r = route{way: fib.Way{Legs: legs[:0]}}
 	if len(body) < unix.SizeofRtMsg {
@@ -41,10 +43,11 @@ func parseRoute(body []byte, legs []fib.Leg, r *route) bool {
 	kind, known := routeKind(body[7])
 	is6 := family == unix.AF_INET6
 	if !is6 && family != unix.AF_INET || body[2] != 0 || body[3] != 0 || !known || flags&unix.RTM_F_CLONED != 0 ||
-		protocol == unix.RTPROT_KERNEL || protocol == unix.RTPROT_REDIRECT || protocol == byte(Protocol) {
+		protocol == unix.RTPROT_KERNEL || protocol == unix.RTPROT_REDIRECT {
 		return false
 	}
 	w := &r.way
+	r.own = protocol == byte(Protocol)
 	w.Kind, w.Protocol, w.Scope = kind, fib.Protocol(protocol), fib.Scope(body[6])
 	destination := netip.IPv4Unspecified()
 	if is6 {
@@ -74,7 +77,7 @@ func parseRoute(body []byte, legs []fib.Leg, r *route) bool {
 	if is6 && w.Metric == 0 {
 		w.Metric = fib.DefaultMetric6 // as FPM messages may leave it out
 	}
-	if destination.Is6() != is6 || destination.IsMulticast() || table != unix.RT_TABLE_MAIN {
+	if !usable(destination) || destination.Is6() != is6 || destination.IsMulticast() || table != unix.RT_TABLE_MAIN {
 		return false
 	}
 	if !is6 && bits > bits4 || bits > bits6 {
@@ -83,6 +86,12 @@ func parseRoute(body []byte, legs []fib.Leg, r *route) bool {
 	r.prefix = netip.PrefixFrom(destination, bits).Masked()
 	if len(w.Legs) == 0 && (leg.Device != 0 || leg.Gateway.IsValid()) {
 		w.Legs = append(w.Legs, leg)
+	}
+	if w.Source.IsValid() && w.Source.Is6() != is6 {
+		w.Source = netip.Addr{}
+	}
+	if is6 && slices.ContainsFunc(w.Legs, func(l fib.Leg) bool { return l.Gateway.Is4() }) {
+		r.strange = true
 	}
 	if w.Kind != fib.Unicast || w.Object != 0 {
 		w.Legs, r.strange = w.Legs[:0], false
@@ -113,15 +122,18 @@ func parseHop(kind int, b []byte, l *fib.Leg) (strange bool) {
 		l.Device = fib.DeviceID(number32(b))
 	case unix.RTA_GATEWAY:
 		l.Gateway = address(b)
+		return !usable(l.Gateway)
 	case unix.RTA_VIA: // struct rtvia: family (u16), address
-		if len(b) > 2 {
-			l.Gateway = address(b[2:])
-		}
+		l.Gateway = address(b[min(2, len(b)):])
+		return !usable(l.Gateway)
 	case unix.RTA_ENCAP_TYPE, unix.RTA_ENCAP, unix.RTA_NEWDST:
 		return true
 	}
 	return false
 }
+
+// usable tells an address of IPv4 or IPv6. An MPLS label (AF_MPLS) and a few bytes more or less are none.
+func usable(a netip.Addr) bool { return a.IsValid() && !a.Is4In6() }
 
 // parseLegs reads the list of struct rtnexthop: length (u16), flags (u8), hops (u8), ifindex (int), attributes.
 func parseLegs(b []byte, legs []fib.Leg, strange *bool) []fib.Leg {
@@ -185,6 +197,7 @@ func parseNexthop(body []byte) (n nexthop, ok bool) {
 			o.Leg.Device = fib.DeviceID(number32(b))
 		case unix.NHA_GATEWAY:
 			o.Leg.Gateway = address(b)
+			n.strange = n.strange || !usable(o.Leg.Gateway)
 		case unix.NHA_ENCAP_TYPE, unix.NHA_ENCAP:
 			n.strange = true
 		case nhaFDB:

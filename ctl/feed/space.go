@@ -2,6 +2,8 @@ package feed
 
 import (
 	"errors"
+	"maps"
+	"net/netip"
 	"os"
 	"sync/atomic"
 	"time"
@@ -28,11 +30,14 @@ const (
 type space struct {
 	server *Server
 	ns     *nstable.Namespace
+	handle *netns.Handle // the caller's
 	events *os.File
 	asker  *asker
 	done   chan struct{} // run has ended
 	// closed says that run is to end, and stale that Linux is to be read whole.
 	closed, stale atomic.Bool
+	// names are links for other goroutines.
+	names atomic.Pointer[map[int]link]
 
 	// The rest is run's.
 
@@ -44,10 +49,16 @@ type space struct {
 	refused   int  // routes, since the last resync
 	complains bool // that was logged
 	fault     string
+	export    exporter
+	fpm       fpm
 }
 
 func newSpace(s *Server, ns *nstable.Namespace, handle *netns.Handle) (*space, error) {
-	sp := &space{server: s, ns: ns, done: make(chan struct{}), links: make(map[int]link)}
+	sp := &space{server: s, ns: ns, handle: handle, done: make(chan struct{}), links: make(map[int]link)}
+	sp.publishLinks()
+	sp.fpm.space = sp
+	sp.export.space, sp.export.written = sp, make(map[netip.Prefix][]string)
+	sp.batch.ownDeleted = sp.export.hear
 	err := handle.Do(func() (err error) {
 		if sp.events, err = listen(); err != nil {
 			return err
@@ -84,7 +95,7 @@ func (sp *space) run() {
 	}
 	sp.want(time.Now())
 	for !sp.closed.Load() {
-		_ = sp.events.SetReadDeadline(sp.due)
+		_ = sp.events.SetReadDeadline(earlier(sp.due, sp.export.retry))
 		if sp.closed.Load() { // asked before the deadline was set
 			return
 		}
@@ -95,11 +106,23 @@ func (sp *space) run() {
 			sp.read()
 			continue
 		}
+		sp.fpm.follow()
+		if sp.export.export() {
+			continue // it may want to be called at another time now
+		}
 		err := conn.Read(func(fd uintptr) bool { return sp.hear(int(fd)) })
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			return // closed
 		}
 	}
+}
+
+// earlier of two times; zero is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // read makes a resync.
@@ -113,6 +136,8 @@ func (sp *space) read() {
 	switch {
 	case err == nil:
 		sp.fault = ""
+		sp.export.deleting = 0
+		sp.export.add(nil, true)
 		sp.complains = sp.complains && sp.refused > 0
 		return
 	case nstable.KindOf(err) == nstable.NotFound || sp.closed.Load():
@@ -196,9 +221,26 @@ func (sp *space) hearLink(m message) {
 	} else {
 		sp.links[index] = l
 	}
+	sp.publishLinks()
+	if l.flags&^was.flags != 0 { // it takes routes again
+		sp.export.add(nil, true)
+	}
 	if known && (was.name != l.name || was.flags&^l.flags != 0) {
 		sp.want(time.Now())
 	}
+}
+
+// publishLinks shows the links to other goroutines.
+func (sp *space) publishLinks() { sp.names.Store(new(maps.Clone(sp.links))) }
+
+// indexOf is Linux's ifindex of a name; 0: none.
+func (sp *space) indexOf(name string) int {
+	for index, l := range sp.links {
+		if l.name == name {
+			return index
+		}
+	}
+	return 0
 }
 
 // flush makes the changes that were heard.
@@ -217,7 +259,7 @@ func (sp *space) flush() {
 	}
 	sp.batch.reset()
 	if sp.due.IsZero() && cap(sp.batch.list) > keepBatch {
-		sp.batch = batch{}
+		sp.batch = batch{ownDeleted: sp.batch.ownDeleted}
 	}
 }
 
@@ -239,14 +281,16 @@ func (sp *space) close(keep bool) {
 	sp.closed.Store(true)
 	sp.poke()
 	<-sp.done
+	sp.fpm.close()
 	_ = sp.events.Close()
 	sp.asker.close()
 	if keep {
 		return
 	}
 	// What is deleted with its namespace is gone already.
+	sp.fpm.forget(false)
 	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
-		_ = sp.sweep(family, nil)
+		_ = sweep(family, nil, sp.learn)
 	}
 	_ = sp.server.o.Table.Learn(sp.ns, fib.FromKernel, func(l *nstable.Learner) error {
 		l.DeleteObjects(func(uint32) bool { return true })

@@ -16,7 +16,8 @@ import (
 type heard struct {
 	mu    sync.Mutex
 	links map[int]bool      // ifindexes of links that have changed
-	lost  bool              // messages were lost: all links may have changed
+	addrs map[int]bool      // those whose addresses have changed, not by the router
+	lost  bool              // messages were lost: all may have changed
 	asks  map[question]bool // neighbours that Linux asks for
 }
 
@@ -29,13 +30,14 @@ type question struct {
 // maxAsks bounds the neighbours that wait to be taken up; Linux asks again for the others after a second.
 const maxAsks = 1024
 
-// subscribe opens a socket that hears of links and neighbours, in the thread's namespace.
+// subscribe opens a socket that hears of links, addresses and neighbours, in the thread's namespace.
 func subscribe() (*os.File, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, err
 	}
-	groups := uint32(1<<(unix.RTNLGRP_LINK-1) | 1<<(unix.RTNLGRP_NEIGH-1))
+	groups := uint32(1<<(unix.RTNLGRP_LINK-1) | 1<<(unix.RTNLGRP_NEIGH-1) | 1<<(unix.RTNLGRP_IPV4_IFADDR-1) |
+		1<<(unix.RTNLGRP_IPV6_IFADDR-1))
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: groups}); err != nil {
 		unix.Close(fd)
 		return nil, err
@@ -108,10 +110,12 @@ func (h *heard) message(m *syscall.NetlinkMessage) {
 		if len(m.Data) < unix.SizeofIfInfomsg || m.Data[0] != unix.AF_UNSPEC {
 			return
 		}
-		if h.links == nil {
-			h.links = make(map[int]bool)
+		h.note(&h.links, int(binary.NativeEndian.Uint32(m.Data[4:])))
+	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
+		link, a := addressOf(m.Data)
+		if link != 0 && (m.Header.Type == unix.RTM_DELADDR || a.protocol != AddressProtocol) {
+			h.note(&h.addrs, link)
 		}
-		h.links[int(binary.NativeEndian.Uint32(m.Data[4:]))] = true
 	case unix.RTM_GETNEIGH:
 		if len(m.Data) < unix.SizeofNdMsg || len(h.asks) >= maxAsks {
 			return
@@ -129,13 +133,31 @@ func (h *heard) message(m *syscall.NetlinkMessage) {
 	}
 }
 
+// maxHeard bounds the links that are told apart: a program may make and delete any number.
+const maxHeard = 4096
+
+// note adds a link to one of the sets.
+func (h *heard) note(set *map[int]bool, index int) {
+	if *set == nil {
+		*set = make(map[int]bool)
+	}
+	if len(*set) >= maxHeard {
+		h.lost = true
+		return
+	}
+	(*set)[index] = true
+}
+
 // takeHeard looks at the links that the kernel has told of.
 func (sp *space) takeHeard() {
 	h := &sp.heard
 	h.mu.Lock()
-	links, lost := h.links, h.lost
-	h.links, h.lost = nil, false
+	links, addrs, lost := h.links, h.addrs, h.lost
+	h.links, h.addrs, h.lost = nil, nil, false
 	h.mu.Unlock()
+	for _, l := range sp.links {
+		l.readdressed = l.readdressed || lost || addrs[l.index]
+	}
 	for index, l := range sp.byIndex {
 		if lost || links[index] {
 			l.look()

@@ -91,6 +91,14 @@ func (r *rig) start() {
 			r.resolved[addr] = dev
 		},
 		Follow: func(ns, dev string, c nstable.LinkChange) error { return r.table.SetLink(ns, dev, c) },
+		FollowAddress: func(ns, dev string, p netip.Prefix, added bool) error {
+			return r.table.Do(func(tx *nstable.Tx) error {
+				if !added {
+					return tx.DeleteAddress(ns, dev, p)
+				}
+				return tx.ReplaceAddress(ns, dev, nstable.AddressSpec{Prefix: p, NoDAD: true})
+			})
+		},
 		Log:    zap.New(core),
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 
 	"github.com/vishvananda/netlink"
 	"go.uber.org/zap"
@@ -32,8 +31,10 @@ type link struct {
 	joined bool                  // the device is connected with the TAP
 	// stale says that not all of dev is shown.
 	stale bool
-	told  string // the fault that was logged last
-	asked asked
+	// readdressed says that its addresses in Linux may be other ones than addrs.
+	readdressed bool
+	told        string // the fault that was logged last
+	asked       asked
 }
 
 // state is what Linux has of a link.
@@ -44,7 +45,7 @@ type state struct {
 }
 
 func newLink(sp *space, d *nstable.Device) *link {
-	l := &link{space: sp, dev: d, stale: true, addrs: make(map[netip.Prefix]bool)}
+	l := &link{space: sp, dev: d, stale: true, readdressed: true, addrs: make(map[netip.Prefix]bool)}
 	l.asked.wake = sp.poke
 	if d.Kind == nstable.Loopback {
 		l.index, l.name, l.have = loIndex, "lo", state{up: true, carrier: true}
@@ -121,9 +122,12 @@ func (l *link) open() error {
 	if err != nil {
 		return l.abandon(fmt.Errorf("read the TAP's addresses: %w", err))
 	}
-	for _, p := range left {
-		l.addrs[p] = true
+	for _, a := range left {
+		if a.protocol == AddressProtocol {
+			l.addrs[a.prefix] = true
+		}
 	}
+	l.readdressed = true // others may have been added meanwhile
 	return nil
 }
 
@@ -209,9 +213,8 @@ func (l *link) setMTU(mtu uint32) error {
 	}
 	small := l.have.mtu < minMTU6
 	l.have.mtu = mtu
-	if small && mtu >= minMTU6 { // Linux makes the link's IPv6 anew
-		l.forget6()
-		return l.prepare()
+	if small && mtu >= minMTU6 {
+		l.renew6()
 	}
 	return nil
 }
@@ -227,41 +230,6 @@ func (l *link) setUp(up bool) error {
 	l.have.up = up
 	l.forget6() // link-local ones went with the link
 	return nil
-}
-
-// forget6 has the IPv6 addresses that the device has put into Linux again, which does not harm those that are there.
-func (l *link) forget6() {
-	for p := range l.addrs {
-		if p.Addr().Is6() && slices.Contains(l.dev.Addrs, p) {
-			delete(l.addrs, p)
-		}
-	}
-}
-
-// address makes the addresses in Linux those of the device. Others, which the device never had, stay.
-func (l *link) address() error {
-	var errs []error
-	for p := range l.addrs {
-		if slices.Contains(l.dev.Addrs, p) {
-			continue
-		}
-		if err := l.space.raw.deleteAddress(l.index, p); err != nil {
-			errs = append(errs, fmt.Errorf("delete address %s: %w", p, err))
-			continue
-		}
-		delete(l.addrs, p)
-	}
-	for _, p := range l.dev.Addrs {
-		if l.addrs[p] || p.Addr().Is6() && l.have.mtu < minMTU6 && l.tap != nil {
-			continue
-		}
-		if err := l.space.raw.addAddress(l.index, p); err != nil {
-			errs = append(errs, fmt.Errorf("add address %s: %w", p, err))
-			continue
-		}
-		l.addrs[p] = true
-	}
-	return errors.Join(errs...)
 }
 
 // end takes the link away from the device, and from Linux if remove is set.
@@ -303,7 +271,7 @@ func (l *link) look() {
 		_ = l.letGo(true) // where it is now, nothing of the device is to be seen
 		return
 	}
-	if err != nil || l.stale { // it is looked at, or shown, again
+	if err != nil { // it is looked at again
 		return
 	}
 	is := stateOf(now)
@@ -316,11 +284,14 @@ func (l *link) look() {
 	if is.up != l.have.up {
 		l.forget6()
 	}
+	if l.have.mtu < minMTU6 && is.mtu >= minMTU6 {
+		l.renew6()
+	}
 	var c nstable.LinkChange
-	if is.up != l.dev.Up {
+	if is.up != l.have.up && is.up != l.dev.Up {
 		c.Up = &is.up
 	}
-	if is.mtu != l.dev.MTU {
+	if is.mtu != l.have.mtu && is.mtu != l.dev.MTU {
 		c.MTU = is.mtu
 	}
 	l.have = is

@@ -86,34 +86,15 @@ func addressMessage(index int, p netip.Prefix) *nl.IfAddrmsg {
 	return msg
 }
 
-// addresses lists the addresses of a link that the router has put there.
-func (r *requests) addresses(index int) (list []netip.Prefix, err error) {
+// addresses lists the addresses of a link.
+func (r *requests) addresses(index int) (list []linuxAddress, err error) {
 	answers, err := r.do(unix.RTM_GETADDR, unix.NLM_F_DUMP, nl.NewIfAddrmsg(unix.AF_UNSPEC))
 	if err != nil {
 		return nil, err
 	}
 	for _, b := range answers {
-		msg := nl.DeserializeIfAddrmsg(b)
-		attrs, err := nl.ParseRouteAttr(b[msg.Len():])
-		if err != nil {
-			return nil, err
-		}
-		var addr netip.Addr
-		ours := false
-		for _, a := range attrs {
-			switch a.Attr.Type {
-			case unix.IFA_LOCAL: // IPv6 has it only with a peer, which the router does not give
-				addr, _ = netip.AddrFromSlice(a.Value)
-			case unix.IFA_ADDRESS:
-				if !addr.IsValid() {
-					addr, _ = netip.AddrFromSlice(a.Value)
-				}
-			case ifaProto:
-				ours = len(a.Value) == 1 && a.Value[0] == AddressProtocol
-			}
-		}
-		if ours && int(msg.Index) == index && addr.IsValid() {
-			list = append(list, netip.PrefixFrom(addr, int(msg.Prefixlen)))
+		if link, a := addressOf(b); link == index {
+			list = append(list, a)
 		}
 	}
 	return list, nil

@@ -133,6 +133,7 @@ func (sp *space) run() {
 		view, version := sp.server.view, sp.version
 		sp.server.mu.Unlock()
 		failed := sp.follow(view)
+		failed = sp.readdress() || failed
 		sp.server.mu.Lock()
 		if sp.version == version {
 			sp.settled()

@@ -1,7 +1,10 @@
 package e2e
 
 import (
+	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -60,5 +63,43 @@ func (w *world) shown(words []string) {
 	}
 	if res := w.r.CLI(words...); res.Status != 0 {
 		w.t.Errorf("router %s: status %d: %s%s", strings.Join(words, " "), res.Status, res.Stdout, res.Stderr)
+	}
+}
+
+// TestNamedTests: the tests that the pages name are there.
+func TestNamedTests(t *testing.T) {
+	there := make(map[string]bool)
+	function := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	err := filepath.WalkDir("../..", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		for _, m := range function.FindAllSubmatch(source, -1) {
+			there[string(m[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := 0
+	for _, path := range append(pages, "../../README.md", "../../ARCHITECTURE.md") {
+		page, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile(`\bTest[A-Z]\w*`).FindAllString(string(page), -1) {
+			if named++; !there[name] {
+				t.Errorf("%s names %s, which is not there", filepath.Base(path), name)
+			}
+		}
+	}
+	if named < 50 {
+		t.Errorf("only %d names found", named)
 	}
 }

@@ -64,6 +64,16 @@ func TestLinuxRoutes(t *testing.T) {
 		t.Errorf("a route of Linux is in use after %v at best", best)
 	}
 
+	// The operator's are Linux's.
+	w.r.Must("-n red route add 203.0.113.0/24 via 10.0.1.2\n-n blue route add 203.0.113.0/24 via 10.0.2.2")
+	for ns, dev := range map[string]string{"red": "red1", "blue": "blue2"} {
+		w.Eventually(5*time.Second, "the operator's route in Linux", func() bool {
+			return strings.Contains(w.linux(ns, "ip route show 203.0.113.0/24"), "dev "+dev+" proto 110")
+		})
+	}
+	w.r.Must("-n blue route del 203.0.113.0/24")
+	w.Eventually(5*time.Second, "that it is gone", func() bool { return w.linux("blue", "ip route show 203.0.113.0/24") == "" })
+
 	w.r.Kill()
 	w.linuxOf("red", "ip", "route", "add", "192.0.3.0/24", "via", "10.0.2.2")
 	w.r.Start()

@@ -47,7 +47,7 @@ func (w *world) leaked(ns string) (in, out uint64) {
 // TestSharedServices: two tenants with the same addresses use a server in a third namespace by routes, and hear nothing of
 // each other; restart, deletion and re-creation.
 func TestSharedServices(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, "--workers", "2")
 	w.r.Must(`
 		netns add red
 		netns add blue

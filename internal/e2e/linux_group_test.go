@@ -144,7 +144,9 @@ func (w *world) queried(wire *lab.Sniffer) {
 	wire.Send(frameOf(w.t, "01:00:5e:00:00:01", layers.EthernetTypeIPv4, ip4, gopacket.Payload(query4)))
 	ip6 := &layers.IPv6{
 		Version: 6, HopLimit: 1, NextHeader: layers.IPProtocolICMPv6, SrcIP: net.ParseIP("fe80::99"), DstIP: net.ParseIP("ff02::1"),
-		HopByHop: &layers.IPv6HopByHop{Options: []*layers.IPv6HopByHopOption{{OptionType: 5, OptionData: []byte{0, 0}}, {OptionType: 1}}},
+		HopByHop: &layers.IPv6HopByHop{Options: []*layers.IPv6HopByHopOption{
+			{OptionType: 5, OptionData: []byte{0, 0}}, {OptionType: 1},
+		}},
 	}
 	query6 := append([]byte{0x03, 0xe8, 0, 0}, make([]byte, 20)...) // within a second, of all groups
 	query6[21] = 125

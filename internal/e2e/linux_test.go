@@ -276,6 +276,45 @@ func TestConnectionLives(t *testing.T) {
 	}
 }
 
+// TestLinuxAddresses: an address that a program adds in a namespace is the router's at once, as one that a DHCP client has
+// got, and one that it deletes is not any more.
+func TestLinuxAddresses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.r.Must("netns add red")
+	a := w.host(1, "red")
+	shown := func(prefix string) bool { return strings.Contains(w.r.Must("-n red addr show dev p1"), " "+prefix+" ") }
+	best := time.Hour
+	for _, address := range []string{"10.0.1.7", "10.0.1.8", "2001:db8:1::7", "2001:db8:1::8"} {
+		prefix := address + "/24"
+		if strings.Contains(address, ":") {
+			prefix = address + "/64"
+		}
+		w.linux("red", "ip addr add "+prefix+" dev p1")
+		start := time.Now()
+		w.Eventually(5*time.Second, prefix+" in the router", func() bool { return shown(prefix) })
+		best = min(best, time.Since(start))
+		w.ping(a, address, 5)
+		w.linux("red", "ip addr del "+prefix+" dev p1")
+		w.Eventually(5*time.Second, prefix+" gone", func() bool { return !shown(prefix) })
+		w.silent(a, address)
+	}
+	if t.Logf("%v", best); best > 100*time.Millisecond {
+		t.Errorf("an address of Linux is the router's after %v at best", best)
+	}
+	w.linux("red", "ip addr add 10.0.1.7/24 dev p1")
+	w.Eventually(5*time.Second, "10.0.1.7 in the router", func() bool { return shown("10.0.1.7/24") })
+	w.r.Kill()
+	w.r.Host.Run("ip", "-n", w.r.NetnsPrefix+"red", "addr", "add", "10.0.1.9/24", "dev", "p1")
+	w.r.Start()
+	w.Eventually(5*time.Second, "what was added while there was no daemon", func() bool { return shown("10.0.1.9/24") })
+	w.ping(a, "10.0.1.7", 5)
+	w.r.Must("-n red addr del 10.0.1.7/24 dev p1\n-n red addr del 10.0.1.9/24 dev p1")
+	w.agree("deleted in the router", "red")
+	w.silent(a, "10.0.1.9")
+	w.conserved()
+}
+
 // Bounds of a thousand namespaces, their Linux sides included: of the issue, and beyond them what docs/namespaces.md says
 // of an empty one, with room for the ways of Go's heap.
 const (

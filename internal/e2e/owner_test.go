@@ -98,7 +98,8 @@ func (w *world) insideReads(as func(uint32, string) lab.Result) {
 		w.t.Errorf("inside: %+v", r)
 	}
 	for _, line := range []string{
-		"link set red1 down", "addr add 10.0.9.1/24 dev red1", "-n blue link", "-n init link", "netns exec red true", "--all-netns monitor",
+		"link set red1 down", "addr add 10.0.9.1/24 dev red1", "-n blue link", "-n init link",
+		"netns exec red true", "--all-netns monitor",
 	} {
 		if r := inside(line); r.Status != 2 || !strings.Contains(r.Stderr, "Operation not permitted") {
 			w.t.Errorf("inside: %s: %+v", line, r)
