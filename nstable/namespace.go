@@ -103,6 +103,7 @@ func (tx *Tx) SetNamespace(namespace string, values []setting.Value) error {
 	ns.settings = changed
 	tx.onUndo(func() { ns.settings = old })
 	tx.viewChanged = true
+	tx.operated(ns).all = true // settings say where routes come from
 	tx.put(BucketNamespace, namespaceKey(ns.id), encodeNamespace(ns))
 	tx.announceNamespace(ns, false)
 	return nil

@@ -35,7 +35,7 @@ type Options struct {
 	// the table. May be nil.
 	Publishing func(old, next *View)
 	// OperatorRoutes is told of the prefixes whose routes of the operator may have changed in a namespace, or (all) that any
-	// may have, once that is published. It must not wait, nor call the table. nil: nobody.
+	// may have, or its settings, once that is published. It must not wait, nor call the table. nil: nobody.
 	OperatorRoutes func(ns *Namespace, prefixes []netip.Prefix, all bool)
 	// DetectDuplicates has the data plane try IPv6 addresses before they are used; it answers by [Table.AddressProbed].
 	DetectDuplicates bool

@@ -55,7 +55,7 @@ func (a *applier) way(r *route) *fib.Way {
 	w := r.way
 	if w.Object != 0 {
 		w.Object = fib.ObjectOf(a.origin, w.Object.Number())
-		if a.learner.Object(w.Object.Number()) == nil {
+		if a.origin == fib.FromKernel && a.learner.Object(w.Object.Number()) == nil { // FPM may tell it later
 			a.doubtful = true
 			w.Object, w.Kind = 0, fib.Unreachable
 		}

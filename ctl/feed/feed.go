@@ -1,6 +1,6 @@
 // Package feed brings the routes of Linux into the router: those that routing daemons, DHCP clients and `ip route` make in
 // the Linux network namespace of a router namespace become routes of that, with their protocol and metric. And it writes
-// the operator's routes into Linux (exporter), for programs to send by.
+// the operator's routes into Linux (exporter), for programs to send by. Daemons may also tell their routes by FPM (fpm).
 //
 //	Linux namespace                       space (one for each, with a goroutine)
 //	  RTM_NEWROUTE, RTM_DELNEXTHOP, ... --> receiver --> batch of changes --> applier --> nstable.Learner, a transaction

@@ -42,6 +42,7 @@ func (sp *space) resync() error {
 		return fmt.Errorf("read the links: %w", err)
 	}
 	sp.links = links
+	sp.publishLinks()
 	objects, err := sp.resyncNexthops(buffer)
 	if err != nil {
 		return fmt.Errorf("read the next-hop objects: %w", err)
@@ -105,7 +106,7 @@ func (sp *space) resyncRoutes(family byte, buffer []byte) error {
 		return err
 	}
 	slices.SortFunc(d.seen, fib.ComparePrefixes)
-	return sp.sweep(family, d.seen)
+	return sweep(family, d.seen, sp.learn)
 }
 
 // routeDump takes over routes as the kernel lists them: those of a prefix one after the other.
@@ -162,8 +163,9 @@ func (d *routeDump) flush() error {
 	return err
 }
 
-// sweep takes away the learned routes of a family whose prefixes are not among those seen, which are sorted.
-func (sp *space) sweep(family byte, seen []netip.Prefix) error {
+// sweep takes away the routes of a family that learn has of its origin and whose prefixes are not among those seen, which are
+// sorted.
+func sweep(family byte, seen []netip.Prefix, learn func(func(a *applier)) error) error {
 	next := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 	if family == unix.AF_INET6 {
 		next = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
@@ -171,7 +173,7 @@ func (sp *space) sweep(family byte, seen []netip.Prefix) error {
 	is6 := next.Addr().Is6()
 	for more := true; more; {
 		start := next
-		err := sp.learn(func(a *applier) {
+		err := learn(func(a *applier) {
 			more, next = false, start
 			var gone []netip.Prefix
 			looked := 0

@@ -3,6 +3,7 @@ package feed
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -76,7 +77,7 @@ func parseRoute(body []byte, legs []fib.Leg, r *route) bool {
 	if is6 && w.Metric == 0 {
 		w.Metric = fib.DefaultMetric6 // as FPM messages may leave it out
 	}
-	if destination.Is6() != is6 || destination.IsMulticast() || table != unix.RT_TABLE_MAIN {
+	if !usable(destination) || destination.Is6() != is6 || destination.IsMulticast() || table != unix.RT_TABLE_MAIN {
 		return false
 	}
 	if !is6 && bits > bits4 || bits > bits6 {
@@ -85,6 +86,12 @@ func parseRoute(body []byte, legs []fib.Leg, r *route) bool {
 	r.prefix = netip.PrefixFrom(destination, bits).Masked()
 	if len(w.Legs) == 0 && (leg.Device != 0 || leg.Gateway.IsValid()) {
 		w.Legs = append(w.Legs, leg)
+	}
+	if w.Source.IsValid() && w.Source.Is6() != is6 {
+		w.Source = netip.Addr{}
+	}
+	if is6 && slices.ContainsFunc(w.Legs, func(l fib.Leg) bool { return l.Gateway.Is4() }) {
+		r.strange = true
 	}
 	if w.Kind != fib.Unicast || w.Object != 0 {
 		w.Legs, r.strange = w.Legs[:0], false
@@ -115,15 +122,18 @@ func parseHop(kind int, b []byte, l *fib.Leg) (strange bool) {
 		l.Device = fib.DeviceID(number32(b))
 	case unix.RTA_GATEWAY:
 		l.Gateway = address(b)
+		return !usable(l.Gateway)
 	case unix.RTA_VIA: // struct rtvia: family (u16), address
-		if len(b) > 2 {
-			l.Gateway = address(b[2:])
-		}
+		l.Gateway = address(b[min(2, len(b)):])
+		return !usable(l.Gateway)
 	case unix.RTA_ENCAP_TYPE, unix.RTA_ENCAP, unix.RTA_NEWDST:
 		return true
 	}
 	return false
 }
+
+// usable tells an address of IPv4 or IPv6. An MPLS label (AF_MPLS) and a few bytes more or less are none.
+func usable(a netip.Addr) bool { return a.IsValid() && !a.Is4In6() }
 
 // parseLegs reads the list of struct rtnexthop: length (u16), flags (u8), hops (u8), ifindex (int), attributes.
 func parseLegs(b []byte, legs []fib.Leg, strange *bool) []fib.Leg {
@@ -187,6 +197,7 @@ func parseNexthop(body []byte) (n nexthop, ok bool) {
 			o.Leg.Device = fib.DeviceID(number32(b))
 		case unix.NHA_GATEWAY:
 			o.Leg.Gateway = address(b)
+			n.strange = n.strange || !usable(o.Leg.Gateway)
 		case unix.NHA_ENCAP_TYPE, unix.NHA_ENCAP:
 			n.strange = true
 		case nhaFDB:

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"errors"
+	"maps"
 	"net/netip"
 	"os"
 	"sync/atomic"
@@ -29,11 +30,14 @@ const (
 type space struct {
 	server *Server
 	ns     *nstable.Namespace
+	handle *netns.Handle // the caller's
 	events *os.File
 	asker  *asker
 	done   chan struct{} // run has ended
 	// closed says that run is to end, and stale that Linux is to be read whole.
 	closed, stale atomic.Bool
+	// names are links for other goroutines.
+	names atomic.Pointer[map[int]link]
 
 	// The rest is run's.
 
@@ -46,10 +50,13 @@ type space struct {
 	complains bool // that was logged
 	fault     string
 	export    exporter
+	fpm       fpm
 }
 
 func newSpace(s *Server, ns *nstable.Namespace, handle *netns.Handle) (*space, error) {
-	sp := &space{server: s, ns: ns, done: make(chan struct{}), links: make(map[int]link)}
+	sp := &space{server: s, ns: ns, handle: handle, done: make(chan struct{}), links: make(map[int]link)}
+	sp.publishLinks()
+	sp.fpm.space = sp
 	sp.export.space, sp.export.written = sp, make(map[netip.Prefix][]string)
 	sp.batch.ownDeleted = sp.export.hear
 	err := handle.Do(func() (err error) {
@@ -99,6 +106,7 @@ func (sp *space) run() {
 			sp.read()
 			continue
 		}
+		sp.fpm.follow()
 		if sp.export.export() {
 			continue // it may want to be called at another time now
 		}
@@ -213,6 +221,7 @@ func (sp *space) hearLink(m message) {
 	} else {
 		sp.links[index] = l
 	}
+	sp.publishLinks()
 	if l.flags&^was.flags != 0 { // it takes routes again
 		sp.export.add(nil, true)
 	}
@@ -220,6 +229,9 @@ func (sp *space) hearLink(m message) {
 		sp.want(time.Now())
 	}
 }
+
+// publishLinks shows the links to other goroutines.
+func (sp *space) publishLinks() { sp.names.Store(new(maps.Clone(sp.links))) }
 
 // indexOf is Linux's ifindex of a name; 0: none.
 func (sp *space) indexOf(name string) int {
@@ -269,14 +281,16 @@ func (sp *space) close(keep bool) {
 	sp.closed.Store(true)
 	sp.poke()
 	<-sp.done
+	sp.fpm.close()
 	_ = sp.events.Close()
 	sp.asker.close()
 	if keep {
 		return
 	}
 	// What is deleted with its namespace is gone already.
+	sp.fpm.forget(false)
 	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
-		_ = sp.sweep(family, nil)
+		_ = sweep(family, nil, sp.learn)
 	}
 	_ = sp.server.o.Table.Learn(sp.ns, fib.FromKernel, func(l *nstable.Learner) error {
 		l.DeleteObjects(func(uint32) bool { return true })

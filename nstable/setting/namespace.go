@@ -20,6 +20,10 @@ type Namespace struct {
 	MaxAddresses, MaxNextHops, MaxPermanent uint32
 	// NoForward4 and NoForward6 have it forward nothing of a family: it is a host then.
 	NoForward4, NoForward6 bool
+	// FPMPort is where routes are taken by FPM in the Linux namespace; 0: nowhere.
+	FPMPort uint32
+	// StaleTime is how many seconds such routes stay when their connection has ended.
+	StaleTime uint32
 	// MultipathHash is what of a packet chooses among several next hops.
 	MultipathHash fib.HashPolicy
 	// Fragments is reassembly.
@@ -78,11 +82,20 @@ var Namespaces = slices.Concat(
 	group("fragments for the router itself", fragments()),
 	group("answers to what all devices of the namespace receive (for a device: link set)",
 		quotas(limits(true, func(n *Namespace) *Limits { return &n.Limits })...)),
-	group("the Linux side", quotas(
+	group("the Linux side", slices.Concat(quotas(
 		choice("host", "have a Linux network namespace, in which programs use the devices; none: no program can be in the "+
 			"namespace", []string{"netns", "none"}, func(n *Namespace) *Host { return &n.Host }),
-	)),
+	), Table[Namespace]{
+		number("fpm-port", "the TCP port on 127.0.0.1 of the Linux namespace where a routing daemon tells routes by FPM (FRR's "+
+			"dplane_fpm_nl: 2620), from whoever connects; 0: none", 0, 1<<16-1, 0,
+			func(n *Namespace) *uint32 { return &n.FPMPort }),
+		number("stale-time", "how many seconds the routes of a routing daemon stay when its FPM connection has ended", 0, 86400,
+			defaultStaleTime, func(n *Namespace) *uint32 { return &n.StaleTime }),
+	})),
 )
+
+// defaultStaleTime is time enough for a routing daemon to start again, in seconds.
+const defaultStaleTime = 120
 
 // alsoNamed is a row with another name, like those of its fellows.
 func alsoNamed[T any](name string, r Row[T]) Row[T] {
