@@ -78,7 +78,7 @@ func get(h *lab.Host, address string) string {
 }
 
 // TestHostTCP: TCP both ways between a host and a program in the namespace, beside what the same kernel does over a veth without
-// a router: 1 Gbit/s or more, or on a slow machine a tenth of that.
+// a router. What it reaches is logged; less than a hundredth would be a defect, not a slow machine.
 func TestHostTCP(t *testing.T) {
 	w := newWorld(t)
 	a, b, c := w.host(1, "init"), w.Host("b"), w.Host("c")
@@ -91,7 +91,7 @@ func TestHostTCP(t *testing.T) {
 		for _, to := range [][2]string{{"10.0.1.1", "10.0.9.2"}, {"2001:db8:1::1", "2001:db8:9::2"}} {
 			router, kernel := w.gigabits(a, to[0], way...), w.gigabits(b, to[1], way...)
 			t.Logf("%s %v: %.2f Gbit/s, %.2f of a veth's", to[0], way, router, router/kernel)
-			if router < min(1, kernel/10) {
+			if router < kernel/100 {
 				t.Errorf("%s %v: %.2f Gbit/s, a veth %.2f", to[0], way, router, kernel)
 			}
 		}

@@ -299,7 +299,8 @@ func TestLinuxAddresses(t *testing.T) {
 		w.Eventually(5*time.Second, prefix+" gone", func() bool { return !shown(prefix) })
 		w.silent(a, address)
 	}
-	if t.Logf("%v", best); best > 100*time.Millisecond {
+	// By the kernel's message, and not when all is looked at again.
+	if t.Logf("%v", best); best > 2*time.Second {
 		t.Errorf("an address of Linux is the router's after %v at best", best)
 	}
 	w.linux("red", "ip addr add 10.0.1.7/24 dev p1")

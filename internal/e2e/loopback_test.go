@@ -2,8 +2,14 @@ package e2e
 
 import (
 	"fmt"
+	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
+	"time"
+
+	"nsrouter/internal/lab"
 )
 
 // addrRow is what these tests read of `addr show`.
@@ -61,6 +67,19 @@ func TestLoopback(t *testing.T) {
 		w.ping(a, to, 3)
 		w.ping(b, to, 3)
 	}
+	// Programs in the namespace have them too.
+	dir := filepath.Join(w.Dir, "www")
+	w.must(os.Mkdir(dir, 0o755))
+	w.must(os.WriteFile(filepath.Join(dir, "index.html"), []byte("hello from red"), 0o644))
+	w.inside("red")("busybox", "httpd", "-f", "-p", "[::]:80", "-h", dir)
+	w.Eventually(5*time.Second, "an answer", func() bool { return get(a, "10.255.0.1:80") == "hello from red" })
+	for _, to := range own {
+		for _, h := range []*lab.Host{a, b} {
+			if got := get(h, net.JoinHostPort(to, "80")); got != "hello from red" {
+				t.Errorf("%s from %s: %s", to, h.Name, got)
+			}
+		}
+	}
 	w.silent(c, "10.255.0.2")
 	w.silent(c, "2001:db8:ffff::1")
 	before := w.link("red", "p1").Forwarding.Delivered + w.link("red", "p2").Forwarding.Delivered
@@ -82,6 +101,9 @@ func TestLoopback(t *testing.T) {
 	check()
 	for _, to := range own {
 		w.ping(b, to, 3)
+	}
+	if got := get(b, "[2001:db8:ffff::2]:80"); got != "hello from red" { // it has outlived the daemon
+		t.Errorf("after the restart: %s", got)
 	}
 	w.linux("red", "ping -n -c 1 -W 1 127.0.0.1")
 }
