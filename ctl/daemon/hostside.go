@@ -5,6 +5,7 @@ import (
 
 	"nsrouter/ctl/hostside"
 	"nsrouter/dataplane"
+	"nsrouter/dataplane/neigh"
 	"nsrouter/nstable"
 	"nsrouter/tap"
 )
@@ -33,6 +34,14 @@ func (d *daemon) hostOptions() hostside.Options {
 					return tx.DeleteAddress(namespace, device, p)
 				}
 				return tx.ReplaceAddress(namespace, device, nstable.AddressSpec{Prefix: p, NoDAD: true})
+			})
+		},
+		FollowNeighbor: func(namespace, device string, addr netip.Addr, mac *[6]byte) error {
+			return d.table.Do(func(tx *nstable.Tx) error {
+				if mac == nil {
+					return tx.DeleteNeighbor(namespace, device, addr)
+				}
+				return tx.SetNeighbor(nstable.ReplaceNeighbor, namespace, device, addr, *mac, neigh.Permanent)
 			})
 		},
 		Log: d.o.Log,

@@ -49,7 +49,9 @@ func TestFollowAddresses(t *testing.T) {
 		r.has("red", "d1", cidr, false)
 	}
 	r.same("deleted")
-	r.do(func(tx *nstable.Tx) error { return tx.DeleteAddress("red", "d1", netip.MustParsePrefix("192.0.2.6/24")) })
+	r.do(func(tx *nstable.Tx) error {
+		return tx.DeleteAddress("red", "d1", netip.MustParsePrefix("192.0.2.6/24"))
+	})
 	r.same("one of Linux, deleted in the router")
 	r.addr("red", "d1", "10.0.0.1/24", netlink.AddrAdd)
 	r.has("red", "d1", "10.0.0.1/24", true)

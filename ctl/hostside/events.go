@@ -15,10 +15,12 @@ import (
 // heard is what the kernel has told, and run has not yet taken up.
 type heard struct {
 	mu    sync.Mutex
-	links map[int]bool      // ifindexes of links that have changed
-	addrs map[int]bool      // those whose addresses have changed, not by the router
-	lost  bool              // messages were lost: all may have changed
-	asks  map[question]bool // neighbours that Linux asks for
+	links map[int]bool // ifindexes of links that have changed
+	addrs map[int]bool // those whose addresses have changed, not by the router
+	// neighs are those whose permanent neighbours may have changed: true if there is one, false if one of any kind is gone.
+	neighs map[int]bool
+	lost   bool              // messages were lost: all may have changed
+	asks   map[question]bool // neighbours that Linux asks for
 }
 
 // question is a neighbour behind a link of Linux.
@@ -116,6 +118,8 @@ func (h *heard) message(m *syscall.NetlinkMessage) {
 		if link != 0 && (m.Header.Type == unix.RTM_DELADDR || a.protocol != AddressProtocol) {
 			h.note(&h.addrs, link)
 		}
+	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
+		h.neighbor(m)
 	case unix.RTM_GETNEIGH:
 		if len(m.Data) < unix.SizeofNdMsg || len(h.asks) >= maxAsks {
 			return
@@ -131,6 +135,22 @@ func (h *heard) message(m *syscall.NetlinkMessage) {
 			h.asks[question{n.LinkIndex, addr}] = true
 		}
 	}
+}
+
+// neighbor takes up that Linux has changed a neighbour. Most are those that the router has told it of.
+func (h *heard) neighbor(m *syscall.NetlinkMessage) {
+	if len(m.Data) < unix.SizeofNdMsg {
+		return
+	}
+	index, state := int(binary.NativeEndian.Uint32(m.Data[4:])), binary.NativeEndian.Uint16(m.Data[8:])
+	if h.neighs == nil {
+		h.neighs = make(map[int]bool)
+	}
+	if len(h.neighs) >= maxHeard {
+		h.lost = true
+		return
+	}
+	h.neighs[index] = h.neighs[index] || m.Header.Type == unix.RTM_NEWNEIGH && state&netlink.NUD_PERMANENT != 0
 }
 
 // maxHeard bounds the links that are told apart: a program may make and delete any number.
@@ -152,11 +172,13 @@ func (h *heard) note(set *map[int]bool, index int) {
 func (sp *space) takeHeard() {
 	h := &sp.heard
 	h.mu.Lock()
-	links, addrs, lost := h.links, h.addrs, h.lost
-	h.links, h.addrs, h.lost = nil, nil, false
+	links, addrs, neighs, lost := h.links, h.addrs, h.neighs, h.lost
+	h.links, h.addrs, h.neighs, h.lost = nil, nil, nil, false
 	h.mu.Unlock()
 	for _, l := range sp.links {
 		l.readdressed = l.readdressed || lost || addrs[l.index]
+		permanent, changed := neighs[l.index]
+		l.restated = l.restated || lost || permanent || changed && len(l.static) > 0
 	}
 	for index, l := range sp.byIndex {
 		if lost || links[index] {

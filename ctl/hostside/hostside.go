@@ -15,8 +15,9 @@
 // Only the router speaks ARP and ND. Linux asks by RTM_GETNEIGH (app_solicit), which it sends instead of a solicitation;
 // the answer comes from the device's [neigh.Table], at once or when the data plane has it.
 //
-// Admin state, MTU and addresses follow both ways: a change of a TAP becomes one of the device. A change of its name or MAC
-// address is taken back. A TAP that was deleted is made again. Routes from Linux are not this package's.
+// Admin state, MTU, addresses and permanent neighbours follow both ways: a change of a TAP becomes one of the device. A
+// change of its name or MAC address is taken back. A TAP that was deleted is made again. Routes from Linux are not this
+// package's.
 package hostside
 
 import (
@@ -57,7 +58,9 @@ type Options struct {
 	Follow func(namespace, device string, c nstable.LinkChange) error
 	// FollowAddress makes an address that was added in Linux, or deleted, one of the device, or none.
 	FollowAddress func(namespace, device string, p netip.Prefix, added bool) error
-	Log           *zap.Logger
+	// FollowNeighbor makes a permanent neighbour that was added in Linux one of the device; nil: that was deleted.
+	FollowNeighbor func(namespace, device string, addr netip.Addr, mac *[6]byte) error
+	Log            *zap.Logger
 }
 
 // Server has the spaces. Its methods may be called from any goroutine.

@@ -103,6 +103,14 @@ func (r *rig) start() {
 				return tx.ReplaceAddress(ns, dev, nstable.AddressSpec{Prefix: p, NoDAD: true})
 			})
 		},
+		FollowNeighbor: func(namespace, device string, addr netip.Addr, mac *[6]byte) error {
+			return r.table.Do(func(tx *nstable.Tx) error {
+				if mac == nil {
+					return tx.DeleteNeighbor(namespace, device, addr)
+				}
+				return tx.SetNeighbor(nstable.ReplaceNeighbor, namespace, device, addr, *mac, neigh.Permanent)
+			})
+		},
 		Log: zap.New(core),
 	})
 }
@@ -123,6 +131,13 @@ func (r *rig) do(fn func(*nstable.Tx) error) {
 	if err := r.table.Do(fn); err != nil {
 		r.Fatal(err)
 	}
+}
+
+// host is the TAP that a device is connected with, or nil.
+func (r *rig) host(id nstable.DeviceID) TAP {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.hosts[id]
 }
 
 // settle waits until Linux shows all.
@@ -277,7 +292,7 @@ func TestMirror(t *testing.T) {
 	if len(d.Addrs) != 4 {
 		t.Fatalf("addresses %v: no link-local one", d.Addrs)
 	}
-	if r.hosts[d.ID] == nil {
+	if r.host(d.ID) == nil {
 		t.Error("the device is not connected with its TAP")
 	}
 	r.set("red", "d1", nstable.LinkChange{MTU: 1300, MAC: &[6]byte{2, 0, 0, 0, 0, 7}, Name: "d2"})
@@ -355,7 +370,7 @@ func TestSmallMTU(t *testing.T) {
 func TestDeleted(t *testing.T) {
 	r := newRig(t)
 	d := r.dummy("red", "d1", "10.0.0.1/24", "2001:db8::1/64")
-	before := r.hosts[d.ID]
+	before := r.host(d.ID)
 	r.inside("red", func() error {
 		l, err := netlink.LinkByName("d1")
 		if err != nil {
@@ -364,9 +379,8 @@ func TestDeleted(t *testing.T) {
 		return netlink.LinkDel(l)
 	})
 	r.eventually("the TAP is made again", func() bool {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return r.hosts[d.ID] != nil && r.hosts[d.ID] != before
+		now := r.host(d.ID)
+		return now != nil && now != before
 	})
 	r.same("made again")
 	if r.logs.FilterMessageSnippet("deleted").Len() != 1 {
@@ -632,7 +646,7 @@ func TestQuiet(t *testing.T) {
 	d := r.dummy("red", "d1", "10.0.0.1/24", "2001:db8::1/64")
 	r.send("red", "10.0.0.7")
 	r.send("red", "2001:db8::7")
-	file := r.hosts[d.ID].(*testTAP).file
+	file := r.host(d.ID).(*testTAP).file
 	buf := make([]byte, 2048)
 	for {
 		if err := file.SetReadDeadline(time.Now().Add(1500 * time.Millisecond)); err != nil {

@@ -36,8 +36,11 @@ type link struct {
 	readdressed bool
 	refused     map[netip.Prefix]bool // addresses in Linux that the device could not have; nil: none
 	again       bool                  // those are to be tried again
-	told        string                // the fault that was logged last
-	asked       asked
+	// static are the permanent neighbours of Linux, as the router follows them; restated says that they may be other ones.
+	static   map[netip.Addr][6]byte
+	restated bool
+	told     string // the fault that was logged last
+	asked    asked
 }
 
 // state is what Linux has of a link.
@@ -131,7 +134,7 @@ func (l *link) open() error {
 			l.addrs[a.prefix] = true
 		}
 	}
-	l.readdressed = true // others may have been added meanwhile
+	l.readdressed, l.restated = true, true // others may have been added meanwhile
 	return nil
 }
 
@@ -264,6 +267,7 @@ func (l *link) letGo(remove bool) error {
 	}
 	l.tap, l.index, l.name, l.have, l.stale = nil, 0, "", state{}, true
 	clear(l.addrs)
+	clear(l.static)
 	l.refused = nil
 	return end()
 }

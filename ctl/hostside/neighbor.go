@@ -119,6 +119,7 @@ func (l *link) inform(a fib.Addr, told uint64) {
 	e := l.dev.Neighbors.Lookup(a)
 	if e == nil {
 		l.asked.forget(a)
+		delete(l.static, a.Netip())
 		l.reportNeighbor(l.space.raw.deleteNeighbor(l.index, a.Netip()))
 		return
 	}
@@ -134,7 +135,11 @@ func (l *link) inform(a fib.Addr, told uint64) {
 
 // tell tells Linux a neighbour's MAC address.
 func (l *link) tell(e *neigh.Entry, mac uint64) {
-	err := l.space.raw.neighbor(l.index, e.Addr.Netip(), header.MACBytes(mac), netlink.NUD_REACHABLE, e.Router.Load())
+	addr, state := e.Addr.Netip(), uint16(netlink.NUD_REACHABLE)
+	if _, ok := l.static[addr]; ok {
+		l.static[addr], state = header.MACBytes(mac), netlink.NUD_PERMANENT
+	}
+	err := l.space.raw.neighbor(l.index, addr, header.MACBytes(mac), state, e.Router.Load())
 	if err != nil {
 		l.asked.forget(e.Addr)
 		l.reportNeighbor(err)

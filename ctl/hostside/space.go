@@ -142,6 +142,7 @@ func (sp *space) run() {
 		sp.server.mu.Unlock()
 		failed := sp.follow(view)
 		failed = sp.readdress() || failed
+		failed = sp.restate() || failed
 		sp.server.mu.Lock()
 		if sp.version == version {
 			sp.settled()

@@ -116,3 +116,43 @@ func (w *world) answeredOnce(h *lab.Host, wire *lab.Sniffer) {
 		w.t.Errorf("%d questions of each family have %d ARP and %d ND answers", times, arp, nd)
 	}
 }
+
+// TestLinuxStaticNeighbors: a permanent neighbour that somebody gives to Linux is the router's, until it is taken from
+// either side; who writes last wins.
+func TestLinuxStaticNeighbors(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.r.Must("netns add red")
+	w.host(1, "red")
+	has := func(addr, mac string) {
+		t.Helper()
+		w.Eventually(5*time.Second, fmt.Sprintf("both sides have %s at %q", addr, mac), func() bool {
+			router, linux := "", w.linuxNeighbor("red", addr)
+			for _, row := range query[neighRow](w, "-n red neigh show") {
+				if row.Dst == addr {
+					router = fmt.Sprintf("%s %s", row.LLAddr, row.State)
+				}
+			}
+			if mac == "" {
+				return router == "" && linux == ""
+			}
+			return router == mac+" [PERMANENT]" && strings.Contains(linux, " lladdr "+mac+" PERMANENT")
+		})
+	}
+	for _, addr := range []string{"10.0.1.50", "2001:db8:1::50"} {
+		const first, second, third = "02:00:00:00:00:51", "02:00:00:00:00:52", "02:00:00:00:00:53"
+		w.linux("red", "ip neigh add "+addr+" lladdr "+first+" dev p1 nud permanent")
+		has(addr, first)
+		w.linux("red", "ip neigh replace "+addr+" lladdr "+second+" dev p1 nud permanent")
+		has(addr, second)
+		w.r.Must("-n red neigh replace " + addr + " lladdr " + third + " dev p1 nud permanent")
+		has(addr, third)
+		w.linux("red", "ip neigh del "+addr+" dev p1")
+		has(addr, "")
+		w.linux("red", "ip neigh add "+addr+" lladdr "+first+" dev p1 nud permanent")
+		has(addr, first)
+		w.r.Must("-n red neigh del " + addr + " dev p1")
+		has(addr, "")
+	}
+	w.conserved()
+}
