@@ -37,15 +37,26 @@ func (l *hostLink) of(d *nstable.Device) bool { return d != nil && d.Neighbors =
 // punter is what a worker has of a link.
 type punter struct {
 	*hostLink
+	queue  *hostQueue
 	shares [askSources]int64 // token buckets of groups of senders, as in askBudget
 }
 
 // hostItem is a frame on its way to or from Linux.
 type hostItem struct {
-	link *hostLink
-	addr uint64
-	len  uint32
+	link  *hostLink
+	queue *hostQueue // on its way to Linux: that of its namespace
+	addr  uint64
+	len   uint32
 }
+
+// hostQueue counts what a namespace has in the ring of a worker to Linux.
+type hostQueue struct {
+	pushed  uint32        // ever; the worker's
+	written atomic.Uint32 // ever, and dropped by who writes
+}
+
+// waiting is how many packets wait.
+func (q *hostQueue) waiting() uint32 { return q.pushed - q.written.Load() }
 
 // SetHost connects a device with its Linux side, until it leaves its namespace or is told another port. With nil it
 // returns when the port is in use no more. The port stays the caller's. Any goroutine but a worker's; for one device one
@@ -83,11 +94,19 @@ func (w *Worker) setHost(id nstable.DeviceID, old, link *hostLink) {
 	}
 	switch {
 	case link != nil:
-		w.hosts[id] = &punter{hostLink: link}
+		w.hosts[id] = &punter{hostLink: link, queue: w.hostQueue(link.dev.Namespace)}
 	case old != nil && w.hosts[id] != nil && w.hosts[id].hostLink == old: // and not that of who has its id now
 		w.hosts[id] = nil
 	}
 	w.leave()
+}
+
+// hostQueue is that of a namespace, or of the one that had its id before.
+func (w *Worker) hostQueue(ns *nstable.Namespace) *hostQueue {
+	for int(ns.ID) >= len(w.hostQueues) {
+		w.hostQueues = append(w.hostQueues, new(hostQueue))
+	}
+	return w.hostQueues[ns.ID]
 }
 
 // hostOf is the link of a device, or nil.
@@ -181,6 +200,7 @@ func (h *hostWriter) write() bool {
 	_ = link.WriteFrames(h.frames[:n])
 	for k := range n {
 		h.cache.Put(h.batch[k].addr)
+		h.batch[k].queue.written.Add(1)
 	}
 	return true
 }

@@ -23,10 +23,13 @@ func (w *Worker) hostOutput(v []uint16) {
 		switch {
 		case !w.mayPunt(p, class):
 			w.toDrop(i, counters.RateLimited)
-		case !w.toHost.hasRoom(class) || !w.toHost.ring.push(&hostItem{link: w.host.hostLink, addr: p.Addr, len: p.Len}):
+		case !w.toHost.hasRoom(class) || !w.host.queue.hasRoom(class) || !w.toHost.ring.push(&hostItem{
+			link: w.host.hostLink, queue: w.host.queue, addr: p.Addr, len: p.Len,
+		}):
 			w.toDrop(i, counters.HostFull)
 		default:
 			w.slot.Delivered.Add(1)
+			w.host.queue.pushed++
 			w.toHost.pushed = true
 		}
 	}
@@ -43,6 +46,15 @@ func (h *hostWriter) hasRoom(class counters.Answer) bool {
 	default:
 		return h.ring.len() < handoffSize/2
 	}
+}
+
+// hasRoom keeps a namespace to a quarter of what may wait for Linux, and its routing protocols to half as much more: the
+// others have programs, too.
+func (q *hostQueue) hasRoom(class counters.Answer) bool {
+	if class == routingPurse {
+		return q.waiting() < handoffSize*3/8
+	}
+	return q.waiting() < handoffSize/4
 }
 
 // puntShare is how many packets a second, and at once, a group of senders may send to programs whatever the others do.

@@ -41,6 +41,9 @@ func (h *rigHost) take() (frames [][]byte) {
 			frames = append(frames, bytes.Clone(w.mem[item.addr:item.addr+uint64(item.len)]))
 		}
 		h.r.w.cache.Put(item.addr)
+		if item.queue != nil { // not one of the test's own
+			item.queue.written.Add(1)
+		}
 		w.ring.pop()
 	}
 	return frames
@@ -298,6 +301,39 @@ func TestPuntClasses(t *testing.T) {
 		r.step()
 		host.take()
 	}
+	r.conserved()
+}
+
+// TestHostQueues: a namespace whose packets Linux does not take leaves the others room, and its own routing protocols some.
+func TestHostQueues(t *testing.T) {
+	r := newRig(t)
+	host, other := r.join(p1), r.join(p3)
+	for ns := range nstable.NamespaceID(2) {
+		r.limitNamespace(ns, func(l *setting.Limits) { clear(l.Rate[:]) })
+	}
+	send := func(dev nstable.DeviceID, port layers.TCPPort, n int) (passed uint64) {
+		before := r.totals(dev).Delivered
+		for range n {
+			r.inject(dev, tcp4(r, dev, "10.0.1.2", "10.0.1.1", port, false))
+			r.step()
+		}
+		return r.totals(dev).Delivered - before
+	}
+	const quarter = handoffSize / 4
+	if got := send(p1, 80, quarter+10); got != quarter {
+		t.Errorf("%d wait of one namespace, want %d", got, quarter)
+	}
+	if got := send(p1, portBGP, quarter); got != quarter/2 {
+		t.Errorf("and %d of its routing protocols, want %d", got, quarter/2)
+	}
+	if got := send(p3, 80, 10); got != 10 {
+		t.Errorf("%d of 10 of another namespace pass", got)
+	}
+	host.take()
+	if got := send(p1, 80, 10); got != 10 {
+		t.Errorf("%d of 10 pass after Linux has taken the others", got)
+	}
+	other.take()
 	r.conserved()
 }
 

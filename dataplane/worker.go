@@ -60,9 +60,10 @@ type Worker struct {
 	// Fragments made in this run of the graph, in order; sendPieces ends them.
 	pieces []Packet
 
-	hosts    []*punter // by DeviceID: those that are in Linux
-	toHost   hostWriter
-	fromHost hostReader
+	hostQueues []*hostQueue // by NamespaceID
+	hosts      []*punter    // by DeviceID: those that are in Linux
+	toHost     hostWriter
+	fromHost   hostReader
 
 	inbox    []handoffRing // by the worker that writes it
 	outbox   []*handoffRing
