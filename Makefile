@@ -75,6 +75,10 @@ bench-fib: ## the FIB beside gaissmai/bart and, where libdpdk-dev is installed, 
 soak: ## ten minutes of changes of full tables under readers that judge every answer
 	$(GO) test -timeout 20m -run '^TestSoak$$' -v ./fib/poptrie -soak 10m
 
+.PHONY: bench-feed
+bench-feed: root ## a million routes that come from Linux, and by FPM
+	$(GO) test -run '^$$' -bench 'FullTable|FPM' ./ctl/feed
+
 .PHONY: bench-pipeline
 bench-pipeline: ## million packets per second of the pipeline in memory, on one core
 	$(GO) test -run '^$$' -bench 'Pipeline|Crossing' ./dataplane/...

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // rig is a table whose namespace red learns from a Linux namespace, where veths stand for the TAPs of its devices.
 type rig struct {
-	*testing.T
+	testing.TB
 	table  *nstable.Table
 	server *Server
 	linux  *netns.Handle
@@ -36,9 +36,9 @@ type rig struct {
 	done   string // what Linux was told last
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
-	r := &rig{T: t}
+	r := &rig{TB: t}
 	var server atomic.Pointer[Server]
 	var err error
 	r.table, err = nstable.Open(nstable.Options{
@@ -510,22 +510,20 @@ func (r *rig) bulk(kind uint16, n int) {
 		r.Fatal(err)
 	}
 	defer a.close()
-	var index int
-	for i, l := range r.links() {
-		if l.name == "p1" {
-			index = i
-		}
-	}
+	device := r.index("p1")
 	const atOnce = 256
 	buffer := make([]byte, dumpBuffer)
 	for i := 0; i < n; i += atOnce {
 		var request []byte
 		for j := i; j < min(i+atOnce, n); j++ {
 			way := &fib.Way{Protocol: 186, Metric: 20, Legs: []fib.Leg{
-				{Gateway: netip.AddrFrom4([4]byte{10, 0, 1, byte(2 + j%200)}), Device: fib.DeviceID(index), Weight: 1},
+				{Gateway: netip.AddrFrom4([4]byte{10, 0, 1, byte(2 + j%200)}), Device: device, Weight: 1},
 			}}
 			p := netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(100 + j>>16), byte(j >> 8), byte(j), 0}), 24)
-			flags := uint16(unix.NLM_F_REQUEST | unix.NLM_F_CREATE | unix.NLM_F_EXCL)
+			flags := uint16(unix.NLM_F_REQUEST)
+			if kind == unix.RTM_NEWROUTE {
+				flags |= unix.NLM_F_CREATE | unix.NLM_F_EXCL
+			}
 			if j == min(i+atOnce, n)-1 {
 				flags |= unix.NLM_F_ACK
 			}
@@ -544,6 +542,18 @@ func (r *rig) bulk(kind uint16, n int) {
 			}
 		}
 	}
+}
+
+// index is Linux's ifindex of a device, as legs that are written have it.
+func (r *rig) index(name string) fib.DeviceID {
+	r.Helper()
+	for i, l := range r.links() {
+		if l.name == name {
+			return fib.DeviceID(i)
+		}
+	}
+	r.Fatalf("there is no %s", name)
+	return 0
 }
 
 // links are those of the Linux namespace.

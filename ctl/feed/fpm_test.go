@@ -96,15 +96,10 @@ func TestFPM(t *testing.T) {
 	r := newRig(t)
 	r.ip("link set lo up")
 	r.set("fpm-port", testPort)
-	p1 := uint32(0)
-	for i, l := range r.links() {
-		if l.name == "p1" {
-			p1 = uint32(i)
-		}
-	}
+	p1 := r.index("p1")
 	route := func(prefix, gateway string) []byte {
 		return appendRoute(nil, netip.MustParsePrefix(prefix), &fib.Way{Protocol: 186, Metric: 20, Legs: []fib.Leg{
-			{Gateway: netip.MustParseAddr(gateway), Device: fib.DeviceID(p1), Weight: 1},
+			{Gateway: netip.MustParseAddr(gateway), Device: p1, Weight: 1},
 		}})
 	}
 	byObject := func(prefix string, number uint32) []byte {
@@ -113,7 +108,7 @@ func TestFPM(t *testing.T) {
 	}
 	object := func(number uint32, gateway string) []byte {
 		b := attribute32([]byte{unix.AF_INET, 0, 186, 0, 0, 0, 0, 0}, unix.NHA_ID, number)
-		b = attribute32(b, unix.NHA_OIF, p1)
+		b = attribute32(b, unix.NHA_OIF, uint32(p1))
 		return appendAttribute(b, unix.NHA_GATEWAY, netip.MustParseAddr(gateway).AsSlice())
 	}
 	d := r.dial()
