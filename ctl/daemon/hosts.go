@@ -325,13 +325,18 @@ func (h *hosts) restoreNames() {
 	}
 }
 
+// withoutLinux says that no process can be in a namespace.
+func withoutLinux(namespace string) error {
+	return fmt.Errorf("namespace %q has no Linux network namespace (router netns set %s host netns)", namespace, namespace)
+}
+
 // Path implements [server.HostNamespaces].
 func (h *hosts) Path(namespace string) (string, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	n := h.byName[namespace]
 	if n == nil {
-		return "", fmt.Errorf("namespace %q has no Linux network namespace", namespace)
+		return "", withoutLinux(namespace)
 	}
 	return n.handle.Path(), nil
 }
@@ -368,7 +373,7 @@ func (h *hosts) Pids(namespace string) ([]int, error) {
 	n := h.byName[namespace]
 	h.mu.Unlock()
 	if n == nil {
-		return nil, fmt.Errorf("namespace %q has no Linux network namespace", namespace)
+		return nil, withoutLinux(namespace)
 	}
 	return netns.Pids(n.inode)
 }

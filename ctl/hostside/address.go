@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -95,6 +96,7 @@ func (l *link) readdress() (failed bool) {
 	}
 	l.readdressed = false
 	there := make(map[netip.Prefix]bool, len(list))
+	var added []netip.Prefix
 	for _, a := range list {
 		if a.protocol == protocolLinkLocal && l.addrs[a.prefix] { // instead of ours: Linux has made the link's IPv6 anew
 			l.report("delete Linux's link-local address", l.space.raw.deleteAddress(l.index, a.prefix))
@@ -105,12 +107,36 @@ func (l *link) readdress() (failed bool) {
 		case l.addrs[a.prefix] || !a.follows():
 		case slices.Contains(l.dev.Addrs, a.prefix):
 			l.addrs[a.prefix] = true
-		default:
-			l.followAddress(a.prefix, true)
+		case l.again || !l.refused[a.prefix]:
+			added = append(added, a.prefix)
 		}
 	}
+	l.added(added, there)
 	l.missing(there, stateOf(is))
-	return false
+	return len(l.refused) > 0
+}
+
+// maxRefusals is how many addresses are tried in vain before the others are taken to be in vain as well: each one costs a
+// transaction, and programs may add any number.
+const maxRefusals = 64
+
+// added takes up addresses that others have added; there are all in Linux. What is refused is tried again, without a word,
+// only when the device's addresses have changed, or after a while.
+func (l *link) added(addrs []netip.Prefix, there map[netip.Prefix]bool) {
+	vain := 0
+	for _, p := range addrs {
+		if vain < maxRefusals && l.followAddress(p, true) {
+			delete(l.refused, p)
+			continue
+		}
+		vain++
+		if l.refused == nil {
+			l.refused = make(map[netip.Prefix]bool)
+		}
+		l.refused[p] = true
+	}
+	maps.DeleteFunc(l.refused, func(p netip.Prefix, _ bool) bool { return !there[p] })
+	l.again = false
 }
 
 // missing takes up that addresses of the device are not in Linux any more.
@@ -138,29 +164,31 @@ func (l *link) missing(there map[netip.Prefix]bool, is state) {
 	}
 }
 
-// followAddress makes what others have done to an address in Linux true of the device, or takes it that it cannot be.
-func (l *link) followAddress(p netip.Prefix, added bool) {
+// followAddress makes what others have done to an address in Linux true of the device, or takes it that it cannot be: false.
+func (l *link) followAddress(p netip.Prefix, added bool) bool {
 	err := l.space.server.o.FollowAddress(l.space.ns.Name(), l.dev.Name, p, added)
 	switch {
 	case err == nil && added:
 		l.addrs[p] = true
 	case err == nil:
 		delete(l.addrs, p)
+	case added && l.refused[p]: // told already
 	case added:
-		l.log().Warn("Linux was given an address that the device cannot have; it stays Linux's alone",
+		l.warn("Linux was given an address that the device cannot have; it stays Linux's alone",
 			zap.Stringer("address", p), zap.Error(err))
 	default:
-		l.log().Warn("Linux has lost an address that the device keeps; it is put back", zap.Stringer("address", p), zap.Error(err))
+		l.warn("Linux has lost an address that the device keeps; it is put back", zap.Stringer("address", p), zap.Error(err))
 		delete(l.addrs, p)
 		l.stale = true
 		l.space.poke()
 	}
+	return err == nil
 }
 
 // readdress takes up what others have done to addresses, and tells whether that has to be tried again.
 func (sp *space) readdress() (failed bool) {
 	for _, l := range sp.links {
-		if l.readdressed && !l.stale && l.index != 0 {
+		if (l.readdressed || l.again) && !l.stale && l.index != 0 {
 			failed = l.readdress() || failed
 		}
 	}

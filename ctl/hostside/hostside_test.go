@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +35,8 @@ type rig struct {
 	server *Server
 	linux  map[string]*netns.Handle
 	logs   *observer.ObservedLogs
+
+	follows atomic.Int32 // addresses that were to be taken from Linux, or taken away
 
 	mu       sync.Mutex
 	hosts    map[nstable.DeviceID]TAP // as SetHost said
@@ -92,6 +95,7 @@ func (r *rig) start() {
 		},
 		Follow: func(ns, dev string, c nstable.LinkChange) error { return r.table.SetLink(ns, dev, c) },
 		FollowAddress: func(ns, dev string, p netip.Prefix, added bool) error {
+			r.follows.Add(1)
 			return r.table.Do(func(tx *nstable.Tx) error {
 				if !added {
 					return tx.DeleteAddress(ns, dev, p)
@@ -269,7 +273,12 @@ func (r *rig) same(when string) {
 
 func (r *rig) eventually(what string, cond func() bool) {
 	r.Helper()
-	for deadline := time.Now().Add(3 * time.Second); !cond(); time.Sleep(5 * time.Millisecond) {
+	r.within(3*time.Second, what, cond)
+}
+
+func (r *rig) within(limit time.Duration, what string, cond func() bool) {
+	r.Helper()
+	for deadline := time.Now().Add(limit); !cond(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			r.Fatalf("not in time: %s", what)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"go.uber.org/zap"
@@ -33,6 +34,8 @@ type link struct {
 	stale bool
 	// readdressed says that its addresses in Linux may be other ones than addrs.
 	readdressed bool
+	refused     map[netip.Prefix]bool // addresses in Linux that the device could not have; nil: none
+	again       bool                  // those are to be tried again
 	// static are the permanent neighbours of Linux, as the router follows them; restated says that they may be other ones.
 	static   map[netip.Addr][6]byte
 	restated bool
@@ -68,6 +71,7 @@ func (l *link) show(d *nstable.Device) error {
 	if l.dev == d && !l.stale {
 		return nil
 	}
+	l.again = l.again || len(l.refused) > 0 && !slices.Equal(l.dev.Addrs, d.Addrs) // there may be room now
 	l.dev, l.stale = d, true
 	if d.Kind != nstable.Loopback {
 		if l.tap == nil {
@@ -264,6 +268,7 @@ func (l *link) letGo(remove bool) error {
 	l.tap, l.index, l.name, l.have, l.stale = nil, 0, "", state{}, true
 	clear(l.addrs)
 	clear(l.static)
+	l.refused = nil
 	return end()
 }
 
@@ -271,7 +276,7 @@ func (l *link) letGo(remove bool) error {
 func (l *link) look() {
 	now, err := l.space.nl.LinkByIndex(l.index)
 	if missing := (netlink.LinkNotFoundError{}); errors.As(err, &missing) || errors.Is(err, unix.ENODEV) {
-		l.log().Warn("the TAP was deleted or moved away; it is made again")
+		l.warn("the TAP was deleted or moved away; it is made again")
 		_ = l.letGo(true) // where it is now, nothing of the device is to be seen
 		return
 	}
@@ -281,7 +286,7 @@ func (l *link) look() {
 	is := stateOf(now)
 	is.carrier = l.have.carrier
 	if name := now.Attrs().Name; name != l.name || is.mac != l.have.mac {
-		l.log().Warn("the TAP was given another name or address; it is put back: use router link set",
+		l.warn("the TAP was given another name or address; it is put back: use router link set",
 			zap.String("name", name), zap.Stringer("address", net.HardwareAddr(is.mac[:])))
 		l.name, l.stale = name, true
 	}
@@ -303,7 +308,7 @@ func (l *link) look() {
 		return
 	}
 	if err := l.space.server.o.Follow(l.space.ns.Name(), l.dev.Name, c); err != nil {
-		l.log().Warn("the TAP was changed as its device cannot be; it is put back", zap.Error(err))
+		l.warn("the TAP was changed as its device cannot be; it is put back", zap.Error(err))
 		l.stale = true
 	}
 }
@@ -316,7 +321,7 @@ func (l *link) report(what string, err error) {
 	}
 	if text := what + err.Error(); text != l.told {
 		l.told = text
-		l.log().Warn("what Linux has of a device is not as it should be: "+what, zap.Error(err))
+		l.warn("what Linux has of a device is not as it should be: "+what, zap.Error(err))
 	}
 }
 

@@ -84,28 +84,6 @@ func (a *asked) take() map[fib.Addr]uint64 {
 	return out
 }
 
-// budget bounds the questions that a namespace has for the data plane: a token bucket.
-type budget struct {
-	tokens float64
-	last   time.Time
-}
-
-// Questions a second, and at once.
-const (
-	asksPerSecond = 1000
-	asksAtOnce    = 256
-)
-
-func (b *budget) take(now time.Time) bool {
-	b.tokens = min(b.tokens+now.Sub(b.last).Seconds()*asksPerSecond, asksAtOnce)
-	b.last = now
-	if b.tokens < 1 {
-		return false
-	}
-	b.tokens--
-	return true
-}
-
 // answer answers the neighbours that Linux has asked for, and tells it those that have changed.
 func (sp *space) answer() {
 	for q := range sp.heard.takeAsks() {
@@ -131,7 +109,7 @@ func (l *link) answer(addr netip.Addr) {
 			return
 		}
 	}
-	if l.space.limit.take(time.Now()) {
+	if l.space.asks.take(time.Now()) {
 		l.space.server.o.Resolve(l.dev, addr)
 	}
 }

@@ -48,7 +48,10 @@ type space struct {
 
 	links   map[*neigh.Table]*link // a device that is in the namespace has a table of its own for as long as it is
 	byIndex map[int]*link          // those that have a TAP, by the ifindex of Linux
-	limit   budget
+	asks    budget
+	// messages is of the log, and unsaid how many were too many.
+	messages budget
+	unsaid   int
 	// adopted says that what earlier daemons have left was looked at.
 	adopted bool
 }
@@ -57,6 +60,8 @@ func newSpace(s *Server, ns *nstable.Namespace, handle *netns.Handle) (*space, e
 	sp := &space{
 		server: s, ns: ns, handle: handle, links: make(map[*neigh.Table]*link), byIndex: make(map[int]*link),
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}), deaf: make(chan struct{}),
+		asks:     budget{perSecond: asksPerSecond, atOnce: asksAtOnce},
+		messages: budget{perSecond: messagesPerSecond, atOnce: messagesAtOnce},
 	}
 	err := handle.Do(func() (err error) {
 		if sp.nl, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
@@ -127,6 +132,9 @@ func (sp *space) run() {
 			return
 		case <-sp.wake:
 		case <-retry.C:
+			for _, l := range sp.links {
+				l.again = len(l.refused) > 0
+			}
 		}
 		sp.takeHeard() // before the view: what it changes is in there
 		sp.server.mu.Lock()

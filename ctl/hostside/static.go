@@ -61,7 +61,7 @@ func (l *link) followNeighbor(addr netip.Addr, mac [6]byte) {
 	l.asked.tell(a, header.MAC(mac))
 	if err := l.space.server.o.FollowNeighbor(l.space.ns.Name(), l.dev.Name, addr, &mac); err != nil {
 		l.asked.forget(a)
-		l.log().Warn("Linux was given a neighbour that the device cannot have; it stays Linux's alone",
+		l.warn("Linux was given a neighbour that the device cannot have; it stays Linux's alone",
 			zap.Stringer("address", addr), zap.Error(err))
 	}
 }

@@ -354,7 +354,7 @@ func TestWithoutHost(t *testing.T) {
 		if there() {
 			t.Error("there is a Linux namespace")
 		}
-		if out := w.r.Refused(2, "netns exec red true"); !strings.Contains(out, "red") {
+		if out := w.r.Refused(2, "netns exec red true"); !strings.Contains(out, "netns set red host netns") {
 			t.Errorf("netns exec: %s", out)
 		}
 		w.r.Stop()
