@@ -45,7 +45,7 @@ demo-remove: root ## remove what `make demo KEEP=1` has left
 
 .PHONY: test
 test: root deps vet ## vet, unit and end-to-end tests with real AF_XDP, race detector on the control side
-	$(GO) test -timeout 10m -parallel 4 ./...
+	$(GO) test -timeout 20m -parallel 4 ./...
 	$(MAKE) race
 
 .PHONY: vet
