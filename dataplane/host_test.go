@@ -170,7 +170,7 @@ func TestHostMoved(t *testing.T) {
 	r.conserved()
 }
 
-// TestHostInput: what Linux sends leaves by the device as it is, unless that is down.
+// TestHostInput: what Linux sends leaves by the device as it is, unless that is down or it is longer than its MTU allows.
 func TestHostInput(t *testing.T) {
 	r := newRig(t)
 	host := r.join(p1)
@@ -185,6 +185,14 @@ func TestHostInput(t *testing.T) {
 		if up != (len(sent) == 3 && bytes.Equal(sent[2], b)) {
 			t.Errorf("up %v: the link receives %x", up, sent)
 		}
+	}
+	r.change(p1, func(d *nstable.Device) { d.Up, d.MTU = true, 1000 })
+	for _, n := range []int{header.EthernetLen + 1000, header.EthernetLen + 1001} {
+		r.w.fromHost.put(r.w.mem, host.link, append(b, make([]byte, n-len(b))...))
+	}
+	r.step()
+	if sent := r.ports[p1].take(); len(sent) != 1 || len(sent[0]) != header.EthernetLen+1000 {
+		t.Errorf("frames of an IP packet of MTU and of one byte more: the link receives %d", len(sent))
 	}
 	if !r.w.fromHost.put(r.w.mem, host.link, make([]byte, frame.MaxPacket+1)) || r.w.fromHost.ring.len() != 0 {
 		t.Error("a frame that is too long is kept")
