@@ -278,8 +278,9 @@ func TestPuntClasses(t *testing.T) {
 		for range n {
 			r.inject(p1, b)
 			r.step()
+			passed += len(host.take())
 		}
-		return len(host.take())
+		return passed
 	}
 	const flood = 500
 	if got := send("UDP", "10.0.1.66", flood); got < puntShare || got > puntShare+2 {
@@ -319,16 +320,22 @@ func TestHostQueues(t *testing.T) {
 	for ns := range nstable.NamespaceID(2) {
 		r.limitNamespace(ns, func(l *setting.Limits) { clear(l.Rate[:]) })
 	}
+	begin := false
 	send := func(dev nstable.DeviceID, port layers.TCPPort, n int) (passed uint64) {
 		before := r.totals(dev).Delivered
 		for range n {
-			r.inject(dev, tcp4(r, dev, "10.0.1.2", "10.0.1.1", port, false))
+			r.inject(dev, tcp4(r, dev, "10.0.1.2", "10.0.1.1", port, begin))
 			r.step()
 		}
 		return r.totals(dev).Delivered - before
 	}
 	const quarter = handoffSize / 4
-	if got := send(p1, 80, quarter+10); got != quarter {
+	begin = true
+	if got := send(p1, 80, quarter); got != quarter/2 {
+		t.Errorf("%d beginnings of connections wait of one namespace, want %d", got, quarter/2)
+	}
+	begin = false
+	if got := quarter/2 + send(p1, 80, quarter); got != quarter {
 		t.Errorf("%d wait of one namespace, want %d", got, quarter)
 	}
 	if got := send(p1, portBGP, quarter); got != quarter/2 {
