@@ -1,6 +1,10 @@
 package dataplane
 
 import (
+	"maps"
+	"slices"
+	"time"
+
 	"nsrouter/dataplane/frame"
 	"nsrouter/nstable"
 )
@@ -103,17 +107,40 @@ func (d *Dataplane) Queues(dev nstable.DeviceID) []QueueStats {
 	return stats
 }
 
-// WorkerStats tells how busy a worker is.
+// WorkerStats tells what a worker has done since its start, and what it serves.
 type WorkerStats struct {
-	CPU          int
+	CPU          int // negative: none of its own
 	Rounds, Naps uint64
+	// Packets are those that it has taken up, from queues, from other workers, from Linux and behind veth pairs.
+	Packets uint64
+	// Busy is the time of the rounds that had packets, and Age all.
+	Busy, Age time.Duration
+	Queues    []WorkerQueue
+}
+
+// WorkerQueue is a queue of a device.
+type WorkerQueue struct {
+	Device nstable.DeviceID
+	Queue  int
 }
 
 // Stats returns a row for each worker.
 func (d *Dataplane) Stats() []WorkerStats {
 	s := make([]WorkerStats, len(d.workers))
+	now := nanotime()
 	for i, w := range d.workers {
-		s[i] = WorkerStats{CPU: w.cpu, Rounds: w.rounds.Load(), Naps: w.naps.Load()}
+		s[i] = WorkerStats{
+			CPU: w.cpu, Rounds: w.rounds.Load(), Naps: w.naps.Load(), Packets: w.handled.Load(),
+			Busy: time.Duration(w.busy.Load()), Age: time.Duration(now - w.born),
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, dev := range slices.Sorted(maps.Keys(d.ports)) {
+		for q := range d.ports[dev] {
+			w := &s[d.queueOwner(dev, q).id]
+			w.Queues = append(w.Queues, WorkerQueue{dev, q})
+		}
 	}
 	return s
 }

@@ -130,6 +130,7 @@ func newWorker(id, cpu int, o Options) (*Worker, error) {
 			maxHeld: o.Pool.Frames() / heldShare / len(o.CPUs),
 		},
 		reassembly: newReassembler(o.Pool.Frames(), len(o.CPUs)),
+		born:       nanotime(),
 		nap:        shortNap, solicited: o.RouterSolicited,
 		probed: o.AddressProbed, trials: make(map[uint32]*trial),
 	}, nil

@@ -319,7 +319,8 @@ func (w *Worker) takeHost() int {
 			w.packets[n] = Packet{Addr: item.addr, Len: item.len, Out: link.dev.ID, Flags: Own}
 			*item = hostItem{}
 			w.fromHost.ring.pop()
-			if known {
+			// Linux does not look how long the segments of a packet socket's GSO frame are (packet_snd of af_packet.c).
+			if known && w.packets[n].Len <= header.EthernetLen+w.dev.MTU {
 				w.to(transmit, uint16(n))
 			} else {
 				w.cache.Put(w.packets[n].Addr)

@@ -48,13 +48,17 @@ func (h *hostWriter) hasRoom(class counters.Answer) bool {
 	}
 }
 
-// hasRoom keeps a namespace to a quarter of what may wait for Linux, and its routing protocols to half as much more: the
-// others have programs, too.
+// hasRoom keeps a namespace to a quarter of what may wait for Linux, since the others have programs, too. Its routing protocols
+// may have half as much more, and all but them and connections only half of it.
 func (q *hostQueue) hasRoom(class counters.Answer) bool {
-	if class == routingPurse {
+	switch class {
+	case routingPurse:
 		return q.waiting() < handoffSize*3/8
+	case streamPurse:
+		return q.waiting() < handoffSize/4
+	default:
+		return q.waiting() < handoffSize/8
 	}
-	return q.waiting() < handoffSize/4
 }
 
 // puntShare is how many packets a second, and at once, a group of senders may send to programs whatever the others do.

@@ -170,7 +170,7 @@ func TestHostMoved(t *testing.T) {
 	r.conserved()
 }
 
-// TestHostInput: what Linux sends leaves by the device as it is, unless that is down.
+// TestHostInput: what Linux sends leaves by the device as it is, unless that is down or it is longer than its MTU allows.
 func TestHostInput(t *testing.T) {
 	r := newRig(t)
 	host := r.join(p1)
@@ -185,6 +185,14 @@ func TestHostInput(t *testing.T) {
 		if up != (len(sent) == 3 && bytes.Equal(sent[2], b)) {
 			t.Errorf("up %v: the link receives %x", up, sent)
 		}
+	}
+	r.change(p1, func(d *nstable.Device) { d.Up, d.MTU = true, 1000 })
+	for _, n := range []int{header.EthernetLen + 1000, header.EthernetLen + 1001} {
+		r.w.fromHost.put(r.w.mem, host.link, append(b, make([]byte, n-len(b))...))
+	}
+	r.step()
+	if sent := r.ports[p1].take(); len(sent) != 1 || len(sent[0]) != header.EthernetLen+1000 {
+		t.Errorf("frames of an IP packet of MTU and of one byte more: the link receives %d", len(sent))
 	}
 	if !r.w.fromHost.put(r.w.mem, host.link, make([]byte, frame.MaxPacket+1)) || r.w.fromHost.ring.len() != 0 {
 		t.Error("a frame that is too long is kept")
@@ -270,8 +278,9 @@ func TestPuntClasses(t *testing.T) {
 		for range n {
 			r.inject(p1, b)
 			r.step()
+			passed += len(host.take())
 		}
-		return len(host.take())
+		return passed
 	}
 	const flood = 500
 	if got := send("UDP", "10.0.1.66", flood); got < puntShare || got > puntShare+2 {
@@ -311,16 +320,22 @@ func TestHostQueues(t *testing.T) {
 	for ns := range nstable.NamespaceID(2) {
 		r.limitNamespace(ns, func(l *setting.Limits) { clear(l.Rate[:]) })
 	}
+	begin := false
 	send := func(dev nstable.DeviceID, port layers.TCPPort, n int) (passed uint64) {
 		before := r.totals(dev).Delivered
 		for range n {
-			r.inject(dev, tcp4(r, dev, "10.0.1.2", "10.0.1.1", port, false))
+			r.inject(dev, tcp4(r, dev, "10.0.1.2", "10.0.1.1", port, begin))
 			r.step()
 		}
 		return r.totals(dev).Delivered - before
 	}
 	const quarter = handoffSize / 4
-	if got := send(p1, 80, quarter+10); got != quarter {
+	begin = true
+	if got := send(p1, 80, quarter); got != quarter/2 {
+		t.Errorf("%d beginnings of connections wait of one namespace, want %d", got, quarter/2)
+	}
+	begin = false
+	if got := quarter/2 + send(p1, 80, quarter); got != quarter {
 		t.Errorf("%d wait of one namespace, want %d", got, quarter)
 	}
 	if got := send(p1, portBGP, quarter); got != quarter/2 {

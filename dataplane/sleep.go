@@ -35,10 +35,12 @@ func (w *Worker) loop(started chan<- error) {
 	started <- nil
 	w.now = nanotime()
 	for !w.stop {
-		n := w.round()
+		began, n := w.now, w.round()
 		w.now = nanotime()
 		if n > 0 || len(w.crossings) > 0 {
 			w.lastWork = w.now
+			w.handled.Add(uint64(n))
+			w.busy.Add(uint64(w.now - began))
 		} else if w.now-w.lastWork > w.pollWait {
 			w.sleep()
 			w.now = nanotime()

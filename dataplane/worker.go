@@ -90,7 +90,9 @@ type Worker struct {
 	stop       bool
 	done       chan struct{}
 
-	rounds, naps counters.Counter // rounds made, times slept
+	rounds, naps  counters.Counter // rounds made, times slept
+	handled, busy counters.Counter // packets taken up, and nanoseconds of the rounds that had some
+	born          int64            // when it began
 }
 
 // boundPort is a queue and what waits to be transmitted on it.

@@ -63,7 +63,7 @@ func (c *cli) dropsOptions(a *args) (*dropsOptions, error) {
 		switch w := a.next(); {
 		case strings.HasPrefix(w, "-") && matches(strings.TrimLeft(w, "-"), "watch"):
 			a.once("watch")
-			o.every = a.interval()
+			o.every = a.interval(`"-watch" takes`)
 		case strings.HasPrefix(w, "-") && len(w) > 2 && findOption(w) == "all-netns":
 			o.req.AllNetns = true
 		case w == "all":
@@ -79,8 +79,8 @@ func (c *cli) dropsOptions(a *args) (*dropsOptions, error) {
 	return o, a.done()
 }
 
-// interval is the number of seconds that may follow.
-func (a *args) interval() time.Duration {
+// interval is the number of seconds that may follow; takes says what takes them.
+func (a *args) interval(takes string) time.Duration {
 	if !a.more() {
 		return defaultWatch
 	}
@@ -89,7 +89,7 @@ func (a *args) interval() time.Duration {
 		return defaultWatch // the next word is another
 	}
 	if w := a.next(); !(n >= minWatch && n <= maxWatch) {
-		a.fail("argument %q is wrong: \"-watch\" takes seconds from %v to %v", w, minWatch, maxWatch)
+		a.fail("argument %q is wrong: %s seconds from %v to %v", w, takes, minWatch, maxWatch)
 	}
 	return time.Duration(n * float64(time.Second))
 }

@@ -39,6 +39,7 @@ func objects() []object {
 		{names: []string{"vrf"}, bare: notYet("vrf")},
 		{names: []string{"nexthop"}, usage: nexthopUsage, commands: nexthopCommands()},
 		{names: []string{"drops"}, usage: dropsUsage, bare: (*cli).drops},
+		{names: []string{"worker"}, usage: workerUsage, bare: (*cli).worker},
 		{names: []string{"help"}, bare: (*cli).showHelp},
 	}
 }

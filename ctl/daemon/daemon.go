@@ -234,7 +234,8 @@ func (d *daemon) serve(ctx context.Context, l net.Listener) error {
 	background.Go(func() { d.hosts.watch(ctx) })
 	s := server.New(server.Options{
 		Table: d.table, Hosts: d.hosts, Queues: d.ports.queueStats, Frames: d.frames, Settle: d.settle,
-		Log: func(msg string) { d.o.Log.Warn(msg) }, AdminGroup: server.FindAdminGroup(), Audit: d.o.Audit,
+		Workers: d.workers,
+		Log:     func(msg string) { d.o.Log.Warn(msg) }, AdminGroup: server.FindAdminGroup(), Audit: d.o.Audit,
 	})
 	hide, err := d.showFiles(s)
 	if err == nil {
@@ -268,6 +269,27 @@ func (d *daemon) settle(ctx context.Context) {
 	if f := d.feed.Load(); f != nil {
 		f.Settle(ctx)
 	}
+}
+
+// workers tells what the workers do.
+func (d *daemon) workers() []*v1.Worker {
+	view := d.table.View()
+	var out []*v1.Worker
+	for id, s := range d.plane.Stats() {
+		w := &v1.Worker{
+			Id: uint32(id), Cpu: int32(s.CPU), Packets: s.Packets, Rounds: s.Rounds, Sleeps: s.Naps,
+			BusyNs: uint64(s.Busy), AgeNs: uint64(s.Age),
+		}
+		for _, q := range s.Queues {
+			if dev := view.Device(q.Device); dev != nil {
+				w.Queues = append(w.Queues, &v1.WorkerQueue{
+					Netns: dev.Namespace.Name(), Dev: dev.Name, Queue: uint32(q.Queue),
+				})
+			}
+		}
+		out = append(out, w)
+	}
+	return out
 }
 
 // frames counts where the packet frames are.

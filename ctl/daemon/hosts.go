@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 
 	"nsrouter/ctl/feed"
 	"nsrouter/ctl/hostside"
@@ -37,17 +35,20 @@ type hosts struct {
 	// namespace of its own (as `ip netns exec` makes one) would leave files there that are namespaces to nobody else.
 	named bool
 
-	mu     sync.Mutex
-	byName map[string]*host
-	// orphaned are the Linux namespaces of deleted router namespaces in which processes live on: what those ask for is
+	// changing is held by who makes, renames and ends Linux namespaces, which takes the kernel its time; mu never for long, as
+	// requests ask who sent them. Who writes byName holds both.
+	changing sync.Mutex
+	mu       sync.Mutex
+	byName   map[string]*host
+	// orphaned are the Linux namespaces of deleted router namespaces in which processes may live on: what those ask for is
 	// refused, not done in init. The name says so.
 	orphaned []orphan
 }
 
 // orphan is the Linux namespace of a deleted router namespace.
 type orphan struct {
-	name string
-	host *host
+	name          string
+	cookie, inode uint64
 }
 
 type host struct {
@@ -58,13 +59,6 @@ type host struct {
 	ours          bool
 	nameless      bool // told that it has lost its name
 }
-
-// lockDir has a file for each name in [netns.Dir] that a daemon uses, which locks it. It is not in the Linux namespace,
-// where programs could hold such a lock as well.
-const lockDir = "/run/nsrouter/netns"
-
-// errHeld says that another daemon lives that has a Linux namespace.
-var errHeld = errors.New("another router that runs holds it: give this one names of its own with --netns-prefix")
 
 // newHosts makes hosts without Linux namespaces; side shows the devices in them, feed learns the routes there.
 func newHosts(
@@ -82,8 +76,8 @@ func newHosts(
 
 // Add gives a router namespace its Linux namespace. One that exists under that name is taken as it is.
 func (h *hosts) Add(namespace string) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.changing.Lock()
+	defer h.changing.Unlock()
 	if h.byName[namespace] != nil {
 		return nil
 	}
@@ -118,45 +112,10 @@ func (h *hosts) Add(namespace string) error {
 		unlockName(lock)
 		return fmt.Errorf("Linux network namespace %s: %w", name, err)
 	}
+	h.mu.Lock()
 	h.byName[namespace] = n
+	h.mu.Unlock()
 	return nil
-}
-
-// lockName takes a name for this daemon until it ends, or [unlockName] is called. Names that nobody else sees are free.
-func (h *hosts) lockName(name string) (*os.File, error) {
-	if !h.named {
-		return nil, nil
-	}
-	if err := os.MkdirAll(lockDir, 0o700); err != nil {
-		return nil, err
-	}
-	path := filepath.Join(lockDir, name)
-	for {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
-		if err != nil {
-			return nil, err
-		}
-		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-			f.Close()
-			if errors.Is(err, unix.EWOULDBLOCK) {
-				err = errHeld
-			}
-			return nil, err
-		}
-		// It may have been removed between the two by who had it before.
-		mine, err := f.Stat()
-		if now, statErr := os.Stat(path); err == nil && statErr == nil && os.SameFile(mine, now) {
-			return f, nil
-		}
-		f.Close()
-	}
-}
-
-func unlockName(lock *os.File) {
-	if lock != nil {
-		_ = os.Remove(lock.Name())
-		lock.Close()
-	}
 }
 
 // open takes or makes a Linux namespace.
@@ -207,23 +166,23 @@ func prepare(n *host, created bool) error {
 
 // Delete takes the name of the Linux namespace away, if the router made it. Processes inside keep it until they end.
 func (h *hosts) Delete(namespace string) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.changing.Lock()
+	defer h.changing.Unlock()
 	n := h.byName[namespace]
 	if n == nil {
 		return nil
 	}
+	h.mu.Lock()
 	delete(h.byName, namespace)
-	if pids, err := netns.Pids(n.inode); err == nil && len(pids) > 0 {
-		h.orphaned = append(h.orphaned, orphan{namespace + " (deleted)", n})
-	}
+	h.orphaned = append(h.orphaned, orphan{namespace + " (deleted)", n.cookie, n.inode})
+	h.mu.Unlock()
 	return h.drop(namespace, n, n.ours, true)
 }
 
 // Rename implements [server.HostNamespaces]. An adopted Linux namespace keeps its old name besides.
 func (h *hosts) Rename(namespace, to string) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.changing.Lock()
+	defer h.changing.Unlock()
 	n := h.byName[namespace]
 	if n == nil {
 		return nil
@@ -241,8 +200,10 @@ func (h *hosts) Rename(namespace, to string) error {
 			h.log.Warn("remove the old name of a Linux network namespace", zap.Error(err))
 		}
 	}
+	h.mu.Lock()
 	delete(h.byName, namespace)
 	h.byName[to] = n
+	h.mu.Unlock()
 	n.lock, n.ours = lock, true // it goes by a name that the router has made
 	return nil
 }
@@ -297,20 +258,25 @@ func (h *hosts) watch(ctx context.Context) {
 
 func (h *hosts) forgetOrphans() {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.orphaned) == 0 {
+	old := slices.Clone(h.orphaned)
+	h.mu.Unlock()
+	if len(old) == 0 {
 		return
 	}
 	inhabited, err := netns.Inhabited()
 	if err != nil {
 		return
 	}
-	h.orphaned = slices.DeleteFunc(h.orphaned, func(o orphan) bool { return !inhabited[o.host.inode] })
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.orphaned = slices.DeleteFunc(h.orphaned, func(o orphan) bool {
+		return !inhabited[o.inode] && slices.Contains(old, o)
+	})
 }
 
 func (h *hosts) restoreNames() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.changing.Lock()
+	defer h.changing.Unlock()
 	for namespace, n := range h.byName {
 		name := h.prefix + namespace
 		restored, err := n.handle.Restore(name)
@@ -343,24 +309,24 @@ func (h *hosts) Path(namespace string) (string, error) {
 
 // ByCookie implements [server.HostNamespaces].
 func (h *hosts) ByCookie(cookie uint64) (string, bool) {
-	return h.find(func(n *host) bool { return n.cookie == cookie })
+	return h.find(func(c, _ uint64) bool { return c == cookie })
 }
 
 // ByInode implements [server.HostNamespaces].
 func (h *hosts) ByInode(inode uint64) (string, bool) {
-	return h.find(func(n *host) bool { return n.inode == inode })
+	return h.find(func(_, i uint64) bool { return i == inode })
 }
 
-func (h *hosts) find(match func(*host) bool) (string, bool) {
+func (h *hosts) find(match func(cookie, inode uint64) bool) (string, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for name, n := range h.byName {
-		if match(n) {
+		if match(n.cookie, n.inode) {
 			return name, true
 		}
 	}
 	for _, o := range h.orphaned {
-		if match(o.host) {
+		if match(o.cookie, o.inode) {
 			return o.name, true
 		}
 	}
@@ -381,8 +347,8 @@ func (h *hosts) Pids(namespace string) ([]int, error) {
 // close lets go of all namespaces. Those that the router made go, and the TAPs in all, unless processes live in them that
 // may expect the router back.
 func (h *hosts) close(forever bool) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.changing.Lock()
+	defer h.changing.Unlock()
 	h.feed.Close() // the routes end with the daemon anyway
 	inhabited, pidsErr := netns.Inhabited()
 	const atOnce = 32 // the kernel waits for grace periods
@@ -400,6 +366,8 @@ func (h *hosts) close(forever bool) error {
 	for range h.byName {
 		errs = append(errs, <-results)
 	}
+	h.mu.Lock()
 	clear(h.byName)
+	h.mu.Unlock()
 	return errors.Join(errs...)
 }

@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -21,8 +23,14 @@ import (
 // testHosts makes hosts whose Linux namespaces no other process uses, removed at the test's end.
 func testHosts(t *testing.T) (*hosts, *observer.ObservedLogs) {
 	t.Helper()
+	return testHostsWith(t, nil) // there is but lo
+}
+
+// testHostsWith makes hosts with a way to make TAPs.
+func testHostsWith(t *testing.T, open func(string, int) (hostside.TAP, error)) (*hosts, *observer.ObservedLogs) {
+	t.Helper()
 	core, logs := observer.New(zap.WarnLevel)
-	side := hostside.New(hostside.Options{Log: zap.New(core)}) // there is but lo
+	side := hostside.New(hostside.Options{Log: zap.New(core), Open: open})
 	table, err := nstable.Open(nstable.Options{Publishing: side.Publishing})
 	if err != nil {
 		t.Fatal(err)
@@ -166,5 +174,59 @@ func TestOrphans(t *testing.T) {
 	h.forgetOrphans()
 	if got, ok := h.ByInode(n.inode); ok {
 		t.Errorf("without one: %q", got)
+	}
+}
+
+// TestSlowDeletion: whose process asks is known while a Linux namespace takes its time to go, and of those inside the one
+// that goes nobody is taken to be in init.
+func TestSlowDeletion(t *testing.T) {
+	opening, proceed := make(chan struct{}, 1), make(chan struct{})
+	h, _ := testHostsWith(t, func(string, int) (hostside.TAP, error) {
+		select {
+		case opening <- struct{}{}:
+		default:
+		}
+		<-proceed
+		return nil, errors.New("there are no TAPs")
+	})
+	release := sync.OnceFunc(func() { close(proceed) })
+	t.Cleanup(release)
+	for _, name := range []string{"red", "ours"} {
+		if err := h.Add(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	red, ours := h.byName["red"].inode, h.byName["ours"].inode
+	if _, err := h.table.AddLink("red", nstable.LinkSpec{Name: "d0", Kind: nstable.Dummy}); err != nil {
+		t.Fatal(err)
+	}
+	<-opening
+	deleted, asked := make(chan error, 1), make(chan string, 1)
+	go func() { deleted <- h.Delete("red") }()
+	go func() {
+		for {
+			name, _ := h.ByInode(ours)
+			if gone, _ := h.ByInode(red); gone != "red" {
+				asked <- name + ", " + gone
+				return
+			}
+		}
+	}()
+	select {
+	case got := <-asked:
+		if got != "ours, red (deleted)" {
+			t.Errorf("known as %s", got)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("no answer while a namespace is deleted")
+	}
+	select {
+	case err := <-deleted:
+		t.Errorf("deleted though its TAP is still being made: %v", err)
+	default:
+	}
+	release()
+	if err := <-deleted; err != nil {
+		t.Error(err)
 	}
 }

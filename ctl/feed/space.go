@@ -172,10 +172,17 @@ func (sp *space) forget() {
 
 // hear takes up what the kernel tells, and is false when there is nothing to be heard.
 func (sp *space) hear(fd int) bool {
+	heard := sp.collect(fd)
+	sp.flush()
+	return heard
+}
+
+// collect gathers what the kernel tells, and tells whether that was anything. It does not wait for the table while it has a
+// receiver, of which there would be one for each namespace else.
+func (sp *space) collect(fd int) (heard bool) {
 	r := receivers.Get().(*receiver)
 	defer receivers.Put(r)
 	began := time.Now()
-	heard := false
 	for !sp.batch.full() && (!heard || time.Since(began) < patience) {
 		n, lost, err := r.receive(fd, sp.messages)
 		if errors.Is(err, unix.ENOBUFS) || lost {
@@ -189,7 +196,6 @@ func (sp *space) hear(fd int) bool {
 		}
 		heard = true
 	}
-	sp.flush()
 	return heard
 }
 

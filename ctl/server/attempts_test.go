@@ -190,6 +190,10 @@ func callAttempts() []attempt {
 			}
 			return err
 		}},
+		{"ListWorkers", toAll, func(c client, _ string) error {
+			_, err := c.ListWorkers(background, &v1.ListWorkersRequest{})
+			return err
+		}},
 		{"GetFrames", toAll, func(c client, _ string) error {
 			_, err := c.GetFrames(background, &v1.GetFramesRequest{})
 			return err

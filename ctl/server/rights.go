@@ -80,6 +80,10 @@ func procedures() map[string]need {
 			right: toAll, why: "to count the frames stops the workers of all namespaces",
 			whole: "the packet frames are those of all namespaces",
 		},
+		nsrouterv1connect.RouterServiceListWorkersProcedure: {
+			right: toAll, why: "what workers do tells of the traffic of all namespaces",
+			whole: "workers serve all namespaces",
+		},
 	}
 }
 

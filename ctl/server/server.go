@@ -33,6 +33,8 @@ type Options struct {
 	Hosts HostNamespaces
 	// Queues reads the kernel's statistics of a device's queues; nil: there are none.
 	Queues func(nstable.DeviceID) []*v1.QueueStats
+	// Workers tells what workers do; nil: there are none.
+	Workers func() []*v1.Worker
 	// Frames counts the packet frames; nil: there are none.
 	Frames func() *v1.GetFramesResponse
 	// Settle returns when Linux shows what was changed before, or with ctx; nil: nothing shows it.
@@ -127,6 +129,14 @@ func (s *Server) takeRights(change func() error) error {
 	s.rights.Lock()
 	defer s.rights.Unlock()
 	return change()
+}
+
+// ListWorkers tells what the workers do.
+func (s *Server) ListWorkers(context.Context, *v1.ListWorkersRequest) (*v1.ListWorkersResponse, error) {
+	if s.options.Workers == nil {
+		return &v1.ListWorkersResponse{}, nil
+	}
+	return &v1.ListWorkersResponse{Workers: s.options.Workers()}, nil
 }
 
 // GetFrames counts where the packet frames are.

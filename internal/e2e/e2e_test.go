@@ -6,7 +6,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -169,6 +171,30 @@ func TestWorkers(t *testing.T) {
 		link set p3 up`)
 	w.ping(c, "10.0.1.2", 100)
 	w.ping(a, "10.0.3.2", 100)
+	stop := w.flood(a, "10.0.2.2")
+	rows := query[struct {
+		ID      int
+		Load    float64
+		Packets float64 `json:"packets_per_second"`
+		Queues  []struct {
+			Netns, Dev string
+			Queue      int
+		}
+	}](w, "worker show 0.5")
+	stop()
+	queues := make(map[string]bool)
+	for _, r := range rows {
+		if r.Load <= 0 || r.Load > 1 || r.Packets <= 0 {
+			t.Errorf("worker under load: %+v", r)
+		}
+		for _, q := range r.Queues {
+			queues[fmt.Sprint(q.Netns, q.Dev, q.Queue)] = true
+		}
+	}
+	if want := []string{"initp10", "initp20", "initp30", "initp31"}; len(rows) != 2 ||
+		!slices.Equal(slices.Sorted(maps.Keys(queues)), want) {
+		t.Errorf("%d workers serve %v", len(rows), queues)
+	}
 	w.conserved()
 }
 

@@ -148,13 +148,16 @@ func TestPuntFlood(t *testing.T) {
 		stop := pour(at, c.frame, c.forged)
 		time.Sleep(200 * time.Millisecond)
 		var talks sync.WaitGroup
-		for _, to := range []string{"10.0.2.1:179", "10.0.2.1:22", "10.0.3.2:22"} {
+		sessions := []string{"10.0.2.1:179", "10.0.2.1:22", "10.0.3.2:22"} // the last is forwarded
+		var longest [3]time.Duration
+		for k, to := range sessions {
 			s := w.session(peer, to)
 			talks.Go(func() {
-				n, longest, err := s.talk(2 * time.Second)
-				t.Logf("%s: %s: %d messages, the longest took %v", c.name, to, n, longest)
-				if err != nil || n < 20 || longest > 1500*time.Millisecond {
-					t.Errorf("%s: %s: %d messages, the longest took %v, %v", c.name, to, n, longest, err)
+				n, took, err := s.talk(2 * time.Second)
+				longest[k] = took
+				t.Logf("%s: %s: %d messages, the longest took %v", c.name, to, n, took)
+				if err != nil || n < 10 {
+					t.Errorf("%s: %s: %d messages, %v", c.name, to, n, err)
 				}
 			})
 		}
@@ -162,6 +165,11 @@ func TestPuntFlood(t *testing.T) {
 			w.ping(peer, "10.0.3.2", 50)
 		}
 		talks.Wait()
+		for k, to := range sessions { // a busy machine holds up all; only what is for the router waits for Linux too
+			if longest[k] > longest[2]+time.Second {
+				t.Errorf("%s: %s: a message took %v, one that is forwarded %v", c.name, to, longest[k], longest[2])
+			}
+		}
 		sent, after := stop(), w.dropped("p1")
 		limited := after["rate-limited"] - before["rate-limited"]
 		t.Logf("%s: %d sent, %d above the limit, %d more than Linux took", c.name, sent, limited,

@@ -2923,6 +2923,252 @@ func (x *ListPidsResponse) GetPids() []uint32 {
 	return nil
 }
 
+type ListWorkersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWorkersRequest) Reset() {
+	*x = ListWorkersRequest{}
+	mi := &file_nsrouter_v1_router_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWorkersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWorkersRequest) ProtoMessage() {}
+
+func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsrouter_v1_router_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
+func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{37}
+}
+
+type ListWorkersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Workers       []*Worker              `protobuf:"bytes,1,rep,name=workers,proto3" json:"workers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWorkersResponse) Reset() {
+	*x = ListWorkersResponse{}
+	mi := &file_nsrouter_v1_router_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWorkersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWorkersResponse) ProtoMessage() {}
+
+func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsrouter_v1_router_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
+func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ListWorkersResponse) GetWorkers() []*Worker {
+	if x != nil {
+		return x.Workers
+	}
+	return nil
+}
+
+// Worker is a thread that moves packets; its numbers are totals since it began.
+type Worker struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// cpu is the one that it is pinned to; negative: none.
+	Cpu int32 `protobuf:"zigzag32,2,opt,name=cpu,proto3" json:"cpu,omitempty"`
+	// packets that it has taken up: from queues, from other workers, from programs and behind veth pairs.
+	Packets uint64 `protobuf:"varint,3,opt,name=packets,proto3" json:"packets,omitempty"`
+	Rounds  uint64 `protobuf:"varint,4,opt,name=rounds,proto3" json:"rounds,omitempty"`
+	// sleeps are how often it had nothing to do.
+	Sleeps uint64 `protobuf:"varint,5,opt,name=sleeps,proto3" json:"sleeps,omitempty"`
+	// busy_ns is the time of the rounds that had packets, age_ns all of its life.
+	BusyNs        uint64         `protobuf:"varint,6,opt,name=busy_ns,json=busyNs,proto3" json:"busy_ns,omitempty"`
+	AgeNs         uint64         `protobuf:"varint,7,opt,name=age_ns,json=ageNs,proto3" json:"age_ns,omitempty"`
+	Queues        []*WorkerQueue `protobuf:"bytes,8,rep,name=queues,proto3" json:"queues,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Worker) Reset() {
+	*x = Worker{}
+	mi := &file_nsrouter_v1_router_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Worker) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Worker) ProtoMessage() {}
+
+func (x *Worker) ProtoReflect() protoreflect.Message {
+	mi := &file_nsrouter_v1_router_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Worker.ProtoReflect.Descriptor instead.
+func (*Worker) Descriptor() ([]byte, []int) {
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *Worker) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Worker) GetCpu() int32 {
+	if x != nil {
+		return x.Cpu
+	}
+	return 0
+}
+
+func (x *Worker) GetPackets() uint64 {
+	if x != nil {
+		return x.Packets
+	}
+	return 0
+}
+
+func (x *Worker) GetRounds() uint64 {
+	if x != nil {
+		return x.Rounds
+	}
+	return 0
+}
+
+func (x *Worker) GetSleeps() uint64 {
+	if x != nil {
+		return x.Sleeps
+	}
+	return 0
+}
+
+func (x *Worker) GetBusyNs() uint64 {
+	if x != nil {
+		return x.BusyNs
+	}
+	return 0
+}
+
+func (x *Worker) GetAgeNs() uint64 {
+	if x != nil {
+		return x.AgeNs
+	}
+	return 0
+}
+
+func (x *Worker) GetQueues() []*WorkerQueue {
+	if x != nil {
+		return x.Queues
+	}
+	return nil
+}
+
+// WorkerQueue is a queue of a device that a worker serves.
+type WorkerQueue struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Netns         string                 `protobuf:"bytes,1,opt,name=netns,proto3" json:"netns,omitempty"`
+	Dev           string                 `protobuf:"bytes,2,opt,name=dev,proto3" json:"dev,omitempty"`
+	Queue         uint32                 `protobuf:"varint,3,opt,name=queue,proto3" json:"queue,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WorkerQueue) Reset() {
+	*x = WorkerQueue{}
+	mi := &file_nsrouter_v1_router_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WorkerQueue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WorkerQueue) ProtoMessage() {}
+
+func (x *WorkerQueue) ProtoReflect() protoreflect.Message {
+	mi := &file_nsrouter_v1_router_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WorkerQueue.ProtoReflect.Descriptor instead.
+func (*WorkerQueue) Descriptor() ([]byte, []int) {
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *WorkerQueue) GetNetns() string {
+	if x != nil {
+		return x.Netns
+	}
+	return ""
+}
+
+func (x *WorkerQueue) GetDev() string {
+	if x != nil {
+		return x.Dev
+	}
+	return ""
+}
+
+func (x *WorkerQueue) GetQueue() uint32 {
+	if x != nil {
+		return x.Queue
+	}
+	return 0
+}
+
 type GetFramesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2931,7 +3177,7 @@ type GetFramesRequest struct {
 
 func (x *GetFramesRequest) Reset() {
 	*x = GetFramesRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[37]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2943,7 +3189,7 @@ func (x *GetFramesRequest) String() string {
 func (*GetFramesRequest) ProtoMessage() {}
 
 func (x *GetFramesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[37]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2956,7 +3202,7 @@ func (x *GetFramesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFramesRequest.ProtoReflect.Descriptor instead.
 func (*GetFramesRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{37}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{41}
 }
 
 // GetFramesResponse says where the frames of the daemon's area are: total = free + held + pipeline + queues.
@@ -2978,7 +3224,7 @@ type GetFramesResponse struct {
 
 func (x *GetFramesResponse) Reset() {
 	*x = GetFramesResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[38]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2990,7 +3236,7 @@ func (x *GetFramesResponse) String() string {
 func (*GetFramesResponse) ProtoMessage() {}
 
 func (x *GetFramesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[38]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3003,7 +3249,7 @@ func (x *GetFramesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFramesResponse.ProtoReflect.Descriptor instead.
 func (*GetFramesResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{38}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetFramesResponse) GetTotal() uint32 {
@@ -3292,7 +3538,23 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x0fListPidsRequest\x12\x14\n" +
 	"\x05netns\x18\x01 \x01(\tR\x05netns\"&\n" +
 	"\x10ListPidsResponse\x12\x12\n" +
-	"\x04pids\x18\x01 \x03(\rR\x04pids\"\x12\n" +
+	"\x04pids\x18\x01 \x03(\rR\x04pids\"\x14\n" +
+	"\x12ListWorkersRequest\"D\n" +
+	"\x13ListWorkersResponse\x12-\n" +
+	"\aworkers\x18\x01 \x03(\v2\x13.nsrouter.v1.WorkerR\aworkers\"\xd6\x01\n" +
+	"\x06Worker\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\rR\x02id\x12\x10\n" +
+	"\x03cpu\x18\x02 \x01(\x11R\x03cpu\x12\x18\n" +
+	"\apackets\x18\x03 \x01(\x04R\apackets\x12\x16\n" +
+	"\x06rounds\x18\x04 \x01(\x04R\x06rounds\x12\x16\n" +
+	"\x06sleeps\x18\x05 \x01(\x04R\x06sleeps\x12\x17\n" +
+	"\abusy_ns\x18\x06 \x01(\x04R\x06busyNs\x12\x15\n" +
+	"\x06age_ns\x18\a \x01(\x04R\x05ageNs\x120\n" +
+	"\x06queues\x18\b \x03(\v2\x18.nsrouter.v1.WorkerQueueR\x06queues\"K\n" +
+	"\vWorkerQueue\x12\x14\n" +
+	"\x05netns\x18\x01 \x01(\tR\x05netns\x12\x10\n" +
+	"\x03dev\x18\x02 \x01(\tR\x03dev\x12\x14\n" +
+	"\x05queue\x18\x03 \x01(\rR\x05queue\"\x12\n" +
 	"\x10GetFramesRequest\"\x99\x01\n" +
 	"\x11GetFramesResponse\x12\x14\n" +
 	"\x05total\x18\x01 \x01(\rR\x05total\x12\x12\n" +
@@ -3300,7 +3562,8 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x04held\x18\x03 \x01(\rR\x04held\x12\x1a\n" +
 	"\bpipeline\x18\x04 \x01(\rR\bpipeline\x12\x16\n" +
 	"\x06queues\x18\x05 \x01(\rR\x06queues\x12\x12\n" +
-	"\x04lost\x18\x06 \x01(\x05R\x04lost2\xc2\t\n" +
+	"\x04lost\x18\x06 \x01(\x05R\x04lost2\x96\n" +
+	"\n" +
 	"\rRouterService\x12C\n" +
 	"\x06Change\x12\x1a.nsrouter.v1.ChangeRequest\x1a\x1b.nsrouter.v1.ChangeResponse\"\x00\x12B\n" +
 	"\x05Batch\x12\x19.nsrouter.v1.BatchRequest\x1a\x1a.nsrouter.v1.BatchResponse\"\x00(\x01\x12Q\n" +
@@ -3318,7 +3581,8 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\rIdentifyNetns\x12!.nsrouter.v1.IdentifyNetnsRequest\x1a\".nsrouter.v1.IdentifyNetnsResponse\"\x00\x12U\n" +
 	"\fGetNetnsPath\x12 .nsrouter.v1.GetNetnsPathRequest\x1a!.nsrouter.v1.GetNetnsPathResponse\"\x00\x12I\n" +
 	"\bListPids\x12\x1c.nsrouter.v1.ListPidsRequest\x1a\x1d.nsrouter.v1.ListPidsResponse\"\x00\x12L\n" +
-	"\tGetFrames\x12\x1d.nsrouter.v1.GetFramesRequest\x1a\x1e.nsrouter.v1.GetFramesResponse\"\x00B)Z'nsrouter/ctl/api/nsrouter/v1;nsrouterv1b\x06proto3"
+	"\tGetFrames\x12\x1d.nsrouter.v1.GetFramesRequest\x1a\x1e.nsrouter.v1.GetFramesResponse\"\x00\x12R\n" +
+	"\vListWorkers\x12\x1f.nsrouter.v1.ListWorkersRequest\x1a .nsrouter.v1.ListWorkersResponse\"\x00B)Z'nsrouter/ctl/api/nsrouter/v1;nsrouterv1b\x06proto3"
 
 var (
 	file_nsrouter_v1_router_proto_rawDescOnce sync.Once
@@ -3332,7 +3596,7 @@ func file_nsrouter_v1_router_proto_rawDescGZIP() []byte {
 	return file_nsrouter_v1_router_proto_rawDescData
 }
 
-var file_nsrouter_v1_router_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_nsrouter_v1_router_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_nsrouter_v1_router_proto_goTypes = []any{
 	(*ListNetnsRequest)(nil),      // 0: nsrouter.v1.ListNetnsRequest
 	(*ListNetnsResponse)(nil),     // 1: nsrouter.v1.ListNetnsResponse
@@ -3371,70 +3635,74 @@ var file_nsrouter_v1_router_proto_goTypes = []any{
 	(*GetNetnsPathResponse)(nil),  // 34: nsrouter.v1.GetNetnsPathResponse
 	(*ListPidsRequest)(nil),       // 35: nsrouter.v1.ListPidsRequest
 	(*ListPidsResponse)(nil),      // 36: nsrouter.v1.ListPidsResponse
-	(*GetFramesRequest)(nil),      // 37: nsrouter.v1.GetFramesRequest
-	(*GetFramesResponse)(nil),     // 38: nsrouter.v1.GetFramesResponse
-	(*Setting)(nil),               // 39: nsrouter.v1.Setting
-	(*NetnsOwner)(nil),            // 40: nsrouter.v1.NetnsOwner
-	(*SuppressedAnswers)(nil),     // 41: nsrouter.v1.SuppressedAnswers
-	(VlanProtocol)(0),             // 42: nsrouter.v1.VlanProtocol
-	(XdpMode)(0),                  // 43: nsrouter.v1.XdpMode
-	(*RouteFilter)(nil),           // 44: nsrouter.v1.RouteFilter
-	(RouteType)(0),                // 45: nsrouter.v1.RouteType
-	(*RouteHop)(nil),              // 46: nsrouter.v1.RouteHop
-	(Verb)(0),                     // 47: nsrouter.v1.Verb
-	(*RouteChange)(nil),           // 48: nsrouter.v1.RouteChange
-	(*BatchFailure)(nil),          // 49: nsrouter.v1.BatchFailure
-	(*NexthopFilter)(nil),         // 50: nsrouter.v1.NexthopFilter
-	(*NexthopMember)(nil),         // 51: nsrouter.v1.NexthopMember
-	(Family)(0),                   // 52: nsrouter.v1.Family
-	(NeighborState)(0),            // 53: nsrouter.v1.NeighborState
-	(*ChangeRequest)(nil),         // 54: nsrouter.v1.ChangeRequest
-	(*BatchRequest)(nil),          // 55: nsrouter.v1.BatchRequest
-	(*ListDropsRequest)(nil),      // 56: nsrouter.v1.ListDropsRequest
-	(*ChangeResponse)(nil),        // 57: nsrouter.v1.ChangeResponse
-	(*BatchResponse)(nil),         // 58: nsrouter.v1.BatchResponse
-	(*ListDropsResponse)(nil),     // 59: nsrouter.v1.ListDropsResponse
+	(*ListWorkersRequest)(nil),    // 37: nsrouter.v1.ListWorkersRequest
+	(*ListWorkersResponse)(nil),   // 38: nsrouter.v1.ListWorkersResponse
+	(*Worker)(nil),                // 39: nsrouter.v1.Worker
+	(*WorkerQueue)(nil),           // 40: nsrouter.v1.WorkerQueue
+	(*GetFramesRequest)(nil),      // 41: nsrouter.v1.GetFramesRequest
+	(*GetFramesResponse)(nil),     // 42: nsrouter.v1.GetFramesResponse
+	(*Setting)(nil),               // 43: nsrouter.v1.Setting
+	(*NetnsOwner)(nil),            // 44: nsrouter.v1.NetnsOwner
+	(*SuppressedAnswers)(nil),     // 45: nsrouter.v1.SuppressedAnswers
+	(VlanProtocol)(0),             // 46: nsrouter.v1.VlanProtocol
+	(XdpMode)(0),                  // 47: nsrouter.v1.XdpMode
+	(*RouteFilter)(nil),           // 48: nsrouter.v1.RouteFilter
+	(RouteType)(0),                // 49: nsrouter.v1.RouteType
+	(*RouteHop)(nil),              // 50: nsrouter.v1.RouteHop
+	(Verb)(0),                     // 51: nsrouter.v1.Verb
+	(*RouteChange)(nil),           // 52: nsrouter.v1.RouteChange
+	(*BatchFailure)(nil),          // 53: nsrouter.v1.BatchFailure
+	(*NexthopFilter)(nil),         // 54: nsrouter.v1.NexthopFilter
+	(*NexthopMember)(nil),         // 55: nsrouter.v1.NexthopMember
+	(Family)(0),                   // 56: nsrouter.v1.Family
+	(NeighborState)(0),            // 57: nsrouter.v1.NeighborState
+	(*ChangeRequest)(nil),         // 58: nsrouter.v1.ChangeRequest
+	(*BatchRequest)(nil),          // 59: nsrouter.v1.BatchRequest
+	(*ListDropsRequest)(nil),      // 60: nsrouter.v1.ListDropsRequest
+	(*ChangeResponse)(nil),        // 61: nsrouter.v1.ChangeResponse
+	(*BatchResponse)(nil),         // 62: nsrouter.v1.BatchResponse
+	(*ListDropsResponse)(nil),     // 63: nsrouter.v1.ListDropsResponse
 }
 var file_nsrouter_v1_router_proto_depIdxs = []int32{
 	2,  // 0: nsrouter.v1.ListNetnsResponse.netns:type_name -> nsrouter.v1.Netns
-	39, // 1: nsrouter.v1.Netns.settings:type_name -> nsrouter.v1.Setting
+	43, // 1: nsrouter.v1.Netns.settings:type_name -> nsrouter.v1.Setting
 	3,  // 2: nsrouter.v1.Netns.stats:type_name -> nsrouter.v1.NetnsStats
-	40, // 3: nsrouter.v1.Netns.owners:type_name -> nsrouter.v1.NetnsOwner
+	44, // 3: nsrouter.v1.Netns.owners:type_name -> nsrouter.v1.NetnsOwner
 	12, // 4: nsrouter.v1.NetnsStats.drops:type_name -> nsrouter.v1.Drop
-	41, // 5: nsrouter.v1.NetnsStats.suppressed:type_name -> nsrouter.v1.SuppressedAnswers
+	45, // 5: nsrouter.v1.NetnsStats.suppressed:type_name -> nsrouter.v1.SuppressedAnswers
 	6,  // 6: nsrouter.v1.ListLinksResponse.links:type_name -> nsrouter.v1.Link
 	8,  // 7: nsrouter.v1.Link.peer:type_name -> nsrouter.v1.LinkPeer
 	9,  // 8: nsrouter.v1.Link.xdp:type_name -> nsrouter.v1.XdpState
 	10, // 9: nsrouter.v1.Link.addresses:type_name -> nsrouter.v1.Address
 	11, // 10: nsrouter.v1.Link.stats:type_name -> nsrouter.v1.LinkStats
-	39, // 11: nsrouter.v1.Link.settings:type_name -> nsrouter.v1.Setting
+	43, // 11: nsrouter.v1.Link.settings:type_name -> nsrouter.v1.Setting
 	7,  // 12: nsrouter.v1.Link.vlan:type_name -> nsrouter.v1.VlanState
-	42, // 13: nsrouter.v1.VlanState.protocol:type_name -> nsrouter.v1.VlanProtocol
-	43, // 14: nsrouter.v1.XdpState.mode_asked:type_name -> nsrouter.v1.XdpMode
-	43, // 15: nsrouter.v1.XdpState.mode_obtained:type_name -> nsrouter.v1.XdpMode
+	46, // 13: nsrouter.v1.VlanState.protocol:type_name -> nsrouter.v1.VlanProtocol
+	47, // 14: nsrouter.v1.XdpState.mode_asked:type_name -> nsrouter.v1.XdpMode
+	47, // 15: nsrouter.v1.XdpState.mode_obtained:type_name -> nsrouter.v1.XdpMode
 	12, // 16: nsrouter.v1.LinkStats.drops:type_name -> nsrouter.v1.Drop
 	13, // 17: nsrouter.v1.LinkStats.queues:type_name -> nsrouter.v1.QueueStats
-	41, // 18: nsrouter.v1.LinkStats.suppressed:type_name -> nsrouter.v1.SuppressedAnswers
-	44, // 19: nsrouter.v1.ListRoutesRequest.filter:type_name -> nsrouter.v1.RouteFilter
+	45, // 18: nsrouter.v1.LinkStats.suppressed:type_name -> nsrouter.v1.SuppressedAnswers
+	48, // 19: nsrouter.v1.ListRoutesRequest.filter:type_name -> nsrouter.v1.RouteFilter
 	16, // 20: nsrouter.v1.ListRoutesResponse.routes:type_name -> nsrouter.v1.Route
-	45, // 21: nsrouter.v1.Route.type:type_name -> nsrouter.v1.RouteType
-	46, // 22: nsrouter.v1.Route.nexthops:type_name -> nsrouter.v1.RouteHop
-	47, // 23: nsrouter.v1.LoadRoutesRequest.verb:type_name -> nsrouter.v1.Verb
-	48, // 24: nsrouter.v1.LoadRoutesRequest.routes:type_name -> nsrouter.v1.RouteChange
-	49, // 25: nsrouter.v1.LoadRoutesResponse.failures:type_name -> nsrouter.v1.BatchFailure
-	50, // 26: nsrouter.v1.ListNexthopsRequest.filter:type_name -> nsrouter.v1.NexthopFilter
+	49, // 21: nsrouter.v1.Route.type:type_name -> nsrouter.v1.RouteType
+	50, // 22: nsrouter.v1.Route.nexthops:type_name -> nsrouter.v1.RouteHop
+	51, // 23: nsrouter.v1.LoadRoutesRequest.verb:type_name -> nsrouter.v1.Verb
+	52, // 24: nsrouter.v1.LoadRoutesRequest.routes:type_name -> nsrouter.v1.RouteChange
+	53, // 25: nsrouter.v1.LoadRoutesResponse.failures:type_name -> nsrouter.v1.BatchFailure
+	54, // 26: nsrouter.v1.ListNexthopsRequest.filter:type_name -> nsrouter.v1.NexthopFilter
 	21, // 27: nsrouter.v1.ListNexthopsResponse.nexthops:type_name -> nsrouter.v1.Nexthop
-	46, // 28: nsrouter.v1.Nexthop.hop:type_name -> nsrouter.v1.RouteHop
-	51, // 29: nsrouter.v1.Nexthop.group:type_name -> nsrouter.v1.NexthopMember
-	52, // 30: nsrouter.v1.Nexthop.family:type_name -> nsrouter.v1.Family
+	50, // 28: nsrouter.v1.Nexthop.hop:type_name -> nsrouter.v1.RouteHop
+	55, // 29: nsrouter.v1.Nexthop.group:type_name -> nsrouter.v1.NexthopMember
+	56, // 30: nsrouter.v1.Nexthop.family:type_name -> nsrouter.v1.Family
 	16, // 31: nsrouter.v1.GetRouteResponse.route:type_name -> nsrouter.v1.Route
-	46, // 32: nsrouter.v1.GetRouteResponse.nexthops:type_name -> nsrouter.v1.RouteHop
+	50, // 32: nsrouter.v1.GetRouteResponse.nexthops:type_name -> nsrouter.v1.RouteHop
 	26, // 33: nsrouter.v1.GetRouteResponse.neighbor:type_name -> nsrouter.v1.Neighbor
 	16, // 34: nsrouter.v1.GetRouteResponse.matched:type_name -> nsrouter.v1.Route
-	52, // 35: nsrouter.v1.ListNeighborsRequest.family:type_name -> nsrouter.v1.Family
-	53, // 36: nsrouter.v1.ListNeighborsRequest.state:type_name -> nsrouter.v1.NeighborState
+	56, // 35: nsrouter.v1.ListNeighborsRequest.family:type_name -> nsrouter.v1.Family
+	57, // 36: nsrouter.v1.ListNeighborsRequest.state:type_name -> nsrouter.v1.NeighborState
 	26, // 37: nsrouter.v1.ListNeighborsResponse.neighbors:type_name -> nsrouter.v1.Neighbor
-	53, // 38: nsrouter.v1.Neighbor.state:type_name -> nsrouter.v1.NeighborState
+	57, // 38: nsrouter.v1.Neighbor.state:type_name -> nsrouter.v1.NeighborState
 	29, // 39: nsrouter.v1.MonitorResponse.events:type_name -> nsrouter.v1.Event
 	2,  // 40: nsrouter.v1.Event.netns:type_name -> nsrouter.v1.Netns
 	6,  // 41: nsrouter.v1.Event.link:type_name -> nsrouter.v1.Link
@@ -3443,41 +3711,45 @@ var file_nsrouter_v1_router_proto_depIdxs = []int32{
 	26, // 44: nsrouter.v1.Event.neighbor:type_name -> nsrouter.v1.Neighbor
 	21, // 45: nsrouter.v1.Event.nexthop:type_name -> nsrouter.v1.Nexthop
 	10, // 46: nsrouter.v1.AddressEvent.address:type_name -> nsrouter.v1.Address
-	54, // 47: nsrouter.v1.RouterService.Change:input_type -> nsrouter.v1.ChangeRequest
-	55, // 48: nsrouter.v1.RouterService.Batch:input_type -> nsrouter.v1.BatchRequest
-	17, // 49: nsrouter.v1.RouterService.LoadRoutes:input_type -> nsrouter.v1.LoadRoutesRequest
-	0,  // 50: nsrouter.v1.RouterService.ListNetns:input_type -> nsrouter.v1.ListNetnsRequest
-	4,  // 51: nsrouter.v1.RouterService.ListLinks:input_type -> nsrouter.v1.ListLinksRequest
-	14, // 52: nsrouter.v1.RouterService.ListRoutes:input_type -> nsrouter.v1.ListRoutesRequest
-	19, // 53: nsrouter.v1.RouterService.ListNexthops:input_type -> nsrouter.v1.ListNexthopsRequest
-	24, // 54: nsrouter.v1.RouterService.ListNeighbors:input_type -> nsrouter.v1.ListNeighborsRequest
-	56, // 55: nsrouter.v1.RouterService.ListDrops:input_type -> nsrouter.v1.ListDropsRequest
-	22, // 56: nsrouter.v1.RouterService.GetRoute:input_type -> nsrouter.v1.GetRouteRequest
-	27, // 57: nsrouter.v1.RouterService.Monitor:input_type -> nsrouter.v1.MonitorRequest
-	31, // 58: nsrouter.v1.RouterService.IdentifyNetns:input_type -> nsrouter.v1.IdentifyNetnsRequest
-	33, // 59: nsrouter.v1.RouterService.GetNetnsPath:input_type -> nsrouter.v1.GetNetnsPathRequest
-	35, // 60: nsrouter.v1.RouterService.ListPids:input_type -> nsrouter.v1.ListPidsRequest
-	37, // 61: nsrouter.v1.RouterService.GetFrames:input_type -> nsrouter.v1.GetFramesRequest
-	57, // 62: nsrouter.v1.RouterService.Change:output_type -> nsrouter.v1.ChangeResponse
-	58, // 63: nsrouter.v1.RouterService.Batch:output_type -> nsrouter.v1.BatchResponse
-	18, // 64: nsrouter.v1.RouterService.LoadRoutes:output_type -> nsrouter.v1.LoadRoutesResponse
-	1,  // 65: nsrouter.v1.RouterService.ListNetns:output_type -> nsrouter.v1.ListNetnsResponse
-	5,  // 66: nsrouter.v1.RouterService.ListLinks:output_type -> nsrouter.v1.ListLinksResponse
-	15, // 67: nsrouter.v1.RouterService.ListRoutes:output_type -> nsrouter.v1.ListRoutesResponse
-	20, // 68: nsrouter.v1.RouterService.ListNexthops:output_type -> nsrouter.v1.ListNexthopsResponse
-	25, // 69: nsrouter.v1.RouterService.ListNeighbors:output_type -> nsrouter.v1.ListNeighborsResponse
-	59, // 70: nsrouter.v1.RouterService.ListDrops:output_type -> nsrouter.v1.ListDropsResponse
-	23, // 71: nsrouter.v1.RouterService.GetRoute:output_type -> nsrouter.v1.GetRouteResponse
-	28, // 72: nsrouter.v1.RouterService.Monitor:output_type -> nsrouter.v1.MonitorResponse
-	32, // 73: nsrouter.v1.RouterService.IdentifyNetns:output_type -> nsrouter.v1.IdentifyNetnsResponse
-	34, // 74: nsrouter.v1.RouterService.GetNetnsPath:output_type -> nsrouter.v1.GetNetnsPathResponse
-	36, // 75: nsrouter.v1.RouterService.ListPids:output_type -> nsrouter.v1.ListPidsResponse
-	38, // 76: nsrouter.v1.RouterService.GetFrames:output_type -> nsrouter.v1.GetFramesResponse
-	62, // [62:77] is the sub-list for method output_type
-	47, // [47:62] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	39, // 47: nsrouter.v1.ListWorkersResponse.workers:type_name -> nsrouter.v1.Worker
+	40, // 48: nsrouter.v1.Worker.queues:type_name -> nsrouter.v1.WorkerQueue
+	58, // 49: nsrouter.v1.RouterService.Change:input_type -> nsrouter.v1.ChangeRequest
+	59, // 50: nsrouter.v1.RouterService.Batch:input_type -> nsrouter.v1.BatchRequest
+	17, // 51: nsrouter.v1.RouterService.LoadRoutes:input_type -> nsrouter.v1.LoadRoutesRequest
+	0,  // 52: nsrouter.v1.RouterService.ListNetns:input_type -> nsrouter.v1.ListNetnsRequest
+	4,  // 53: nsrouter.v1.RouterService.ListLinks:input_type -> nsrouter.v1.ListLinksRequest
+	14, // 54: nsrouter.v1.RouterService.ListRoutes:input_type -> nsrouter.v1.ListRoutesRequest
+	19, // 55: nsrouter.v1.RouterService.ListNexthops:input_type -> nsrouter.v1.ListNexthopsRequest
+	24, // 56: nsrouter.v1.RouterService.ListNeighbors:input_type -> nsrouter.v1.ListNeighborsRequest
+	60, // 57: nsrouter.v1.RouterService.ListDrops:input_type -> nsrouter.v1.ListDropsRequest
+	22, // 58: nsrouter.v1.RouterService.GetRoute:input_type -> nsrouter.v1.GetRouteRequest
+	27, // 59: nsrouter.v1.RouterService.Monitor:input_type -> nsrouter.v1.MonitorRequest
+	31, // 60: nsrouter.v1.RouterService.IdentifyNetns:input_type -> nsrouter.v1.IdentifyNetnsRequest
+	33, // 61: nsrouter.v1.RouterService.GetNetnsPath:input_type -> nsrouter.v1.GetNetnsPathRequest
+	35, // 62: nsrouter.v1.RouterService.ListPids:input_type -> nsrouter.v1.ListPidsRequest
+	41, // 63: nsrouter.v1.RouterService.GetFrames:input_type -> nsrouter.v1.GetFramesRequest
+	37, // 64: nsrouter.v1.RouterService.ListWorkers:input_type -> nsrouter.v1.ListWorkersRequest
+	61, // 65: nsrouter.v1.RouterService.Change:output_type -> nsrouter.v1.ChangeResponse
+	62, // 66: nsrouter.v1.RouterService.Batch:output_type -> nsrouter.v1.BatchResponse
+	18, // 67: nsrouter.v1.RouterService.LoadRoutes:output_type -> nsrouter.v1.LoadRoutesResponse
+	1,  // 68: nsrouter.v1.RouterService.ListNetns:output_type -> nsrouter.v1.ListNetnsResponse
+	5,  // 69: nsrouter.v1.RouterService.ListLinks:output_type -> nsrouter.v1.ListLinksResponse
+	15, // 70: nsrouter.v1.RouterService.ListRoutes:output_type -> nsrouter.v1.ListRoutesResponse
+	20, // 71: nsrouter.v1.RouterService.ListNexthops:output_type -> nsrouter.v1.ListNexthopsResponse
+	25, // 72: nsrouter.v1.RouterService.ListNeighbors:output_type -> nsrouter.v1.ListNeighborsResponse
+	63, // 73: nsrouter.v1.RouterService.ListDrops:output_type -> nsrouter.v1.ListDropsResponse
+	23, // 74: nsrouter.v1.RouterService.GetRoute:output_type -> nsrouter.v1.GetRouteResponse
+	28, // 75: nsrouter.v1.RouterService.Monitor:output_type -> nsrouter.v1.MonitorResponse
+	32, // 76: nsrouter.v1.RouterService.IdentifyNetns:output_type -> nsrouter.v1.IdentifyNetnsResponse
+	34, // 77: nsrouter.v1.RouterService.GetNetnsPath:output_type -> nsrouter.v1.GetNetnsPathResponse
+	36, // 78: nsrouter.v1.RouterService.ListPids:output_type -> nsrouter.v1.ListPidsResponse
+	42, // 79: nsrouter.v1.RouterService.GetFrames:output_type -> nsrouter.v1.GetFramesResponse
+	38, // 80: nsrouter.v1.RouterService.ListWorkers:output_type -> nsrouter.v1.ListWorkersResponse
+	65, // [65:81] is the sub-list for method output_type
+	49, // [49:65] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_nsrouter_v1_router_proto_init() }
@@ -3503,7 +3775,7 @@ func file_nsrouter_v1_router_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsrouter_v1_router_proto_rawDesc), len(file_nsrouter_v1_router_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   39,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -69,6 +69,9 @@ const (
 	RouterServiceListPidsProcedure = "/nsrouter.v1.RouterService/ListPids"
 	// RouterServiceGetFramesProcedure is the fully-qualified name of the RouterService's GetFrames RPC.
 	RouterServiceGetFramesProcedure = "/nsrouter.v1.RouterService/GetFrames"
+	// RouterServiceListWorkersProcedure is the fully-qualified name of the RouterService's ListWorkers
+	// RPC.
+	RouterServiceListWorkersProcedure = "/nsrouter.v1.RouterService/ListWorkers"
 )
 
 // RouterServiceClient is a client for the nsrouter.v1.RouterService service.
@@ -102,6 +105,8 @@ type RouterServiceClient interface {
 	ListPids(context.Context, *v1.ListPidsRequest) (*v1.ListPidsResponse, error)
 	// GetFrames counts where the packet frames are. It stops all workers for that moment.
 	GetFrames(context.Context, *v1.GetFramesRequest) (*v1.GetFramesResponse, error)
+	// ListWorkers tells what the threads do that move packets.
+	ListWorkers(context.Context, *v1.ListWorkersRequest) (*v1.ListWorkersResponse, error)
 }
 
 // NewRouterServiceClient constructs a client for the nsrouter.v1.RouterService service. By default,
@@ -205,6 +210,12 @@ func NewRouterServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(routerServiceMethods.ByName("GetFrames")),
 			connect.WithClientOptions(opts...),
 		),
+		listWorkers: connect.NewClient[v1.ListWorkersRequest, v1.ListWorkersResponse](
+			httpClient,
+			baseURL+RouterServiceListWorkersProcedure,
+			connect.WithSchema(routerServiceMethods.ByName("ListWorkers")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -225,6 +236,7 @@ type routerServiceClient struct {
 	getNetnsPath  *connect.Client[v1.GetNetnsPathRequest, v1.GetNetnsPathResponse]
 	listPids      *connect.Client[v1.ListPidsRequest, v1.ListPidsResponse]
 	getFrames     *connect.Client[v1.GetFramesRequest, v1.GetFramesResponse]
+	listWorkers   *connect.Client[v1.ListWorkersRequest, v1.ListWorkersResponse]
 }
 
 // Change calls nsrouter.v1.RouterService.Change.
@@ -326,6 +338,15 @@ func (c *routerServiceClient) GetFrames(ctx context.Context, req *v1.GetFramesRe
 	return nil, err
 }
 
+// ListWorkers calls nsrouter.v1.RouterService.ListWorkers.
+func (c *routerServiceClient) ListWorkers(ctx context.Context, req *v1.ListWorkersRequest) (*v1.ListWorkersResponse, error) {
+	response, err := c.listWorkers.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // RouterServiceHandler is an implementation of the nsrouter.v1.RouterService service.
 type RouterServiceHandler interface {
 	// Change makes one change; it is durable when the call returns.
@@ -357,6 +378,8 @@ type RouterServiceHandler interface {
 	ListPids(context.Context, *v1.ListPidsRequest) (*v1.ListPidsResponse, error)
 	// GetFrames counts where the packet frames are. It stops all workers for that moment.
 	GetFrames(context.Context, *v1.GetFramesRequest) (*v1.GetFramesResponse, error)
+	// ListWorkers tells what the threads do that move packets.
+	ListWorkers(context.Context, *v1.ListWorkersRequest) (*v1.ListWorkersResponse, error)
 }
 
 // NewRouterServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -456,6 +479,12 @@ func NewRouterServiceHandler(svc RouterServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(routerServiceMethods.ByName("GetFrames")),
 		connect.WithHandlerOptions(opts...),
 	)
+	routerServiceListWorkersHandler := connect.NewUnaryHandlerSimple(
+		RouterServiceListWorkersProcedure,
+		svc.ListWorkers,
+		connect.WithSchema(routerServiceMethods.ByName("ListWorkers")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/nsrouter.v1.RouterService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case RouterServiceChangeProcedure:
@@ -488,6 +517,8 @@ func NewRouterServiceHandler(svc RouterServiceHandler, opts ...connect.HandlerOp
 			routerServiceListPidsHandler.ServeHTTP(w, r)
 		case RouterServiceGetFramesProcedure:
 			routerServiceGetFramesHandler.ServeHTTP(w, r)
+		case RouterServiceListWorkersProcedure:
+			routerServiceListWorkersHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -555,4 +586,8 @@ func (UnimplementedRouterServiceHandler) ListPids(context.Context, *v1.ListPidsR
 
 func (UnimplementedRouterServiceHandler) GetFrames(context.Context, *v1.GetFramesRequest) (*v1.GetFramesResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("nsrouter.v1.RouterService.GetFrames is not implemented"))
+}
+
+func (UnimplementedRouterServiceHandler) ListWorkers(context.Context, *v1.ListWorkersRequest) (*v1.ListWorkersResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("nsrouter.v1.RouterService.ListWorkers is not implemented"))
 }

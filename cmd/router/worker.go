@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	v1 "nsrouter/ctl/api/nsrouter/v1"
+)
+
+const workerUsage = `
+router worker [ show ] [ SECONDS ]
+What the threads do that move packets, for SECONDS from now (1). LOAD is the share of the time in which there were packets:
+at 100% a worker is as busy as it can be. QUEUES are those that it serves: NAMESPACE/DEVICE:QUEUE.
+`
+
+// workerJSON is a worker; rates are a second's.
+type workerJSON struct {
+	ID       uint32            `json:"id"`
+	CPU      *int32            `json:"cpu,omitempty"` // none: the thread is pinned to no CPU
+	Load     float64           `json:"load"`          // 0 to 1
+	Packets  float64           `json:"packets_per_second"`
+	Rounds   float64           `json:"rounds_per_second"`
+	Sleeps   float64           `json:"sleeps_per_second"`
+	Total    uint64            `json:"packets"` // since the daemon's start
+	Queues   []workerQueueJSON `json:"queues"`
+	Lifetime float64           `json:"load_lifetime"` // since the daemon's start
+}
+
+type workerQueueJSON struct {
+	Netns string `json:"netns"`
+	Dev   string `json:"dev"`
+	Queue uint32 `json:"queue"`
+}
+
+func (c *cli) worker(ctx context.Context, a *args) error {
+	if a.more() && (a.peek() == "show" || a.peek() == "list") {
+		a.next()
+	}
+	every := a.interval(`"worker show" takes`)
+	if err := a.done(); err != nil {
+		return err
+	}
+	before, err := c.client.ListWorkers(ctx, &v1.ListWorkersRequest{})
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-time.After(every):
+	}
+	after, err := c.client.ListWorkers(ctx, &v1.ListWorkersRequest{})
+	if err != nil {
+		return err
+	}
+	rows := workerRows(before.Workers, after.Workers)
+	if c.json {
+		out := make([]record, len(rows))
+		for i := range rows {
+			out[i] = record{json: &rows[i]}
+		}
+		return c.print(out...)
+	}
+	_, err = c.out.WriteString(workerText(rows))
+	return err
+}
+
+// workerRows is what workers did between two times; one that has begun anew meanwhile, what it did since.
+func workerRows(before, after []*v1.Worker) []workerJSON {
+	rows := make([]workerJSON, len(after))
+	for i, w := range after {
+		was := new(v1.Worker)
+		if i < len(before) && before[i].AgeNs < w.AgeNs {
+			was = before[i]
+		}
+		age := float64(w.AgeNs - was.AgeNs)
+		each := func(now, before uint64) float64 { return float64(now-before) / age * float64(time.Second) }
+		rows[i] = workerJSON{
+			ID: w.Id, Load: float64(w.BusyNs-was.BusyNs) / age, Packets: each(w.Packets, was.Packets),
+			Rounds: each(w.Rounds, was.Rounds), Sleeps: each(w.Sleeps, was.Sleeps), Total: w.Packets,
+			Lifetime: float64(w.BusyNs) / float64(max(1, w.AgeNs)), Queues: []workerQueueJSON{},
+		}
+		if w.Cpu >= 0 {
+			rows[i].CPU = &w.Cpu
+		}
+		for _, q := range w.Queues {
+			rows[i].Queues = append(rows[i].Queues, workerQueueJSON{Netns: q.Netns, Dev: q.Dev, Queue: q.Queue})
+		}
+	}
+	return rows
+}
+
+func workerText(rows []workerJSON) string {
+	cells := [][]string{{"worker", "cpu", "load", "packets/s", "rounds/s", "sleeps/s", "queues"}}
+	whole := func(f float64) string { return strconv.FormatFloat(f, 'f', 0, 64) }
+	for i := range rows {
+		r := &rows[i]
+		cpu, queues := "-", make([]string, len(r.Queues))
+		if r.CPU != nil {
+			cpu = fmt.Sprint(*r.CPU)
+		}
+		for k, q := range r.Queues {
+			queues[k] = fmt.Sprintf("%s/%s:%d", q.Netns, q.Dev, q.Queue)
+		}
+		cells = append(cells, []string{
+			fmt.Sprint(r.ID), cpu, fmt.Sprintf("%.1f%%", 100*r.Load), whole(r.Packets), whole(r.Rounds), whole(r.Sleeps),
+			strings.Join(queues, " "),
+		})
+	}
+	var b strings.Builder
+	writeColumns(&b, cells)
+	return b.String()
+}
