@@ -39,6 +39,12 @@ $ link set p1 rp-filtr strict
 $ link set p1 upp
 ! Error: either "dev" is duplicate, or "upp" is a garbage: "link help" lists what can be set
 ? 1
+$ link set p1 max-routes 7
+! Error: either "dev" is duplicate, or "max-routes" is a garbage: it is a setting of namespaces: "netns set NS max-routes VALUE"
+? 1
+$ netns set red rp_filter strict
+! Error: "netns set" does not know "rp_filter": it is a setting of devices: "link set DEV rp_filter VALUE"
+? 1
 $ netns set red max_route 7
 ! Error: "netns set" does not know "max_route": did you mean "max-routes"?
 ? 1

@@ -18,6 +18,9 @@ import (
 
 // netnsExec becomes the command, inside the namespace. Within a batch, which goes on afterwards, a child does that.
 func (c *cli) netnsExec(ctx context.Context, a *args) error {
+	if c.allNetns {
+		return c.execEverywhere(ctx, a)
+	}
 	name := a.namespace("exec")
 	if a.more() && a.peek() == "--" {
 		a.at++
@@ -47,6 +50,42 @@ func (c *cli) netnsExec(ctx context.Context, a *args) error {
 	return fmt.Errorf("exec of %q failed: %w", words[0], syscall.Exec(path, words, os.Environ()))
 }
 
+// execEverywhere runs the command in each namespace, one after the other, as "ip -all netns exec" does: whether it fails in
+// one or not.
+func (c *cli) execEverywhere(ctx context.Context, a *args) error {
+	if a.more() && a.peek() == "--" {
+		a.at++
+	}
+	if !a.more() {
+		a.fail("command line is not complete: no command specified: \"-all netns exec CMD\"")
+		return a.err
+	}
+	words := a.rest()
+	stream, err := c.client.ListNetns(ctx, &v1.ListNetnsRequest{})
+	if err != nil {
+		return err
+	}
+	var names []string
+	for stream.Receive() {
+		for _, n := range stream.Msg().GetNetns() {
+			names = append(names, n.GetName())
+		}
+	}
+	if err := errors.Join(stream.Err(), stream.Close()); err != nil {
+		return err
+	}
+	var failed error
+	for _, name := range names {
+		if _, err := fmt.Fprintf(c.out, "\nnetns: %s\n", name); err != nil {
+			return err
+		}
+		if err := c.execChild(ctx, name, words); err != nil && failed == nil {
+			failed = fmt.Errorf("netns exec %s: %w", name, err)
+		}
+	}
+	return failed
+}
+
 // errno is the kernel's reason alone.
 func errno(err error) error {
 	var e syscall.Errno
@@ -62,6 +101,9 @@ func (c *cli) execChild(ctx context.Context, name string, words []string) error 
 	}
 	words = append([]string{"--socket", c.socket, "netns", "exec", name, "--"}, words...)
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", words...)
+	if c.queue == nil { // else that may be the batch
+		cmd.Stdin = os.Stdin
+	}
 	cmd.Stdout, cmd.Stderr = os.Stdout, c.err
 	return cmd.Run()
 }

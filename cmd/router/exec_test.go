@@ -65,6 +65,32 @@ func TestExec(t *testing.T) {
 	}
 }
 
+// TestExecEverywhere: with -all the command runs in each namespace that programs can be in, also behind one where it fails.
+func TestExecEverywhere(t *testing.T) {
+	d := newTestDaemon(t)
+	d.must("netns add nowhere") // nor is there one of init here
+	d.withHost("red")
+	d.withHost("vert")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := d.program("-all", "netns", "exec", "--", "sh", "-c", "cat; $0 netns identify; exit 3", self)
+	var errOut bytes.Buffer
+	cmd.Stdin, cmd.Stderr = strings.NewReader("once "), &errOut
+	out, err := cmd.Output()
+	if want := "\nnetns: init\n\nnetns: nowhere\n\nnetns: red\nonce red\n\nnetns: vert\nvert\n"; string(out) != want {
+		t.Errorf("%q, want %q", out, want)
+	}
+	if err == nil || strings.Count(errOut.String(), "has no Linux network namespace") < 2 ||
+		!strings.Contains(errOut.String(), "netns exec init: ") {
+		t.Errorf("%v, errors %q", err, &errOut)
+	}
+	if r := d.run("-all netns exec"); r.status != 1 || !strings.Contains(r.err, "no command specified") {
+		t.Errorf("without a command: %+v", r)
+	}
+}
+
 // TestExecEtc: the files of /etc/netns/NAME are those of /etc for the command, and for nobody else; one that has no namesake
 // there is told of, and the command runs.
 func TestExecEtc(t *testing.T) {

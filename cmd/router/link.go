@@ -222,8 +222,8 @@ func linkSet(_ *cli, a *args) *v1.ChangeRequest {
 			if w == "dev" {
 				w = a.value("dev")
 			} else if set.Name != "" {
-				a.fail("either \"dev\" is duplicate, or %q is a garbage: %s", w, meant(setting.Devices, w,
-					"\"link help\" lists what can be set"))
+				a.fail("either \"dev\" is duplicate, or %q is a garbage: %s", w, elsewhere(w, true,
+					meant(setting.Devices, w, "\"link help\" lists what can be set")))
 			}
 			a.checkDevice(w)
 			set.Name = w

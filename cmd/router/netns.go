@@ -19,6 +19,7 @@ router netns set NAME name NEW
 router netns set NAME owner { user:USER | group:GROUP } role { read | operate | admin | none } ...
 router netns delete NAME
 router netns exec NAME [--] CMD ...
+router -all netns exec [--] CMD ...
 router netns identify [PID]
 router netns pids NAME
 An owner may do in the namespace what the role allows: read (listings, monitor), operate (links up and down, neighbours),
@@ -55,8 +56,8 @@ func netnsSettings(a *args, command string, others map[string]func()) (settings 
 			continue
 		}
 		if !setting.Namespaces.Has(w) {
-			a.fail("\"netns %s\" does not know %q: %s", command, w,
-				meant(setting.Namespaces, w, "it sets "+setting.Namespaces.Names()))
+			a.fail("\"netns %s\" does not know %q: %s", command, w, elsewhere(w, false,
+				meant(setting.Namespaces, w, "it sets "+setting.Namespaces.Names())))
 			break
 		}
 		settings = append(settings, settingWord(a, setting.Namespaces, w))

@@ -23,6 +23,18 @@ func settingHelp[T any](table setting.Table[T]) func(word string) string {
 	return func(word string) string { return table.About(word).Usage() }
 }
 
+// elsewhere is the mend of an error about a name that is no setting of devices, or of namespaces: the command for it if it
+// is one of the others, or otherwise.
+func elsewhere(name string, devices bool, otherwise string) string {
+	switch {
+	case devices && setting.Namespaces.Has(name):
+		return fmt.Sprintf("it is a setting of namespaces: \"netns set NS %s VALUE\"", name)
+	case !devices && setting.Devices.Has(name):
+		return fmt.Sprintf("it is a setting of devices: \"link set DEV %s VALUE\"", name)
+	}
+	return otherwise
+}
+
 // meant is the mend of an error about a name that is no setting: the setting that was probably meant, or otherwise.
 func meant[T any](table setting.Table[T], name, otherwise string) string {
 	if like := table.Like(name); like != "" {

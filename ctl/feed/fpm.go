@@ -40,8 +40,11 @@ type fpm struct {
 	conn   net.Conn    // the one that routes come by
 	sweep  *time.Timer // nil: nothing is stale
 	fresh  []netip.Prefix
+	room   int             // for fresh, before it is looked at what is in there twice
 	number map[uint32]bool // of objects told since the connection began; nil: nothing is stale
 	told   bool            // there was a connection
+	ending bool            // no more of them
+	logged time.Time       // when a message was
 }
 
 // FPM's header: version, type, length with the header in network byte order (fpm/fpm.h of FRR).
@@ -79,6 +82,9 @@ func (f *fpm) follow() {
 		return
 	}
 	f.fault = ""
+	f.mu.Lock()
+	f.ending = false
+	f.mu.Unlock()
 	f.serving.Go(f.accept)
 }
 
@@ -86,10 +92,16 @@ func (f *fpm) follow() {
 func (f *fpm) accept() {
 	for {
 		conn, err := f.listener.Accept()
-		if err != nil {
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return
+		case err != nil: // no file descriptor, for one
+			time.Sleep(acceptPause)
+			continue
+		case !f.begin(conn):
+			conn.Close()
 			return
 		}
-		f.begin(conn)
 		f.serving.Go(func() {
 			err := f.serve(conn)
 			conn.Close()
@@ -98,10 +110,17 @@ func (f *fpm) accept() {
 	}
 }
 
-// begin has a connection be the one that routes come by. Those of an earlier one are stale until they are told again.
-func (f *fpm) begin(conn net.Conn) {
+// acceptPause is the time between two tries to accept a connection that fail.
+const acceptPause = time.Second
+
+// begin has a connection be the one that routes come by. Those of an earlier one are stale until they are told again. It is
+// false for one that comes when the listener is closed: nobody would end it.
+func (f *fpm) begin(conn net.Conn) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.ending {
+		return false
+	}
 	if f.conn != nil {
 		f.conn.Close()
 	}
@@ -112,6 +131,7 @@ func (f *fpm) begin(conn net.Conn) {
 		f.staleAfter(f.staleTime())
 	}
 	f.told = true
+	return true
 }
 
 func (f *fpm) staleTime() time.Duration {
@@ -130,8 +150,19 @@ func (f *fpm) end(conn net.Conn, err error) {
 	if f.space.closed.Load() {
 		return
 	}
-	f.space.log().Warn("the routing daemon's FPM connection has ended; its routes stay for the stale-time", zap.Error(err))
+	f.warn("the routing daemon's FPM connection has ended; its routes stay for the stale-time", zap.Error(err))
 	f.staleAfter(f.staleTime())
+}
+
+// logPause is the time between two messages about a namespace: who connects can cause any number.
+const logPause = time.Second
+
+// warn logs a message, unless one was just logged; under the lock.
+func (f *fpm) warn(message string, fields ...zap.Field) {
+	if now := time.Now(); now.Sub(f.logged) >= logPause {
+		f.logged = now
+		f.space.log().Warn(message, fields...)
+	}
 }
 
 // staleAfter sweeps after a time; under the lock.
@@ -233,23 +264,37 @@ func (f *fpm) take(conn net.Conn, b *batch) error {
 	if f.conn != conn {
 		return errors.New("there is a newer connection")
 	}
-	err := f.learn(func(a *applier) {
+	if len(f.fresh) >= f.room { // the same again and again, it may be
+		slices.SortFunc(f.fresh, fib.ComparePrefixes)
+		f.fresh = slices.Compact(f.fresh)
+		f.room = max(maxBatch, 2*len(f.fresh))
+	}
+	before := len(f.fresh)
+	return f.learn(func(a *applier) {
+		f.fresh = f.fresh[:before]
 		for i := range b.list {
-			a.applyFPM(&b.list[i])
+			c := &b.list[i]
+			a.applyFPM(c)
+			if f.number != nil {
+				f.note(a, c)
+			}
 		}
 	})
-	if err != nil || f.number == nil {
-		return err
-	}
-	for i := range b.list {
-		switch c := &b.list[i]; c.kind {
-		case routeAdded:
-			f.fresh = append(f.fresh, c.prefix)
-		case nexthopSet:
-			f.number[c.nexthop.object.ID.Number()] = true
+}
+
+// note takes up what is told anew, if the router has taken it: the rest could be without end.
+func (f *fpm) note(a *applier, c *change) {
+	switch c.kind {
+	case routeAdded:
+		if a.before = a.learner.Ways(a.before[:0], c.prefix); len(a.before) == 0 {
+			return
+		}
+		f.fresh = append(f.fresh, c.prefix)
+	case nexthopSet:
+		if id := c.nexthop.object.ID.Number(); a.learner.Object(id) != nil {
+			f.number[id] = true
 		}
 	}
-	return nil
 }
 
 // applyFPM makes a change: of a prefix there is one route.
@@ -276,7 +321,7 @@ func (f *fpm) learn(fn func(a *applier)) error {
 		return nil
 	})
 	if err == nil && a.count > 0 {
-		sp.log().Warn("routes that a routing daemon tells by FPM are not taken up", zap.Int("routes", a.count),
+		f.warn("routes that a routing daemon tells by FPM are not taken up", zap.Int("routes", a.count),
 			zap.Error(a.refused))
 	}
 	return err
@@ -289,6 +334,7 @@ func (f *fpm) close() {
 	}
 	f.listener.Close()
 	f.mu.Lock()
+	f.ending = true
 	if f.conn != nil {
 		f.conn.Close()
 	}

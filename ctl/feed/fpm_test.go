@@ -203,3 +203,61 @@ func FuzzFPM(f *testing.F) {
 		}
 	})
 }
+
+// TestFPMAgain: a daemon that tells the same routes and refused ones again and again does not have the memory of what it
+// told grow, and what it told stays.
+func TestFPMAgain(t *testing.T) {
+	r := newRig(t)
+	r.set("max-routes", "2100")
+	f := &r.server.spaces[r.namespace()].fpm
+	f.space = r.server.spaces[r.namespace()]
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	for range 2 {
+		if !f.begin(ours) {
+			t.Fatal("no connection is taken")
+		}
+	}
+	var b batch
+	for range 20 {
+		for i := range 4000 {
+			p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0}), 24)
+			b.list = append(b.list, change{kind: routeAdded, route: route{prefix: p, way: fib.Way{Kind: fib.Blackhole}}})
+		}
+		if err := f.take(ours, &b); err != nil {
+			t.Fatal(err)
+		}
+		b.reset()
+	}
+	if n := len(f.fresh); n == 0 || n > 2*maxBatch {
+		t.Errorf("%d prefixes are remembered", n)
+	}
+	count := func() int { return strings.Count(r.fromFPM(), ";") }
+	had := count()
+	f.forget(true)
+	if n := count(); n != had || n < 1000 {
+		t.Errorf("%d routes of %d are left", n, had)
+	}
+}
+
+// TestFPMEnd: a connection that comes just when the listener is closed is not taken, as nobody would end it.
+func TestFPMEnd(t *testing.T) {
+	r := newRig(t)
+	r.ip("link set lo up")
+	f := &r.server.spaces[r.namespace()].fpm
+	for range 2 {
+		r.set("fpm-port", testPort)
+		r.dial() // and stays open on this side
+		r.set("fpm-port", "0")
+		r.eventually("the end", func() bool {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return f.ending && !f.told
+		})
+		ours, theirs := net.Pipe()
+		theirs.Close()
+		if f.begin(ours) {
+			t.Error("taken without a listener")
+		}
+	}
+}

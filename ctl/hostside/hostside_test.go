@@ -219,8 +219,8 @@ func (r *rig) shown(ns string) string {
 			if l.Type() != "tuntap" {
 				continue
 			}
-			fmt.Fprintf(&out, "%d %s %s mtu %d up %v carrier %v", a.Index, a.Name, a.HardwareAddr, a.MTU,
-				a.RawFlags&unix.IFF_UP != 0, a.RawFlags&unix.IFF_LOWER_UP != 0)
+			fmt.Fprintf(&out, "%d %s %s mtu %d up %v carrier %v state %s", a.Index, a.Name, a.HardwareAddr, a.MTU,
+				a.RawFlags&unix.IFF_UP != 0, a.RawFlags&unix.IFF_LOWER_UP != 0, a.OperState)
 			addrs, err := netlink.AddrList(l, netlink.FAMILY_ALL)
 			if err != nil {
 				return err
@@ -254,8 +254,8 @@ func (r *rig) wanted(ns string) string {
 			text[i] = a.String()
 		}
 		slices.Sort(text)
-		fmt.Fprintf(&out, "%d %s %s mtu %d up %v carrier %v %v\n", d.Index, d.Name, net.HardwareAddr(d.MAC[:]), d.MTU, d.Up,
-			d.Up && d.Carrier, text)
+		fmt.Fprintf(&out, "%d %s %s mtu %d up %v carrier %v state %s %v\n", d.Index, d.Name, net.HardwareAddr(d.MAC[:]), d.MTU,
+			d.Up, d.Up && d.Carrier, map[bool]string{true: "up", false: "down"}[d.Up && d.Carrier], text)
 	}
 	return out.String()
 }

@@ -125,6 +125,13 @@ func (l *link) open() error {
 	}
 	l.have = stateOf(now)
 	l.have.carrier = true // as open leaves it
+	// A new one is UNKNOWN until its carrier changes (RFC 2863 3.1.14), which nobody sees while it is down.
+	if !l.have.up || now.Attrs().OperState == netlink.OperUnknown {
+		if err := l.space.raw.setCarrier(l.index, false); err != nil {
+			return l.abandon(fmt.Errorf("set carrier: %w", err))
+		}
+		l.have.carrier = false
+	}
 	left, err := l.space.raw.addresses(l.index)
 	if err != nil {
 		return l.abandon(fmt.Errorf("read the TAP's addresses: %w", err))
