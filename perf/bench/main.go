@@ -2,7 +2,7 @@
 // veths.
 //
 // Each contender forwards 64-byte UDP between two hosts, one route, on one CPU: the router's worker, the receive NAPI
-// of its port and that of the sink are pinned there; the source has a CPU of its own. perf/README.md says what the
+// of its port and that of the sink are pinned there; the source has a CPU of its own. -placement changes that. perf/README.md says what the
 // figures mean.
 package main
 
@@ -23,18 +23,20 @@ type options struct {
 	rounds             int
 	warmup, measure    time.Duration
 	sourceCPU, workCPU int
+	placement          placement
 	flows              int
 	kernelOnly         bool
 	jsonFile, csvFile  string // empty: not written
 }
 
 func main() {
-	var o options
+	o := options{placement: allOnOne}
 	flag.IntVar(&o.rounds, "rounds", 5, "measurements of each contender, in turns")
 	flag.DurationVar(&o.warmup, "warmup", 500*time.Millisecond, "load before each measurement")
 	flag.DurationVar(&o.measure, "time", 2*time.Second, "length of a measurement")
 	flag.IntVar(&o.sourceCPU, "source-cpu", 0, "CPU of the source")
 	flag.IntVar(&o.workCPU, "cpu", 1, "CPU of everything else: NAPI, router, sink")
+	flag.Var(&o.placement, "placement", "`where` the router's packets are received: all-on-one, with all else, or receive-apart, on the source's CPU")
 	flag.IntVar(&o.flows, "flows", 64, "number of UDP source ports, a power of two")
 	flag.BoolVar(&o.kernelOnly, "kernel-only", false, "leave the router out: what the lab and the kernel do")
 	flag.StringVar(&o.jsonFile, "json", "", "file for the results as JSON: machine, settings, each round, medians and spread")
@@ -116,13 +118,16 @@ func (r result) note() string {
 	return "  (beside other users of the CPUs)"
 }
 
-// measureQuiet measures until the CPUs were free before and after, and the source's also meanwhile, three times at
-// most.
+// measureQuiet measures until the CPUs were free before and after, and the source's also meanwhile, unless it has more
+// to do, three times at most.
 func (tr *track) measureQuiet(t lab.T, o options) (r result) {
 	for range 3 {
 		before := o.free(t)
 		var share float64
 		r, share = tr.measure(t, o)
+		if tr.placement == receiveApart {
+			share = 1 // what it receives for the router is not its own time
+		}
 		if r.quiet = before && share >= quiet && o.free(t); r.quiet {
 			break
 		}

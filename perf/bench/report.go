@@ -23,13 +23,14 @@ type report struct {
 
 // settings are what the figures depend on.
 type settings struct {
-	FrameBytes   int     `json:"frame_bytes"` // without the FCS
-	Flows        int     `json:"flows"`
-	Rounds       int     `json:"rounds"`
-	Warmup       float64 `json:"warmup_seconds"`
-	Time         float64 `json:"time_seconds"`
-	SourceCPU    int     `json:"source_cpu"`
-	ForwarderCPU int     `json:"forwarder_cpu"`
+	FrameBytes   int       `json:"frame_bytes"` // without the FCS
+	Flows        int       `json:"flows"`
+	Rounds       int       `json:"rounds"`
+	Warmup       float64   `json:"warmup_seconds"`
+	Time         float64   `json:"time_seconds"`
+	Placement    placement `json:"placement"`
+	SourceCPU    int       `json:"source_cpu"`
+	ForwarderCPU int       `json:"forwarder_cpu"`
 }
 
 // roundOf is the measurement of one contender in a round.
@@ -58,7 +59,7 @@ func printMachine(m results.Machine, o options, tracks []*track) {
 	fmt.Printf("64-byte UDP over IPv4 between veths, %d flows, one route; %d rounds of %v in turns\n",
 		o.flows, o.rounds, o.measure)
 	fmt.Printf("machine:   %s, Linux %s, %s\n", m.CPU, m.Kernel, m.Time.Local().Format(time.RFC3339))
-	fmt.Printf("placement: source on CPU %d; receive NAPI, forwarder and sink on CPU %d\n", o.sourceCPU, o.workCPU)
+	fmt.Printf("placement: %s\n", o.placement.describe(o.sourceCPU, o.workCPU))
 	names := make([]string, len(tracks))
 	for i, tr := range tracks {
 		names[i] = tr.name
@@ -99,7 +100,7 @@ func newReport(m results.Machine, o options, tracks []*track) *report {
 func (o *options) settings() settings {
 	return settings{
 		FrameBytes: load.FrameLen, Flows: o.flows, Rounds: o.rounds, Warmup: o.warmup.Seconds(), Time: o.measure.Seconds(),
-		SourceCPU: o.sourceCPU, ForwarderCPU: o.workCPU,
+		Placement: o.placement, SourceCPU: o.sourceCPU, ForwarderCPU: o.workCPU,
 	}
 }
 
@@ -147,7 +148,7 @@ func (r *report) header() []string {
 	return append(r.Machine.Lines(),
 		fmt.Sprintf("UDP over IPv4 between veths, frames of %d bytes without FCS, %d flows; %d rounds of %v s after %v s",
 			s.FrameBytes, s.Flows, s.Rounds, s.Time, s.Warmup),
-		fmt.Sprintf("source on CPU %d; receive NAPI, forwarder and sink on CPU %d", s.SourceCPU, s.ForwarderCPU),
+		fmt.Sprintf("placement %s: %s", s.Placement, s.Placement.describe(s.SourceCPU, s.ForwarderCPU)),
 		fmt.Sprintf("%d of %d rounds had the CPUs to themselves; the summary is of %d", r.Quiet, s.Rounds, r.Used))
 }
 

@@ -20,11 +20,12 @@ const (
 //
 //	source host  s-veth --- in  forwarder  out --- f-veth  far host (sink)
 type track struct {
-	name    string
-	source  *load.Source
-	sink    *load.Sink
-	results []result
-	bad     uint64 // packets at the sink that were not forwarded properly
+	name      string
+	placement placement
+	source    *load.Source
+	sink      *load.Sink
+	results   []result
+	bad       uint64 // packets at the sink that were not forwarded properly
 }
 
 // wires are the veths of a track. Their names are unique on the machine, as PinNAPI wants.
@@ -40,9 +41,9 @@ func wire(l *lab.Lab, tag string, forwarder *lab.Host) wires {
 	return w
 }
 
-// newTrack puts the sink and the source on the wires of a forwarder that is ready, and pins the receiving side of both
-// wires.
-func newTrack(t lab.T, name string, w wires, o options) *track {
+// newTrack puts the sink and the source on the wires of a forwarder that is ready, and places the receiving side of
+// both wires.
+func newTrack(t lab.T, name string, w wires, where placement, o options) *track {
 	sink, err := load.NewSink(w.far)
 	if err != nil {
 		t.Fatalf("%v", err)
@@ -56,12 +57,8 @@ func newTrack(t lab.T, name string, w wires, o options) *track {
 		t.Fatalf("%v", err)
 	}
 	t.Cleanup(func() { source.Close() })
-	for _, i := range []*lab.Interface{w.in, w.far} {
-		if err := load.PinNAPI(i, o.workCPU); err != nil {
-			t.Fatalf("%v", err)
-		}
-	}
-	return &track{name: name, source: source, sink: sink}
+	where.place(t, w, o.workCPU)
+	return &track{name: name, source: source, sink: sink, placement: where}
 }
 
 // kernelTrack has the Linux kernel forward, in a namespace of its own.
@@ -79,7 +76,7 @@ func kernelTrack(t lab.T, l *lab.Lab, o options) *track {
 	t.Cleanup(detach)
 	// The program has switched GRO on, which has nothing to merge here and only costs.
 	w.in.Offload("rx-gro", false)
-	return newTrack(t, "Linux kernel", w, o)
+	return newTrack(t, "Linux kernel", w, allOnOne, o)
 }
 
 // routerTrack has this router forward, with one worker.
@@ -94,7 +91,7 @@ func routerTrack(t lab.T, l *lab.Lab, o options) *track {
 		addr add %s/24 dev in
 		addr add %s/24 dev out
 		neigh add %s lladdr %s dev out nud permanent`, w.in.Name, w.out.Name, nearPort, farPort, farHost, w.far.MAC))
-	return newTrack(t, "router (AF_XDP "+mode(t, r)+")", w, o)
+	return newTrack(t, "router (AF_XDP "+mode(t, r)+")", w, o.placement, o)
 }
 
 // mode is the AF_XDP mode that the router's port got.
