@@ -15,8 +15,8 @@ import (
 	"nsrouter/internal/lab"
 )
 
-// frameLen is the length of a frame without FCS, bytes.
-const frameLen = 60
+// FrameLen is the length of each frame without FCS, bytes.
+const FrameLen = 60
 
 // SourceOptions describe traffic.
 type SourceOptions struct {
@@ -75,12 +75,12 @@ func headers(o SourceOptions) []byte {
 	b := append(append([]byte{}, o.To...), o.Device.MAC...)
 	b = binary.BigEndian.AppendUint16(b, unix.ETH_P_IP)
 	b = append(b, 0x45, 0)
-	b = binary.BigEndian.AppendUint16(b, frameLen-14)
+	b = binary.BigEndian.AppendUint16(b, FrameLen-14)
 	b = append(b, 0, 0, 0, 0, ttl, unix.IPPROTO_UDP, 0, 0)
 	b = append(append(b, src[:]...), dst[:]...)
 	b = binary.BigEndian.AppendUint16(b, firstPort)
 	b = binary.BigEndian.AppendUint16(b, Port)
-	b = binary.BigEndian.AppendUint16(b, frameLen-14-20)
+	b = binary.BigEndian.AppendUint16(b, FrameLen-14-20)
 	return append(b, 0, 0)
 }
 
@@ -126,7 +126,7 @@ func (s *Source) Start() error {
 // send sends until it is told to stop. One call to the kernel lasts until a signal comes, since each ends in an RCU
 // grace period.
 func (s *Source) send(r *run) error {
-	frame := make([]byte, frameLen)
+	frame := make([]byte, FrameLen)
 	for !r.stop.Load() {
 		// A signal may also be one of the Go scheduler's.
 		if err := runLive(s.coll.Programs["source"], frame); err != nil && !errors.Is(err, unix.EINTR) {

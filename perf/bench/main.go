@@ -15,6 +15,7 @@ import (
 
 	"nsrouter/internal/lab"
 	"nsrouter/internal/load"
+	"nsrouter/perf/results"
 )
 
 // options are the command's flags.
@@ -24,6 +25,7 @@ type options struct {
 	sourceCPU, workCPU int
 	flows              int
 	kernelOnly         bool
+	jsonFile, csvFile  string // empty: not written
 }
 
 func main() {
@@ -35,6 +37,8 @@ func main() {
 	flag.IntVar(&o.workCPU, "cpu", 1, "CPU of everything else: NAPI, router, sink")
 	flag.IntVar(&o.flows, "flows", 64, "number of UDP source ports, a power of two")
 	flag.BoolVar(&o.kernelOnly, "kernel-only", false, "leave the router out: what the lab and the kernel do")
+	flag.StringVar(&o.jsonFile, "json", "", "file for the results as JSON: machine, settings, each round, medians and spread")
+	flag.StringVar(&o.csvFile, "csv", "", "file for the same as CSV, with machine and settings as comments")
 	flag.Parse()
 	if err := o.check(); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
@@ -57,6 +61,14 @@ func (o *options) check() error {
 	case runtime.NumCPU() < 2:
 		return fmt.Errorf("the machine has one CPU: source and router need one each")
 	}
+	for _, file := range []string{o.jsonFile, o.csvFile} {
+		if file == "" {
+			continue
+		}
+		if err := results.Writable(file); err != nil {
+			return fmt.Errorf("results could not be written: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -69,7 +81,8 @@ func bench(t lab.T, o options) {
 	if !o.kernelOnly {
 		tracks = append([]*track{routerTrack(t, l, o)}, tracks...)
 	}
-	printMachine(o, tracks)
+	machine := results.Here()
+	printMachine(machine, o, tracks)
 	for range o.rounds {
 		for _, tr := range tracks {
 			r := tr.measureQuiet(t, o)
@@ -78,11 +91,15 @@ func bench(t lab.T, o options) {
 				tr.name, millions(r.forwarded), millions(r.offered), r.note())
 		}
 	}
-	printSummary(tracks)
+	r := newReport(machine, o, tracks)
+	r.print()
 	for _, tr := range tracks {
 		if tr.bad > 0 {
 			t.Fatalf("%s: %d packets arrived with a wrong MAC or TTL: what was measured is not forwarding", tr.name, tr.bad)
 		}
+	}
+	if err := r.save(o.jsonFile, o.csvFile); err != nil {
+		t.Fatalf("%v", err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"runtime"
 
 	"nsrouter/fib/poptrie"
+	"nsrouter/perf/results"
 )
 
 // builds measures how fast tables are made, of sorted routes and one by one in random order.
@@ -34,7 +35,7 @@ func (b *bench) builds(f poptrie.Family, routes []route) error {
 		for i, c := range b.contenders {
 			if rates[i] != nil {
 				r := row{section: "build", family: f, prefixes: len(routes), contender: c.name}
-				b.add(r, way.name, "M routes/s", spreadOf(rates[i]))
+				b.add(r, way.name, "M routes/s", results.SpreadOf(rates[i]))
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"nsrouter/fib/poptrie"
+	"nsrouter/perf/results"
 )
 
 // tag is an id that tells its prefix: the length, seven bits of a hash of the address, and a version. So a reader can judge an answer
@@ -242,15 +243,15 @@ func (b *bench) churns(f poptrie.Family, routes []route) error {
 	}
 	for i, c := range all {
 		r := row{section: "churn", family: f, prefixes: len(routes), contender: c.name}
-		b.add(r, "changes", "k/s", spreadOf(cpu[i]))
-		b.add(r, "changes by the clock", "k/s", spreadOf(clock[i]))
-		b.add(r, "look-ups judged", "", once(float64(c.judged.Load())))
+		b.add(r, "changes", "k/s", results.SpreadOf(cpu[i]))
+		b.add(r, "changes by the clock", "k/s", results.SpreadOf(clock[i]))
+		b.add(r, "look-ups judged", "", results.Once(float64(c.judged.Load())))
 		if before := c.before.all; before > 0 {
-			b.add(r, "memory", "x before", once(float64(c.memory().all)/float64(before)))
+			b.add(r, "memory", "x before", results.Once(float64(c.memory().all)/float64(before)))
 		}
-		b.add(r, "wrong answers", "", once(float64(c.wrong.Load())))
-		b.add(r, "wrong afterwards", "", once(float64(c.settle(a))))
-		b.add(r, "refused changes", "", once(float64(c.failed)))
+		b.add(r, "wrong answers", "", results.Once(float64(c.wrong.Load())))
+		b.add(r, "wrong afterwards", "", results.Once(float64(c.settle(a))))
+		b.add(r, "refused changes", "", results.Once(float64(c.failed)))
 		seen[i].report(b, r)
 	}
 	return b.mistakes(all)

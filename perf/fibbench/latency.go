@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"nsrouter/fib/poptrie"
+	"nsrouter/perf/results"
 )
 
 // sight is how long changes took until a reader saw them, in microseconds, for each round.
@@ -112,7 +113,7 @@ func (y *relay) ask(c *churn, t target) (seen, call float64, upset bool) {
 // report gives the percentiles.
 func (s *sight) report(b *bench, r row) {
 	r.section = "latency"
-	b.add(r, "never seen", "", once(float64(s.lost)))
+	b.add(r, "never seen", "", results.Once(float64(s.lost)))
 	for _, what := range []struct {
 		name   string
 		values [][]float64
@@ -124,8 +125,8 @@ func (s *sight) report(b *bench, r row) {
 	} {
 		var each []float64
 		for _, values := range what.values {
-			each = append(each, quantile(values, what.p))
+			each = append(each, results.Quantile(values, what.p))
 		}
-		b.add(r, what.name, "us", spreadOf(each))
+		b.add(r, what.name, "us", results.SpreadOf(each))
 	}
 }

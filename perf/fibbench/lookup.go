@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nsrouter/fib/poptrie"
+	"nsrouter/perf/results"
 )
 
 // checked is how many addresses all contenders must answer alike before anything is measured.
@@ -104,15 +105,15 @@ func (b *bench) addRates(list []entrant, times [][]float64, r row) {
 	base := slices.IndexFunc(list, func(e entrant) bool { return e.name == measure })
 	for i, e := range list {
 		r.contender = e.name
-		b.add(r, "time", "ns", spreadOf(times[i]))
-		b.add(r, "speed", "x "+measure, spreadOf(ratios(times[base], times[i])))
+		b.add(r, "time", "ns", results.SpreadOf(times[i]))
+		b.add(r, "speed", "x "+measure, results.SpreadOf(results.Ratios(times[base], times[i])))
 	}
 	r.section = "rivals"
 	for i, e := range list {
 		for j, rival := range list {
 			if e.ours && rival.rival {
 				r.contender = e.name
-				b.add(r, "speed", "x "+rival.name, spreadOf(ratios(times[j], times[i])))
+				b.add(r, "speed", "x "+rival.name, results.SpreadOf(results.Ratios(times[j], times[i])))
 			}
 		}
 	}

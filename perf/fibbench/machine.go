@@ -1,15 +1,15 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"nsrouter/perf/results"
 )
 
 // threadTime is the CPU time of the calling thread, which other users of the machine do not add to.
@@ -89,49 +89,8 @@ func parsePages(smaps string) string {
 
 // describeMachine is what a reader of the report must know, a line each.
 func describeMachine(o *options, dpdk string) []string {
-	var u unix.Utsname
-	_ = unix.Uname(&u) // cannot fail
-	lines := []string{
-		fmt.Sprintf("%s, %d CPUs, Linux %s, %s %s/%s", cpuModel(), runtime.NumCPU(), unix.ByteSliceToString(u.Release[:]),
-			runtime.Version(), runtime.GOOS, runtime.GOARCH),
-		fmt.Sprintf("%s, commit %s, load average before %s", time.Now().UTC().Format(time.RFC3339), commit(), loadAverage()),
+	return append(results.Here().Lines(),
 		fmt.Sprintf("measured on CPU %d, reader during changes on CPU %d; times are CPU times of the measured thread",
 			o.cpu, o.readerCPU),
-		"DPDK: " + dpdk,
-	}
-	return lines
-}
-
-// loadAverage tells whether the machine was quiet.
-func loadAverage() string {
-	text, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return "not known"
-	}
-	one, _, _ := strings.Cut(string(text), " ")
-	return one
-}
-
-// cpuModel is the first CPU's, as /proc/cpuinfo has it.
-func cpuModel() string {
-	f, err := os.Open("/proc/cpuinfo")
-	if err != nil {
-		return "unknown CPU"
-	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if name, value, ok := strings.Cut(lines.Text(), ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return runtime.GOARCH
-}
-
-// commit is what the checkout is at, with a mark if it was changed since.
-func commit() string {
-	out, err := exec.Command("git", "describe", "--always", "--dirty").Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(out))
+		"DPDK: "+dpdk)
 }

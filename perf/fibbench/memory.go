@@ -6,6 +6,7 @@ import (
 	"runtime"
 
 	"nsrouter/fib/poptrie"
+	"nsrouter/perf/results"
 )
 
 // few is the number of routes of a small namespace, namespaces how many of them there are, burst the addresses looked up in one of
@@ -29,9 +30,9 @@ func (b *bench) footprints(f poptrie.Family, routes []route) error {
 		}
 		r := row{section: "memory", family: f, prefixes: len(routes), contender: c.name}
 		if m.lookup > 0 {
-			b.add(r, "look-up", "bytes", once(float64(m.lookup)))
+			b.add(r, "look-up", "bytes", results.Once(float64(m.lookup)))
 		}
-		b.add(r, "all", "bytes", once(float64(m.all)))
+		b.add(r, "all", "bytes", results.Once(float64(m.all)))
 	}
 	return nil
 }
@@ -132,7 +133,7 @@ func (b *bench) small(f poptrie.Family) error {
 		}
 		list = append(list, entrant{c, all})
 		r := row{section: "namespaces", family: f, prefixes: few, contender: c.name}
-		b.add(r, "memory of one", "bytes", once(float64(heap()-before)/namespaces))
+		b.add(r, "memory of one", "bytes", results.Once(float64(heap()-before)/namespaces))
 	}
 	if !b.smallPages {
 		collapse()

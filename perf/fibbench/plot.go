@@ -59,8 +59,8 @@ func panel(f poptrie.Family, s stream, rows []row) (*plot.Plot, error) {
 		if r.section != "lookup" || r.family != f || r.stream != string(s) || r.metric != "time" {
 			continue
 		}
-		if !(r.low > 0 && r.median >= r.low && r.high >= r.median) {
-			return nil, fmt.Errorf("%s takes %v to %v ns: cannot be", r.contender, r.low, r.high)
+		if !(r.Low > 0 && r.Median >= r.Low && r.High >= r.Median) {
+			return nil, fmt.Errorf("%s takes %v to %v ns: cannot be", r.contender, r.Low, r.High)
 		}
 		if lines[r.contender] == nil {
 			lines[r.contender] = &points{}
@@ -94,9 +94,9 @@ func decade(v float64, round func(float64) float64) float64 {
 
 // add takes nanoseconds of a look-up as a rate.
 func (p *points) add(r row) {
-	rate := 1e3 / r.median
+	rate := 1e3 / r.Median
 	p.XYs = append(p.XYs, plotter.XY{X: float64(r.prefixes), Y: rate})
-	p.YErrors = append(p.YErrors, struct{ Low, High float64 }{rate - 1e3/r.high, 1e3/r.low - rate})
+	p.YErrors = append(p.YErrors, struct{ Low, High float64 }{rate - 1e3/r.High, 1e3/r.Low - rate})
 }
 
 func (p *points) draw(to *plot.Plot, name string, i int) error {

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"encoding/csv"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -14,6 +12,7 @@ import (
 	"text/tabwriter"
 
 	"nsrouter/fib/poptrie"
+	"nsrouter/perf/results"
 )
 
 // row is one result.
@@ -25,38 +24,23 @@ type row struct {
 	contender string
 	metric    string
 	unit      string
-	spread
+	results.Spread
 }
 
-func (b *bench) add(r row, metric, unit string, s spread) {
-	r.metric, r.unit, r.spread = metric, unit, s
+func (b *bench) add(r row, metric, unit string, s results.Spread) {
+	r.metric, r.unit, r.Spread = metric, unit, s
 	b.rows = append(b.rows, r)
 }
 
-// writeCSV writes the header as comments and then all rows.
-func writeCSV(w io.Writer, header []string, rows []row) error {
-	for _, line := range header {
-		if _, err := fmt.Fprintln(w, "#", line); err != nil {
-			return err
-		}
-	}
-	c := csv.NewWriter(w)
-	names := "section,family,prefixes,stream,contender,metric,unit,median,p25,p75,samples"
-	if err := c.Write(strings.Split(names, ",")); err != nil {
-		return err
-	}
+// csv are the names of the columns of the CSV, and all rows.
+func csv(rows []row) (columns []string, records [][]string) {
 	for _, r := range rows {
-		float := func(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
-		err := c.Write([]string{
+		records = append(records, []string{
 			r.section, r.family.String(), strconv.Itoa(r.prefixes), r.stream, r.contender, r.metric, r.unit,
-			float(r.median), float(r.low), float(r.high), strconv.Itoa(r.n),
+			results.Float(r.Median), results.Float(r.Low), results.Float(r.High), strconv.Itoa(r.N),
 		})
-		if err != nil {
-			return err
-		}
 	}
-	c.Flush()
-	return c.Error()
+	return strings.Split("section,family,prefixes,stream,contender,metric,unit,median,p25,p75,samples", ","), records
 }
 
 // save writes the CSV and the plots.
@@ -65,12 +49,9 @@ func (b *bench) save(dir string, header []string) error {
 		return err
 	}
 	path := filepath.Join(dir, "results.csv")
-	f, err := os.Create(path)
-	if err != nil {
+	columns, records := csv(b.rows)
+	if err := results.SaveCSV(path, header, columns, records); err != nil {
 		return err
-	}
-	if err := errors.Join(writeCSV(f, header, b.rows), f.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
 	}
 	plots, err := savePlots(dir, b.rows)
 	if err != nil {
@@ -169,12 +150,12 @@ func (r row) column() string {
 // cell is the row's value in print.
 func (r row) cell() string {
 	if r.unit == "bytes" {
-		return size(r.median)
+		return size(r.Median)
 	}
-	if r.n == 1 || r.section == "latency" {
-		return number(r.median)
+	if r.N == 1 || r.section == "latency" {
+		return number(r.Median)
 	}
-	return fmt.Sprintf("%s (%s-%s)", number(r.median), number(r.low), number(r.high))
+	return fmt.Sprintf("%s (%s-%s)", number(r.Median), number(r.Low), number(r.High))
 }
 
 // number prints three digits, or all of a larger number's before the point.
