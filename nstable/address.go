@@ -137,6 +137,9 @@ func (tx *Tx) addAddress(d *device, s AddressSpec) error {
 	if err := checkAddress(p); err != nil {
 		return err
 	}
+	if p.Addr() == netip.IPv6Loopback() && d.kind != Loopback { // as ipv6_add_addr of Linux has it (net/ipv6/addrconf.c)
+		return fail(Invalid, "ipv6: Cannot assign loopback address on this device: %s is not lo, which has ::1 already", d.name)
+	}
 	for _, a := range d.addrs {
 		if a.prefix == p || p.Addr().Is6() && a.prefix.Addr() == p.Addr() {
 			return fail(Exists, "%s: Address already assigned: %s has %s", family(p.Addr()), d.name, a.prefix)

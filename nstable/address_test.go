@@ -30,6 +30,7 @@ func TestAddressChecks(t *testing.T) {
 		{"d", "::/64", Invalid, "not unicast"},
 		{"d", "224.0.0.1/4", Invalid, "not unicast"},
 		{"d", "ff02::1/64", Invalid, "not unicast"},
+		{"d", "::1/128", Invalid, "loopback address"},
 		{"d", "255.255.255.255/32", Invalid, "not unicast"},
 		{"d", "::ffff:192.0.2.2/120", Invalid, "no address"},
 		{"e", "192.0.2.2/24", NotFound, `"e"`},

@@ -125,7 +125,7 @@ func TestTenant(t *testing.T) {
 	if got := d.as(tenant, "", "netns list").out; strings.Contains(got, "blue") || strings.Contains(got, "init") {
 		t.Errorf("she sees %q", got)
 	}
-	if got := d.must("-n red -br link"); !strings.Contains(got, "d1") || strings.Contains(got, "d2") {
+	if got := d.must("-n red -br link"); !strings.Contains(got, "\nd1 ") || strings.Contains(got, "\nd2 ") {
 		t.Errorf("red has %q", got)
 	}
 	// She owns both ends of a move, and in a container there may be the socket of one namespace only.

@@ -25,23 +25,21 @@ func (d *daemon) hostOptions() hostside.Options {
 			d.plane.SetHost(dev, port)
 		},
 		Resolve: func(dev *nstable.Device, addr netip.Addr) { d.plane.Resolve(dev, addr) },
-		Follow: func(namespace, device string, c nstable.LinkChange) error {
-			return d.table.SetLink(namespace, device, c)
-		},
-		FollowAddress: func(namespace, device string, p netip.Prefix, added bool) error {
-			return d.table.Do(func(tx *nstable.Tx) error {
+		Follow:  func(dev *nstable.Device, c nstable.LinkChange) error { return d.table.SetLinkOf(dev, c) },
+		FollowAddress: func(dev *nstable.Device, p netip.Prefix, added bool) error {
+			return d.table.DoFor(dev, func(tx *nstable.Tx, namespace, name string) error {
 				if !added {
-					return tx.DeleteAddress(namespace, device, p)
+					return tx.DeleteAddress(namespace, name, p)
 				}
-				return tx.ReplaceAddress(namespace, device, nstable.AddressSpec{Prefix: p, NoDAD: true})
+				return tx.ReplaceAddress(namespace, name, nstable.AddressSpec{Prefix: p, NoDAD: true})
 			})
 		},
-		FollowNeighbor: func(namespace, device string, addr netip.Addr, mac *[6]byte) error {
-			return d.table.Do(func(tx *nstable.Tx) error {
+		FollowNeighbor: func(dev *nstable.Device, addr netip.Addr, mac *[6]byte) error {
+			return d.table.DoFor(dev, func(tx *nstable.Tx, namespace, name string) error {
 				if mac == nil {
-					return tx.DeleteNeighbor(namespace, device, addr)
+					return tx.DeleteNeighbor(namespace, name, addr)
 				}
-				return tx.SetNeighbor(nstable.ReplaceNeighbor, namespace, device, addr, *mac, neigh.Permanent)
+				return tx.SetNeighbor(nstable.ReplaceNeighbor, namespace, name, addr, *mac, neigh.Permanent)
 			})
 		},
 		Log: d.o.Log,

@@ -210,7 +210,6 @@ func TestFPMAgain(t *testing.T) {
 	r := newRig(t)
 	r.set("max-routes", "2100")
 	f := &r.server.spaces[r.namespace()].fpm
-	f.space = r.server.spaces[r.namespace()]
 	ours, theirs := net.Pipe()
 	defer theirs.Close()
 	for range 2 {

@@ -166,7 +166,7 @@ func (l *link) missing(there map[netip.Prefix]bool, is state) {
 
 // followAddress makes what others have done to an address in Linux true of the device, or takes it that it cannot be: false.
 func (l *link) followAddress(p netip.Prefix, added bool) bool {
-	err := l.space.server.o.FollowAddress(l.space.ns.Name(), l.dev.Name, p, added)
+	err := l.space.server.o.FollowAddress(l.dev, p, added)
 	switch {
 	case err == nil && added:
 		l.addrs[p] = true

@@ -54,12 +54,12 @@ type Options struct {
 	SetHost func(dev *nstable.Device, t TAP)
 	// Resolve has the data plane ask for a neighbour of a device; it does not wait.
 	Resolve func(dev *nstable.Device, addr netip.Addr)
-	// Follow makes a change of a TAP one of its device.
-	Follow func(namespace, device string, c nstable.LinkChange) error
+	// Follow makes a change of a TAP one of its device. The three refuse what has left its namespace, whatever is called so now.
+	Follow func(dev *nstable.Device, c nstable.LinkChange) error
 	// FollowAddress makes an address that was added in Linux, or deleted, one of the device, or none.
-	FollowAddress func(namespace, device string, p netip.Prefix, added bool) error
+	FollowAddress func(dev *nstable.Device, p netip.Prefix, added bool) error
 	// FollowNeighbor makes a permanent neighbour that was added in Linux one of the device; nil: that was deleted.
-	FollowNeighbor func(namespace, device string, addr netip.Addr, mac *[6]byte) error
+	FollowNeighbor func(dev *nstable.Device, addr netip.Addr, mac *[6]byte) error
 	Log            *zap.Logger
 }
 

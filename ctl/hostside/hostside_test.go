@@ -93,22 +93,22 @@ func (r *rig) start() {
 			defer r.mu.Unlock()
 			r.resolved[addr] = dev
 		},
-		Follow: func(ns, dev string, c nstable.LinkChange) error { return r.table.SetLink(ns, dev, c) },
-		FollowAddress: func(ns, dev string, p netip.Prefix, added bool) error {
+		Follow: func(dev *nstable.Device, c nstable.LinkChange) error { return r.table.SetLinkOf(dev, c) },
+		FollowAddress: func(dev *nstable.Device, p netip.Prefix, added bool) error {
 			r.follows.Add(1)
-			return r.table.Do(func(tx *nstable.Tx) error {
+			return r.table.DoFor(dev, func(tx *nstable.Tx, ns, name string) error {
 				if !added {
-					return tx.DeleteAddress(ns, dev, p)
+					return tx.DeleteAddress(ns, name, p)
 				}
-				return tx.ReplaceAddress(ns, dev, nstable.AddressSpec{Prefix: p, NoDAD: true})
+				return tx.ReplaceAddress(ns, name, nstable.AddressSpec{Prefix: p, NoDAD: true})
 			})
 		},
-		FollowNeighbor: func(namespace, device string, addr netip.Addr, mac *[6]byte) error {
-			return r.table.Do(func(tx *nstable.Tx) error {
+		FollowNeighbor: func(dev *nstable.Device, addr netip.Addr, mac *[6]byte) error {
+			return r.table.DoFor(dev, func(tx *nstable.Tx, ns, name string) error {
 				if mac == nil {
-					return tx.DeleteNeighbor(namespace, device, addr)
+					return tx.DeleteNeighbor(ns, name, addr)
 				}
-				return tx.SetNeighbor(nstable.ReplaceNeighbor, namespace, device, addr, *mac, neigh.Permanent)
+				return tx.SetNeighbor(nstable.ReplaceNeighbor, ns, name, addr, *mac, neigh.Permanent)
 			})
 		},
 		Log: zap.New(core),

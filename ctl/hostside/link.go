@@ -314,7 +314,7 @@ func (l *link) look() {
 	if c.Up == nil && c.MTU == 0 {
 		return
 	}
-	if err := l.space.server.o.Follow(l.space.ns.Name(), l.dev.Name, c); err != nil {
+	if err := l.space.server.o.Follow(l.dev, c); err != nil {
 		l.warn("the TAP was changed as its device cannot be; it is put back", zap.Error(err))
 		l.stale = true
 	}

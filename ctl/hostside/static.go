@@ -42,7 +42,7 @@ func (l *link) restate() (failed bool) {
 		if _, ok := there[addr]; !ok {
 			l.asked.forget(fib.AddrOf(addr))
 			delete(l.static, addr)
-			if err := l.space.server.o.FollowNeighbor(l.space.ns.Name(), l.dev.Name, addr, nil); err != nil {
+			if err := l.space.server.o.FollowNeighbor(l.dev, addr, nil); err != nil {
 				l.log().Info("a neighbour that Linux has no more", zap.Stringer("address", addr), zap.Error(err))
 			}
 		}
@@ -59,7 +59,7 @@ func (l *link) followNeighbor(addr netip.Addr, mac [6]byte) {
 	a := fib.AddrOf(addr) // what becomes of it in the router is told to Linux
 	l.asked.note(a)
 	l.asked.tell(a, header.MAC(mac))
-	if err := l.space.server.o.FollowNeighbor(l.space.ns.Name(), l.dev.Name, addr, &mac); err != nil {
+	if err := l.space.server.o.FollowNeighbor(l.dev, addr, &mac); err != nil {
 		l.asked.forget(a)
 		l.warn("Linux was given a neighbour that the device cannot have; it stays Linux's alone",
 			zap.Stringer("address", addr), zap.Error(err))
