@@ -2,8 +2,8 @@
 // veths.
 //
 // Each contender forwards 64-byte UDP between two hosts, one route, on one CPU: the router's worker, the receive NAPI
-// of its port and that of the sink are pinned there; the source has a CPU of its own. -placement changes that. perf/README.md says what the
-// figures mean.
+// of its port and that of the sink are pinned there; the source has a CPU of its own. -placement changes that.
+// perf/README.md says what the figures mean.
 package main
 
 import (
@@ -36,7 +36,8 @@ func main() {
 	flag.DurationVar(&o.measure, "time", 2*time.Second, "length of a measurement")
 	flag.IntVar(&o.sourceCPU, "source-cpu", 0, "CPU of the source")
 	flag.IntVar(&o.workCPU, "cpu", 1, "CPU of everything else: NAPI, router, sink")
-	flag.Var(&o.placement, "placement", "`where` the router's packets are received: all-on-one, with all else, or receive-apart, on the source's CPU")
+	flag.Var(&o.placement, "placement",
+		"`where` the router's packets are received: all-on-one, with all else, or receive-apart, on the source's CPU")
 	flag.IntVar(&o.flows, "flows", 64, "number of UDP source ports, a power of two")
 	flag.BoolVar(&o.kernelOnly, "kernel-only", false, "leave the router out: what the lab and the kernel do")
 	flag.StringVar(&o.jsonFile, "json", "", "file for the results as JSON: machine, settings, each round, medians and spread")

@@ -34,8 +34,8 @@ func (p *placement) Set(name string) error {
 // describe says where things are.
 func (p placement) describe(sourceCPU, workCPU int) string {
 	if p == receiveApart {
-		return fmt.Sprintf("source and what receives for the router on CPU %d; router, sink and all of the kernel's forwarding on CPU %d",
-			sourceCPU, workCPU)
+		return fmt.Sprintf("source and what receives for the router on CPU %d; "+
+			"router, sink and all of the kernel's forwarding on CPU %d", sourceCPU, workCPU)
 	}
 	return fmt.Sprintf("source on CPU %d; receive NAPI, forwarder and sink on CPU %d", sourceCPU, workCPU)
 }
