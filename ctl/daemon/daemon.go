@@ -5,12 +5,13 @@
 //	                      |
 //	  hosts.go --- ctl/server ------- nstable ------- ctl/store
 //	(Linux namespaces)               |       |
-//	                          ports.go       view, FIB (read by workers)
-//	                           |     |       |
-//	                        afxdp    dataplane
+//	      |                   ports.go       view, FIB (read by workers)
+//	ctl/hostside, ctl/feed     |     |       |
+//	(TAPs, routes)          afxdp    dataplane
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,15 +19,12 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 
-	v1 "nsrouter/ctl/api/nsrouter/v1"
 	"nsrouter/ctl/feed"
 	"nsrouter/ctl/hostside"
 	"nsrouter/ctl/radv"
@@ -48,6 +46,9 @@ import (
 //	16 queues x 1536 in transmit and completion rings, 2048 at most      = 24,576
 //	2 workers x (256 cached + 1024 behind veths + 2 x 1024 handed over)  =  6,656
 //	neighbours' queues and the rest                                      =  1,536
+//
+// The rings to and from Linux are not in it (2 workers x 2 x (1024 + 256 cached) = 5,120): they are full only under a flood, and
+// where all else is full besides, packets are dropped as no-frame.
 const DefaultFrames = 65536
 
 // Options of the daemon; the flags of "router run".
@@ -128,11 +129,7 @@ func (d *daemon) start() (err error) {
 		}
 		stored = d.store
 	}
-	frames := d.o.Frames
-	if frames == 0 {
-		frames = DefaultFrames
-	}
-	if d.pool, err = frame.NewPool(frames); err != nil {
+	if d.pool, err = frame.NewPool(cmp.Or(d.o.Frames, DefaultFrames)); err != nil {
 		return fmt.Errorf("%w (--frames)", err)
 	}
 	// Workers run before there is a table: they are given an empty view until then.
@@ -271,38 +268,6 @@ func (d *daemon) settle(ctx context.Context) {
 	}
 }
 
-// workers tells what the workers do.
-func (d *daemon) workers() []*v1.Worker {
-	view := d.table.View()
-	var out []*v1.Worker
-	for id, s := range d.plane.Stats() {
-		w := &v1.Worker{
-			Id: uint32(id), Cpu: int32(s.CPU), Packets: s.Packets, Rounds: s.Rounds, Sleeps: s.Naps,
-			BusyNs: uint64(s.Busy), AgeNs: uint64(s.Age),
-		}
-		for _, q := range s.Queues {
-			if dev := view.Device(q.Device); dev != nil {
-				w.Queues = append(w.Queues, &v1.WorkerQueue{
-					Netns: dev.Namespace.Name(), Dev: dev.Name, Queue: uint32(q.Queue),
-				})
-			}
-		}
-		out = append(out, w)
-	}
-	return out
-}
-
-// frames counts where the packet frames are.
-func (d *daemon) frames() *v1.GetFramesResponse {
-	f := d.plane.Census()
-	return &v1.GetFramesResponse{
-		Total: uint32(
-			f.Total,
-		), Free: uint32(f.Free), Held: uint32(f.Held), Pipeline: uint32(f.Pipeline), Queues: uint32(f.Queues),
-		Lost: int32(f.Lost),
-	}
-}
-
 // close undoes what start has done, as far as it came.
 func (d *daemon) close() error {
 	var errs []error
@@ -329,105 +294,4 @@ func (d *daemon) close() error {
 		errs = append(errs, d.store.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// raiseLimits asks for what many interfaces and clients need. Kernels since 5.11 count eBPF memory elsewhere, and root
-// may lock memory without a limit, so that a refusal matters only when something fails later.
-func raiseLimits() {
-	_ = unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
-	var files unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &files) == nil {
-		files.Cur = files.Max
-		_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &files)
-	}
-}
-
-// workerCPUs chooses and checks the CPUs of the workers.
-func workerCPUs(cpus []int, workers int) ([]int, error) {
-	var allowed unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
-		return nil, fmt.Errorf("ask for the CPUs that may be used: %w", err)
-	}
-	if len(cpus) > 0 {
-		for i, c := range cpus {
-			if c < 0 || !allowed.IsSet(c) {
-				return nil, fmt.Errorf(
-					"--cpus: CPU %d may not be used by this process: use some of %s",
-					c,
-					cpuList(&allowed),
-				)
-			}
-			for _, other := range cpus[:i] {
-				if other == c {
-					return nil, fmt.Errorf("--cpus: CPU %d is named twice", c)
-				}
-			}
-		}
-		return cpus, nil
-	}
-	workers = max(workers, 1)
-	all := cpuNumbers(&allowed)
-	if workers > len(all) {
-		return nil, fmt.Errorf(
-			"--workers %d: this process may use only %d CPUs (%s)",
-			workers,
-			len(all),
-			cpuList(&allowed),
-		)
-	}
-	if workers < len(all) {
-		all = all[1:] // the first one usually has the interrupts and everybody else
-	}
-	return all[:workers], nil
-}
-
-func cpuNumbers(set *unix.CPUSet) []int {
-	var n []int
-	for c := range len(set) * 64 {
-		if set.IsSet(c) {
-			n = append(n, c)
-		}
-	}
-	return n
-}
-
-func cpuList(set *unix.CPUSet) string {
-	return strings.Trim(strings.Join(strings.Fields(fmt.Sprint(cpuNumbers(set))), ","), "[]")
-}
-
-// notifySystemd tells a service manager about the daemon's state, if one asked for that (sd_notify(3)).
-func notifySystemd(state string) {
-	path := os.Getenv("NOTIFY_SOCKET")
-	if path == "" {
-		return
-	}
-	if path[0] == '@' {
-		path = "\x00" + path[1:]
-	}
-	conn, err := net.DialTimeout("unixgram", path, time.Second)
-	if err != nil {
-		return
-	}
-	_, _ = conn.Write([]byte(state))
-	_ = conn.Close()
-}
-
-// conflictLogger tells the operator of stations that claim an address of the router. What it returns is called by
-// workers, which wait neither for the log nor for the table.
-func (d *daemon) conflictLogger(table *atomic.Pointer[nstable.Table]) func(nstable.DeviceID, fib.Addr, [6]byte) {
-	return func(dev nstable.DeviceID, a fib.Addr, mac [6]byte) {
-		t := table.Load()
-		if t == nil {
-			return
-		}
-		d.reports.Go(func() {
-			ns, name, ok := t.DeviceName(dev)
-			if !ok {
-				return
-			}
-			d.o.Log.Warn("address-conflict: another station claims an address of the router", zap.String("netns", ns),
-				zap.String("dev", name), zap.Stringer("address", a.Netip()),
-				zap.Stringer("lladdr", net.HardwareAddr(mac[:])))
-		})
-	}
 }

@@ -17,11 +17,7 @@ const defaultTTL = 64
 
 // writeSNMP is /proc/net/snmp: lines of names and lines of values (snmp_seq_show of the kernel's net/ipv4/proc.c).
 func writeSNMP(s *space, o *output) error {
-	totals, err := s.tree.Table.NamespaceCounters(s.name)
-	if err != nil {
-		return err
-	}
-	text, err := s.linuxFile("snmp")
+	totals, text, err := s.counts("snmp")
 	if err != nil {
 		return err
 	}
@@ -104,11 +100,7 @@ func sum(columns map[string]uint64) (n uint64) {
 
 // writeSNMP6 is /proc/net/snmp6: a name and a value in each line (snmp6_seq_show_item of the kernel's net/ipv6/proc.c).
 func writeSNMP6(s *space, o *output) error {
-	totals, err := s.tree.Table.NamespaceCounters(s.name)
-	if err != nil {
-		return err
-	}
-	text, err := s.linuxFile("snmp6")
+	totals, text, err := s.counts("snmp6")
 	if err != nil {
 		return err
 	}
@@ -168,6 +160,15 @@ func writeSockets(name string) func(*space, *output) error {
 		o.buf = append(o.buf, text...)
 		return err
 	}
+}
+
+// counts are what the router has counted for the namespace, and a file of the Linux namespace, which counts besides.
+func (s *space) counts(file string) (totals counters.Totals, text []byte, err error) {
+	if totals, err = s.tree.Table.NamespaceCounters(s.name); err != nil {
+		return totals, nil, err
+	}
+	text, err = s.linuxFile(file)
+	return totals, text, err
 }
 
 // linuxFile is a file of the Linux namespace; of a namespace without, in which there are no sockets, one with zeros.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,7 +61,10 @@ func change(name string, need right, request func(ns string) *v1.ChangeRequest) 
 }
 
 // changeAttempts are all changes, in an order in which they can be made in a namespace that tenants prepares.
-func changeAttempts() []attempt {
+func changeAttempts() []attempt { return slices.Concat(ownerChanges(), rootChanges()) }
+
+// ownerChanges are those that an owner may make.
+func ownerChanges() []attempt {
 	neighbor := func(ns string, verb v1.Verb) *v1.ChangeRequest {
 		return &v1.ChangeRequest{Netns: ns, Op: &v1.ChangeRequest_Neighbor{Neighbor: &v1.NeighborChange{
 			Verb: verb, Address: "10.0.0.9", Dev: "d0", Mac: "02:00:00:00:00:09",
@@ -105,9 +109,12 @@ func changeAttempts() []attempt {
 			return &v1.ChangeRequest{Netns: ns, Op: &v1.ChangeRequest_AddressFlush{AddressFlush: &v1.AddressFlush{Dev: "d0"}}}
 		}),
 		change("netns_set", toAdmin, func(ns string) *v1.ChangeRequest { return netnsSet(ns, "martians", "rfc1812") }),
-		change("netns_set name", toAll, func(ns string) *v1.ChangeRequest {
-			return &v1.ChangeRequest{Op: &v1.ChangeRequest_NetnsSet{NetnsSet: &v1.NetnsSet{Name: ns, NewNetns: ns}}}
-		}),
+	}
+}
+
+// rootChanges are the changes that no owner may make.
+func rootChanges() []attempt {
+	return []attempt{
 		change("netns_set max-routes", toAll, func(ns string) *v1.ChangeRequest { return netnsSet(ns, "max_routes", "0") }),
 		change("netns_set devices-max", toAll, func(ns string) *v1.ChangeRequest { return netnsSet(ns, "devices-max", "0") }),
 		change("netns_set neigh-max", toAll, func(ns string) *v1.ChangeRequest { return netnsSet(ns, "neigh-max", "100") }),
