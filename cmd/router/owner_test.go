@@ -128,12 +128,19 @@ func TestTenant(t *testing.T) {
 	if got := d.must("-n red -br link"); !strings.Contains(got, "\nd1 ") || strings.Contains(got, "\nd2 ") {
 		t.Errorf("red has %q", got)
 	}
-	// She owns both ends of a move, and in a container there may be the socket of one namespace only.
+	// She owns both ends of a move.
 	d.must("netns set blue owner user:64001 role admin")
 	if r := d.as(tenant, "", "-n red link set d0 netns blue"); r.status != 0 {
 		t.Errorf("move: %+v", r)
 	}
 	d.must("-n blue link set d0 netns red")
+	d.inContainer(t)
+	d.insideRed(t)
+}
+
+// inContainer: where there is the socket of namespace red only, a tenant of red and blue has that alone.
+func (d *testDaemon) inContainer(t *testing.T) {
+	t.Helper()
 	container := filepath.Join(t.TempDir(), "s")
 	if err := errors.Join(os.Chmod(filepath.Dir(filepath.Dir(container)), 0o711), os.Mkdir(container+".d", 0o711),
 		os.Link(d.socket+".d/red.sock", container+".d/red.sock")); err != nil {
@@ -146,7 +153,11 @@ func TestTenant(t *testing.T) {
 	if r := d.as(tenant, "", "--socket "+container+" -n red link set d0 up"); r.status != 0 {
 		t.Errorf("by the namespace's socket: %+v", r)
 	}
-	// Somebody else inside the Linux namespace of red reads it, and changes nothing.
+}
+
+// insideRed: somebody else inside the Linux namespace of red reads it, and changes nothing.
+func (d *testDaemon) insideRed(t *testing.T) {
+	t.Helper()
 	ns := d.hosts.byName["red"]
 	if err := ns.Do(func() error {
 		if r := d.as(64002, "", "-br link show d0"); r.status != 0 || !strings.Contains(r.out, "d0") {
