@@ -18,7 +18,7 @@ func (w *Worker) ip4Fragment(v []uint16) {
 			continue
 		}
 		w.count(counters.IP4Fragmented)
-		w.cache.Put(p.Addr)
+		w.free(p)
 	}
 }
 
@@ -82,5 +82,5 @@ func (w *Worker) sendLarge4(i uint16, p *Packet, d header.IPv4) {
 		w.toDrop(i, why)
 		return
 	}
-	w.cache.Put(p.Addr)
+	w.free(p)
 }

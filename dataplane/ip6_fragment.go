@@ -17,7 +17,7 @@ func (w *Worker) ip6Fragment(v []uint16) {
 			w.toDrop(i, why)
 			continue
 		}
-		w.cache.Put(p.Addr)
+		w.free(p)
 	}
 }
 
@@ -64,7 +64,7 @@ func (w *Worker) sendLarge6(i uint16, p *Packet, d header.IPv6, flags Flags) {
 		w.toDrop(i, why)
 		return
 	}
-	w.cache.Put(p.Addr)
+	w.free(p)
 }
 
 // fragmentID is an identification that no worker gives out again for a long time and nobody can guess (RFC 7739): a
