@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"nsrouter/dataplane/counters"
+	"nsrouter/dataplane/frame"
 	"nsrouter/dataplane/header"
 )
 
@@ -16,6 +17,13 @@ func (w *Worker) ethernetInput(v []uint16) {
 	for _, i := range v {
 		p := &w.packets[i]
 		bytes += uint64(p.Len)
+		if p.Flags&Chained != 0 {
+			bytes += uint64(frame.Rest(w.mem, p.Addr))
+			if why, ok := w.sound(p); !ok {
+				w.toDrop(i, why)
+				continue
+			}
+		}
 		if p.Len < header.EthernetLen {
 			w.toDrop(i, counters.BadEthernet)
 			continue

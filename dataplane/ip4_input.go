@@ -30,7 +30,10 @@ func (w *Worker) ip4Input(v []uint16) {
 			continue
 		}
 		// (5) total length; what is behind it is padding of the link layer.
-		if total > len(b) || hl > len(b) {
+		switch {
+		case total <= len(b):
+			p.Len = uint32(header.EthernetLen + total)
+		case !w.holds(p, total):
 			w.toDrop(i, counters.IP4Truncated)
 			continue
 		}
@@ -38,7 +41,6 @@ func (w *Worker) ip4Input(v []uint16) {
 			w.toDrop(i, counters.IP4BadChecksum)
 			continue
 		}
-		p.Len = uint32(header.EthernetLen + total)
 		src, dst := h.Source(), h.Destination()
 		switch {
 		case bad4Source(src), bad4Destination(dst):

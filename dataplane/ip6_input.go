@@ -29,11 +29,13 @@ func (w *Worker) ip6Input(v []uint16) {
 			continue
 		}
 		total := header.IPv6HeaderLen + h.PayloadLen()
-		if total > len(b) {
+		switch {
+		case total <= len(b):
+			p.Len = uint32(header.EthernetLen + total)
+		case !w.holds(p, total):
 			w.toDrop(i, counters.IP6Truncated)
 			continue
 		}
-		p.Len = uint32(header.EthernetLen + total)
 		src, dst := addr6(h.Source()), addr6(h.Destination())
 		if isGlobal(src) && isGlobal(dst) && h.NextHeader() != header.ExtHopByHop && p.Flags&Group == 0 {
 			w.to(ip6Lookup, i)

@@ -132,9 +132,9 @@ func (w *Worker) hold(q *question, p *Packet) {
 	}
 }
 
-// makeRoom makes room for one more packet of a device, of so many frames: where the device holds as many as it may, its neighbour that has
-// been silent longest loses its oldest, for one that lives answers within milliseconds; where the worker does, the device
-// that holds most.
+// makeRoom makes room for one more packet of a device, of so many frames: where the device holds as many as it may, its
+// neighbour that has been silent longest loses its oldest, for one that lives answers within milliseconds; where the worker
+// does, the device that holds most.
 func (w *Worker) makeRoom(dev nstable.DeviceID, frames int) bool {
 	k := &w.neighbors
 	for {

@@ -37,7 +37,7 @@ type reassembler struct {
 	held  int    // frames of the parts in use, and so no fewer than these
 	// heldBy counts the same by namespace and family, since settings limit each.
 	heldBy     [][2]int
-	whole      []byte // where a datagram larger than a frame is put together
+	whole      []byte // where a datagram larger than a frame, or a chain, is put together
 	lastExpiry int64
 }
 

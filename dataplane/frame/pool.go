@@ -47,6 +47,10 @@ const (
 	MaxMTU = MaxPacket - 14 - 2*4
 	// MaxLinkMTU is the largest MTU of a host interface, which carries one VLAN tag besides.
 	MaxLinkMTU = MaxPacket - 14 - 4
+	// JumboMTU is the largest MTU of a chain of frames, as it is usual.
+	JumboMTU = 9000
+	// JumboLinkMTU is that of a host interface below a device with an inner tag besides.
+	JumboLinkMTU = JumboMTU + 4
 )
 
 // Desc describes one packet, or its first piece (chain.go): the layout of struct xdp_desc of linux/if_xdp.h, so that rings
