@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"time"
 
@@ -129,7 +130,10 @@ func benchAll(o options) (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()
 
-	run := &results.Run{Machine: results.Here(), Settings: o.settings(memory)}
+	run := &results.Run{Machine: results.Here(), Settings: o.settings()}
+	if usesDPDK(chosen) {
+		run.Settings = append(run.Settings, results.Setting{Name: "DPDK memory", Value: memory.String()})
+	}
 	printHead(run)
 	known := map[string]*traffic{} // by family and routes
 	for _, o.current = range chosen {
@@ -155,7 +159,7 @@ func benchAll(o options) (err error) {
 func one(o options, where placement, traffic *traffic, memory dpdk.Memory, run *results.Run) error {
 	var measured results.Run
 	if err := lab.Main(func(t lab.T) {
-		s := &stand{t: t, lab: lab.New(t), o: o, where: where, traffic: traffic, memory: memory}
+		s := &stand{t: t, lab: lab.New(t), o: o, where: where, traffic: traffic, memory: memory, portVLANs: portVLANs}
 		printScenario(s)
 		tracks := s.setUp(&measured)
 		throughput(t, o, tracks, func(tr *track, round int, metric, unit string, value float64, quiet bool) {
@@ -194,11 +198,14 @@ func (s *stand) setUp(run *results.Run) []*track {
 
 // reserve has memory in huge pages ready for DPDK's programs, if there are any among the contenders.
 func (o *options) reserve(chosen []scenario) (m dpdk.Memory, release func() error, err error) {
-	for _, s := range chosen {
-		if strings.Contains(strings.Join(s.contenders, " "), results.Testpmd) ||
-			strings.Contains(strings.Join(s.contenders, " "), results.L3fwd) {
-			return dpdk.Reserve(testpmdMiB + l3fwdMiB)
-		}
+	if !usesDPDK(chosen) {
+		return dpdk.Memory{}, func() error { return nil }, nil
 	}
-	return dpdk.Memory{}, func() error { return nil }, nil
+	return dpdk.Reserve(testpmdMiB + l3fwdMiB)
+}
+
+func usesDPDK(chosen []scenario) bool {
+	return slices.ContainsFunc(chosen, func(s scenario) bool {
+		return slices.Contains(s.contenders, results.Testpmd) || slices.Contains(s.contenders, results.L3fwd)
+	})
 }

@@ -15,8 +15,7 @@ import (
 // all in one namespace: what differs is the namespaces alone.
 const (
 	namespacePorts = 4
-	portVLANs      = 256
-	namespaces     = namespacePorts * portVLANs
+	portVLANs      = 256 // a power of two
 )
 
 // manyNamespaces has this router forward with the devices of each VLAN in a namespace of their own.
@@ -45,6 +44,7 @@ func (s *stand) vlans(tag string, tr *track, namespace func(k int) string) (*tra
 	add("link set out up")
 	made := map[string]bool{}
 	var to []netip.Addr
+	namespaces := namespacePorts * s.portVLANs
 	for k := range namespaces {
 		ns := namespace(k)
 		if !made[ns] {
@@ -67,6 +67,6 @@ func (s *stand) vlans(tag string, tr *track, namespace func(k int) string) (*tra
 	}
 	r.Batch(lines.String())
 	return s.joinRouter(r, w, tr, ends{
-		source: load.SourceOptions{VLANs: portVLANs, Destinations: to}, sink: load.SinkOptions{VLANs: namespaces},
+		source: load.SourceOptions{VLANs: s.portVLANs, Destinations: to}, sink: load.SinkOptions{VLANs: namespaces},
 	})
 }

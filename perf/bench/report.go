@@ -11,16 +11,14 @@ import (
 
 	"golang.org/x/term"
 
-	"nsrouter/perf/dpdk"
 	"nsrouter/perf/results"
 )
 
 // settings are what the figures depend on.
-func (o *options) settings(m dpdk.Memory) []results.Setting {
+func (o *options) settings() []results.Setting {
 	settings := []results.Setting{
 		{Name: "rounds", Value: fmt.Sprintf("%d of %v, each after %v of load", o.rounds, o.measure, o.warmup)},
 		{Name: "frames", Value: fmt.Sprintf("UDP, as short as the headers allow, %d flows", o.flows)},
-		{Name: "DPDK memory", Value: m.String()},
 	}
 	for _, p := range placements() {
 		settings = append(settings, results.Setting{Name: "placement " + string(p), Value: p.describe(o.sourceCPU, o.workCPU)})

@@ -20,7 +20,7 @@ func throughput(t lab.T, o options, tracks []*track, record recorder) {
 			record(tr, round, results.Throughput, results.PacketsPerSecond, r.forwarded, r.quiet)
 			record(tr, round, results.Offered, results.PacketsPerSecond, r.offered, r.quiet)
 			fmt.Printf("  %d/%d  %-24s %s forwarded/s of %s offered/s%s\n",
-				round, o.rounds, tr.name, millions(r.forwarded), millions(r.offered), r.note())
+				round, o.rounds, tr.label(), millions(r.forwarded), millions(r.offered), r.note())
 		}
 	}
 }

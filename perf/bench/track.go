@@ -21,6 +21,8 @@ type stand struct {
 	where   placement
 	traffic *traffic
 	memory  dpdk.Memory
+	// portVLANs is how many VLANs each port has in the scenario of many namespaces.
+	portVLANs int
 }
 
 // track is a contender between a source and a sink:
