@@ -3,19 +3,20 @@ package afxdp
 import "golang.org/x/sys/unix"
 
 const (
-	// busyPollTime is for how many microseconds the kernel may poll in one call (SO_BUSY_POLL). Calls that do not block, as
-	// ours, poll once; the kernel asks only that it is not zero.
+	// busyPollTime is for how many microseconds the kernel may poll in one call (SO_BUSY_POLL). Calls that do not
+	// block, as ours, poll once; the kernel asks only that it is not zero.
 	busyPollTime = 20
 	// busyPollBudget is how many packets one call takes from the driver at most: its own budget in an interrupt.
 	busyPollBudget = 64
-	// napiLook is how many empty calls of Receive come before the next look for the driver's NAPI instance. The kernel tells
-	// it from the first packet on.
+	// napiLook is how many empty calls of Receive come before the next look for the driver's NAPI instance. The kernel
+	// knows it from the first packet on, or since 6.14 from the beginning, if the driver has told it then.
 	napiLook = 4096
 )
 
-// busyPoller is a queue's part in the kernel's busy polling (Documentation/networking/napi.rst): a system call for the socket
-// does the receive work of the driver's NAPI instance, on the caller's CPU. With SO_PREFER_BUSY_POLL the driver's interrupts
-// leave it that work, for as long as the interface's settings napi_defer_hard_irqs and gro_flush_timeout say.
+// busyPoller is a queue's part in the kernel's busy polling (Documentation/networking/napi.rst): a system call for the
+// socket does the receive work of the driver's NAPI instance, on the caller's CPU. With SO_PREFER_BUSY_POLL interrupts
+// leave it that work, for as long as the interface's napi_defer_hard_irqs and gro_flush_timeout say: these are the
+// operator's to set.
 type busyPoller struct {
 	on   bool
 	napi int // the NAPI instance of the queue; 0: not known, or there is none

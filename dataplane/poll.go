@@ -23,8 +23,8 @@ const (
 	PollInterrupt
 )
 
-// pollModes are the names of the modes.
-var pollModes = [...]string{PollAdaptive: "adaptive", PollBusy: "busy", PollInterrupt: "interrupt"} //nolint:gochecknoglobals // constant
+//nolint:gochecknoglobals // a constant
+var pollModes = [...]string{PollAdaptive: "adaptive", PollBusy: "busy", PollInterrupt: "interrupt"}
 
 // String is the mode's name.
 func (m PollMode) String() string { return pollModes[m] }
@@ -45,11 +45,14 @@ const (
 	shortSpin = int64(20 * time.Microsecond)
 	// longSpin is how long it polls at most, where packets come about so far apart.
 	longSpin = int64(100 * time.Microsecond)
+	// maxMissed is how often polling may be in vain that seemed promising, until the next tick.
+	maxMissed = 8
 )
 
 // pause is what the worker does after a round that has found nothing.
 func (w *Worker) pause() {
-	if w.poll == PollBusy || w.now-w.lastWork <= w.spin {
+	if w.poll == PollBusy || w.now-w.lastWork <= w.spin.time {
+		w.spin.polled = true
 		// What else is to run on this CPU is likely to be what brings packets, or takes them on: a thread of NAPI. Without it
 		// the call returns at once, in a fraction of a microsecond.
 		yield()
@@ -59,24 +62,44 @@ func (w *Worker) pause() {
 	w.lastWork = w.now
 }
 
-// learn sets how long to poll next time after a sleep of so many nanoseconds: longer, where polling on a little would have
-// met the packet that has ended the sleep, and less, where it would not.
-func (w *Worker) learn(slept int64) {
+// spin is what an adaptive worker has learnt about polling without traffic.
+type spin struct {
+	time   int64 // how long to poll before sleeping, nanoseconds
+	polled bool  // since the last packets, or the last sleep
+	missed int   // times in a row that it polled in vain and then had a packet shortly after it had fallen asleep
+}
+
+// slept learns from a sleep of so many nanoseconds: polling on a little longer would have met the packet that has
+// ended a short one, but hardly that of a long one.
+func (s *spin) slept(took int64) {
 	switch {
-	case w.poll != PollAdaptive:
-		w.spin = 0
-	case slept < longSpin:
-		w.spin = min(max(2*w.spin, shortSpin), longSpin)
+	case took >= longSpin:
+		s.time /= 2
+		s.missed = 0
+	case s.missed < maxMissed:
+		s.time = min(max(2*s.time, shortSpin), longSpin)
+		if s.polled {
+			s.missed++
+		}
 	default:
-		w.spin /= 2
+		// Packets come only when it sleeps: it is its polling that keeps their bringer off the CPU.
+		s.time = 0
+	}
+	s.polled = false
+}
+
+// worked learns from packets.
+func (s *spin) worked() {
+	if s.polled { // it has been worth it
+		s.polled, s.missed = false, 0
 	}
 }
 
 // setPoll changes the mode, and has the queues' drivers polled accordingly.
 func (w *Worker) setPoll(m PollMode) {
-	w.poll, w.spin = m, shortSpin
-	if m != PollAdaptive {
-		w.spin = 0
+	w.poll, w.spin = m, spin{time: shortSpin}
+	if m == PollInterrupt {
+		w.spin.time = 0
 	}
 	w.mode.Store(uint32(m))
 	w.watch()
@@ -101,15 +124,20 @@ func (d *Dataplane) SetPoll(worker int, m PollMode) error {
 	return nil
 }
 
-// yield lets others run that wait for this CPU. It is a raw call: it does not block, and Go's scheduler need not hear of it.
+// yield lets others run that wait for this CPU. It is a raw call: it does not block, and Go's scheduler need not hear
+// of it.
 func yield() { _, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
 
 const (
 	// slowRound is the time from which on a round is counted as slow.
 	slowRound = int64(64 * time.Microsecond)
-	// slowClasses is how many classes there are of slow rounds; each is for times twice as long as the one before.
+	// slowClasses is how many classes there are of slow rounds.
 	slowClasses = 16
 )
+
+// SlowRound is how long a round of a class of slow ones took at least, and at most twice as long, but in the last
+// class.
+func SlowRound(class int) time.Duration { return time.Duration(slowRound << class) }
 
 // countSlow counts a round that has taken so many nanoseconds, slowRound or more.
 func (w *Worker) countSlow(took int64) {

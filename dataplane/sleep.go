@@ -38,6 +38,7 @@ func (w *Worker) loop(started chan<- error) {
 		}
 		if n > 0 || len(w.crossings) > 0 {
 			w.lastWork = w.now
+			w.spin.worked()
 			w.handled.Add(uint64(n))
 			w.busy.Add(uint64(w.now - began))
 		} else {
@@ -79,7 +80,9 @@ func (w *Worker) sleep() {
 	began := nanotime()
 	w.wake.wait(nap)
 	w.now = nanotime()
-	w.learn(w.now - began)
+	if w.poll == PollAdaptive {
+		w.spin.slept(w.now - began)
+	}
 }
 
 // transmitting tells whether the kernel still has frames to send or to give back, which no descriptor announces.

@@ -78,7 +78,7 @@ type Worker struct {
 	lastTick  int64
 	lastWork  int64
 	poll      PollMode
-	spin      int64         // how long to poll without traffic before sleeping, nanoseconds
+	spin      spin
 	nap       time.Duration // how long to sleep next while the kernel has frames to send
 	neighbors neighborKeeper
 	trials    map[uint32]*trial         // addresses that are being tried, by round
@@ -190,6 +190,7 @@ func (w *Worker) round() int {
 	w.flush()
 	if w.now-w.lastTick >= tickInterval {
 		w.lastTick = w.now
+		w.spin.missed = 0
 		w.expireFragments()
 		w.tick()
 	}

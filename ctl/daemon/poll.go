@@ -14,8 +14,8 @@ type PollPlan struct {
 	named  map[int]dataplane.PollMode // by worker
 }
 
-// ParsePoll reads a plan such as "interrupt" or "adaptive,0=busy": a mode for all workers that are not named (adaptive where
-// there is none), and modes for those that are.
+// ParsePoll reads a plan such as "interrupt" or "adaptive,0=busy": a mode for all workers that are not named (adaptive
+// where there is none), and modes for those that are.
 func ParsePoll(text string) (PollPlan, error) {
 	plan := PollPlan{named: make(map[int]dataplane.PollMode)}
 	general := false
