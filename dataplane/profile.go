@@ -36,12 +36,17 @@ type profiler struct {
 	ports []Port
 }
 
+// longSpan is more ticks than any step takes for a batch: the CPU was somebody else's meanwhile.
+const longSpan = 200_000
+
 // charge ends a span: its time belongs to step.
 func (f *profiler) charge(step int) {
 	t := cycles.Now()
-	c := &f.costs[step]
-	c.ticks += t - f.last
-	c.spans++
+	if span := t - f.last; span < longSpan {
+		c := &f.costs[step]
+		c.ticks += span
+		c.spans++
+	}
 	f.last = t
 }
 
@@ -53,7 +58,7 @@ func (f *profiler) count(step, packets int) {
 // Profile measures what each step takes a worker while wait runs, on the caller's goroutine: the nodes of the graph by their
 // names; the port's own calls ("port receive", "port transmit", "port flush"); and between those "receive" (descriptors become
 // packets), "graph" (from node to node), "flush" (packets wait for a port, are counted, and the round ends) and "round" (all else).
-// Together they are all of the worker's time. Hooks are in the worker's table of nodes and before its ports only meanwhile.
+// Together they are all of the worker's time, but for spans in which the CPU was somebody else's. Hooks are in the worker's table of nodes and before its ports only meanwhile.
 func (d *Dataplane) Profile(worker int, wait func()) []Cost {
 	f := new(profiler)
 	w := d.workers[worker]
@@ -143,10 +148,10 @@ func (p *profiledPort) Receive(d []frame.Desc) int {
 	p.f.charge(p.f.now)
 	n := p.Port.Receive(d)
 	p.f.charge(stepPortReceive)
-	p.f.count(stepPortReceive, n)
 	p.f.now = stepRound
 	if n > 0 {
 		p.f.now = stepReceive
+		p.f.count(stepPortReceive, n)
 		p.f.count(stepReceive, n)
 	}
 	return n
