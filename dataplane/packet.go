@@ -56,8 +56,11 @@ const (
 // of a batch against the cache.
 const vectorSize = 64
 
-// vector is a list of packets, as indices into Worker.packets.
+// vector is a list of packets, as indices into Worker.packets. A node that nearly all packets leave by one edge keeps its n in a
+// register, and writes it back before it calls who may use the same edge: a load that waits for the store of the packet before
+// would take as long as half of the node. Indices taken modulo vectorSize tell the compiler what it cannot know, that they
+// are in range.
 type vector struct {
-	n   int
+	n   uint
 	idx [vectorSize]uint16
 }

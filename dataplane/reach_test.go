@@ -31,13 +31,13 @@ func watchEdges(w *Worker) *edgeWatch {
 				e.fragments(w, NodeID(id), v)
 			}
 			e.pending[id] = 0
-			var before [numNodes]int
+			var before [numNodes]uint
 			for k := range w.vectors {
 				before[k] = w.vectors[k].n
 			}
 			run(w, v)
 			for k := range w.vectors {
-				n := w.vectors[k].n - before[k]
+				n := int(w.vectors[k].n - before[k])
 				e.edges[id][k] += n
 				e.pending[k] += n
 			}

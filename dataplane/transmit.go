@@ -9,27 +9,42 @@ import (
 // transmit queues packets, complete with link-layer addresses, on the device they leave by. It has no edges: packets
 // reach the device, or are counted as dropped.
 func (w *Worker) transmit(v []uint16) {
-	var out *nstable.Device
-	var port *boundPort // of out, if this worker has it, and the packets may leave there
-	for _, i := range v {
-		p := &w.packets[i]
-		if out == nil || out.ID != p.Out {
-			out, port = w.view.Device(p.Out), nil
-			if out != nil && out.Namespace == w.ns && out.Kind == nstable.XDP && int(out.ID) < len(w.outputs) {
-				port = w.outputs[out.ID].port
-			}
-		}
+	for len(v) > 0 {
+		p := &w.packets[v[0]%vectorSize]
+		out := w.view.Device(p.Out)
 		switch {
-		case port != nil:
-			w.queue(port, p)
 		case out == nil:
 			w.discard(p, counters.EgressDown)
 		case out.Namespace != w.ns:
 			w.discard(p, counters.OtherNamespace)
+		case out.Kind == nstable.XDP && int(out.ID) < len(w.outputs) && w.outputs[out.ID].port != nil:
+			v = w.queueRun(w.outputs[out.ID].port, v)
+			continue
 		default:
 			w.deliver(p, out)
 		}
+		v = v[1:]
 	}
+}
+
+// queueRun appends the packets of v that leave by the same device as the first to what its port sends at the end of the
+// round, and returns the others.
+func (w *Worker) queueRun(port *boundPort, v []uint16) []uint16 {
+	if port.n == vectorSize {
+		w.sendPending(port)
+	}
+	n, k := uint(port.n), 0
+	for out := w.packets[v[0]%vectorSize].Out; k < len(v) && n < vectorSize; k++ {
+		p := &w.packets[v[k]%vectorSize]
+		if p.Out != out {
+			break
+		}
+		port.pending[n%vectorSize] = frame.Desc{Addr: p.Addr, Len: p.Len}
+		port.from[n%vectorSize] = p.In
+		n++
+	}
+	port.n = int(n)
+	return v[k:]
 }
 
 // deliver sends one packet by its device, or counts why not.

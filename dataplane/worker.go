@@ -35,10 +35,10 @@ type Worker struct {
 	ns       *nstable.Namespace
 	set      *setting.Namespace
 	fib      *fib.Table
-	slot     *counters.Slot // of dev
-	host     *punter        // of dev; nil: it is not in Linux
-	dst4     [vectorSize]uint32
-	dst6     [vectorSize]fib.Addr
+	slot     *counters.Slot           // of dev
+	host     *punter                  // of dev; nil: it is not in Linux
+	dst4     [vectorSize]uint32       // destinations of the packets of ip4-lookup's vector, in its order
+	dst6     [vectorSize]fib.Addr     // the same of ip6-lookup
 	ids      [vectorSize]fib.GroupID  // what the FIB answered for dst4 or dst6
 	hops     [vectorSize]*fib.NextHop // by packet: where it goes, once it was looked up
 	sameLink fib.NextHop              // where link-local packets go: back to the link of dev
