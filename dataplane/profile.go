@@ -15,6 +15,9 @@ type Cost struct {
 	Packets, Calls uint64
 }
 
+// PortReceive is the name of the step that counts packets once each.
+const PortReceive = "port receive"
+
 // Steps besides the nodes.
 const (
 	stepPortReceive  = int(numNodes) + iota // Port.Receive
@@ -33,7 +36,6 @@ type profiler struct {
 	now   int // step that time belongs to until the next hook
 	costs [numSteps]struct{ ticks, spans, packets, calls uint64 }
 	graph [numNodes]node // without hooks
-	ports []Port
 }
 
 // longSpan is more ticks than any step takes for a batch: the CPU was somebody else's meanwhile.
@@ -58,7 +60,8 @@ func (f *profiler) count(step, packets int) {
 // Profile measures what each step takes a worker while wait runs, on the caller's goroutine: the nodes of the graph by their
 // names; the port's own calls ("port receive", "port transmit", "port flush"); and between those "receive" (descriptors become
 // packets), "graph" (from node to node), "flush" (packets wait for a port, are counted, and the round ends) and "round" (all else).
-// Together they are all of the worker's time, but for spans in which the CPU was somebody else's. Hooks are in the worker's table of nodes and before its ports only meanwhile.
+// Together they are all of the worker's time, but for spans in which the CPU was somebody else's. Hooks are in the worker's table of
+// nodes and before its ports only meanwhile.
 func (d *Dataplane) Profile(worker int, wait func()) []Cost {
 	f := new(profiler)
 	w := d.workers[worker]
@@ -100,7 +103,7 @@ func (f *profiler) remove(w *Worker) {
 
 func (f *profiler) result() []Cost {
 	names := [numSteps]string{
-		stepPortReceive: "port receive", stepPortTransmit: "port transmit", stepPortOther: "port flush",
+		stepPortReceive: PortReceive, stepPortTransmit: "port transmit", stepPortOther: "port flush",
 		stepReceive: "receive", stepGraph: "graph", stepFlush: "flush", stepRound: "round",
 	}
 	for id := range f.graph {

@@ -9,7 +9,9 @@ package memport
 
 import (
 	"fmt"
+	"slices"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -54,6 +56,7 @@ type Loop struct {
 	received atomic.Uint64
 	paused   atomic.Bool
 	thread   atomic.Int32
+	sample   atomic.Pointer[sample] // being taken; else nil
 }
 
 // window is one place in all packets that is written for each.
@@ -170,6 +173,9 @@ func (l *Loop) restore(w *window, d []frame.Desc) {
 // transmit takes packets, whose frames can be received again at once. A frame's first byte may have moved (VLAN tags); it is received
 // where the kernel would put it.
 func (l *Loop) transmit(d []frame.Desc) int {
+	if s := l.sample.Load(); s != nil {
+		l.copyTo(s, d)
+	}
 	ring := l.ring
 	for i := range d {
 		addr := d[i].Addr
@@ -198,6 +204,37 @@ func (l *Loop) fill(c *frame.Cache) {
 
 // Received is how many packets the loop has delivered. Any goroutine.
 func (l *Loop) Received() uint64 { return l.received.Load() }
+
+// sample is a copy of packets that were transmitted.
+type sample struct {
+	packets [][]byte
+	full    chan struct{} // closed once there are as many as packets has room for
+}
+
+// Sample is a copy of the next n packets that are transmitted, in their order; none, if that takes longer than wait. Any goroutine,
+// one at a time.
+func (l *Loop) Sample(n int, wait time.Duration) [][]byte {
+	s := &sample{packets: make([][]byte, 0, n), full: make(chan struct{})}
+	l.sample.Store(s)
+	select {
+	case <-s.full:
+		return s.packets
+	case <-time.After(wait):
+		l.sample.Store(nil)
+		return nil
+	}
+}
+
+func (l *Loop) copyTo(s *sample, d []frame.Desc) {
+	for i := range d {
+		s.packets = append(s.packets, slices.Clone(l.mem[d[i].Addr:d[i].Addr+uint64(d[i].Len)]))
+		if len(s.packets) == cap(s.packets) {
+			l.sample.Store(nil)
+			close(s.full)
+			return
+		}
+	}
+}
 
 // Pause has the loop deliver nothing, or deliver again. A worker that has gone to sleep meanwhile must be woken besides. Any
 // goroutine.

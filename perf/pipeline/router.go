@@ -27,7 +27,7 @@ type router struct {
 	pool  *frame.Pool
 	plane *dataplane.Dataplane
 	table *nstable.Table
-	loops []*memport.Loop
+	ways  []*way
 	cpus  []int
 	ports *ports
 	err   error // the first of what the methods that make things met
@@ -70,8 +70,8 @@ func newRouter(cpus []int) (*router, error) {
 // close ends the router. Ports are removed first: workers must not meet frames of an area that is gone.
 func (r *router) close() error {
 	err := r.ports.close()
-	for _, l := range r.loops {
-		l.Close()
+	for _, w := range r.ways {
+		w.loop.Close()
 	}
 	r.table.Close()
 	r.plane.Close()
@@ -86,18 +86,25 @@ func (r *router) note(err error) {
 
 func (r *router) do(f func(*nstable.Tx) error) { r.note(r.table.Do(f)) }
 
-// loop makes a loop of some packets; it is paused until it is measured.
-func (r *router) loop(frames int, packets [][]byte) *memport.Loop {
+// way is where packets go round: in by one port, through the router, out by another.
+type way struct {
+	loop    *memport.Loop
+	packets [][]byte // as they come in
+	out     int      // number of the port
+}
+
+// way makes one, with the ends of its loop for two ports; it is paused until it is measured.
+func (r *router) way(frames, out int, packets [][]byte) (memport.In, memport.Out) {
 	l, err := memport.New(memport.Options{
 		Pool: r.pool, Frames: frames, Packets: packets, Windows: memport.Windows(packets[0]),
 	})
 	if err != nil {
 		r.note(err)
-		return nil // as long as there is an error, nothing is made of it
+		return memport.In{}, memport.Out{} // as long as there is an error, nothing is made of them
 	}
 	l.Pause(true)
-	r.loops = append(r.loops, l)
-	return l
+	r.ways = append(r.ways, &way{l, packets, out})
+	return l.In(), l.Out()
 }
 
 // port makes a device of a port, up, with the MAC address of its number.

@@ -4,17 +4,17 @@ import (
 	"fmt"
 	"net/netip"
 
+	"nsrouter/dataplane/memport"
 	"nsrouter/nstable"
+	"nsrouter/perf/results"
 	"nsrouter/perf/tables"
 )
 
 // scenario is one way of packets through the router.
 type scenario struct {
-	name string
-	what string // in words
-	ttl  int    // hops that a packet takes: namespaces that forward it
-	// workers is how many there are to be, each on a CPU; 0 is 1.
-	workers int
+	name      string // of package results, as the next
+	contender string
+	hops      int // namespaces that forward a packet
 	// make builds it, with loops of some frames.
 	make func(s *site, r *router)
 }
@@ -34,28 +34,27 @@ const (
 
 func scenarios() []scenario {
 	return []scenario{
-		{name: "ip4-1", what: "IPv4, one route", ttl: 1, make: func(s *site, r *router) {
+		{results.IP4One, results.Router, 1, func(s *site, r *router) {
 			r.plain(s, pair{0, 1}, s.v4[:0], []netip.Addr{netip.MustParseAddr("198.51.100.1")})
 		}},
-		{name: "ip4-1k", what: "IPv4, 1,000 routes, 65,536 destinations", ttl: 1, make: func(s *site, r *router) {
+		{results.IP4Thousand, results.Router, 1, func(s *site, r *router) {
 			r.under(s, pair{0, 1}, tables.Sample(s.v4, 1000), manyDestinations)
 		}},
-		{name: "ip4-full", what: "IPv4, full table, 65,536 destinations", ttl: 1, make: func(s *site, r *router) {
+		{results.IP4Full, results.Router, 1, func(s *site, r *router) {
 			r.under(s, pair{0, 1}, s.v4, manyDestinations)
 		}},
-		{name: "ip4-full-hot", what: "IPv4, full table, replay of 1,024 destinations", ttl: 1, make: func(s *site, r *router) {
+		{results.IP4FullHot, results.Router, 1, func(s *site, r *router) {
 			r.under(s, pair{0, 1}, s.v4, replayed)
 		}},
-		{name: "ip6-1", what: "IPv6, one route", ttl: 1, make: func(s *site, r *router) {
+		{results.IP6One, results.Router, 1, func(s *site, r *router) {
 			r.plain(s, pair{0, 1}, s.v6[:0], []netip.Addr{netip.MustParseAddr("3fff:100::1")})
 		}},
-		{name: "ip6-full", what: "IPv6, full table, 65,536 destinations", ttl: 1, make: func(s *site, r *router) {
+		{results.IP6Full, results.Router, 1, func(s *site, r *router) {
 			r.under(s, pair{0, 1}, s.v6, manyDestinations)
 		}},
-		{name: "veth", what: "IPv4, through a veth pair into another namespace", ttl: 2, make: (*site).veth},
-		{name: "leak", what: "IPv4, by a route into another namespace", ttl: 2, make: (*site).leak},
-		{name: "workers-2", what: "ip4-1, two workers with devices of their own", ttl: 1, workers: 2,
-			make: (*site).apart},
+		{results.IP4Veth, results.Router, 2, (*site).veth},
+		{results.IP4Leak, results.Router, 2, (*site).leak},
+		{results.IP4One, results.Router2, 1, (*site).apart},
 	}
 }
 
@@ -109,15 +108,15 @@ func (r *router) plain(s *site, p pair, routes []netip.Prefix, to []netip.Addr) 
 }
 
 // wire makes the two ports of a loop that sends to some destinations, in turn.
-func (r *router) wire(s *site, p pair, in, out string, to []netip.Addr) {
-	packets := make([][]byte, len(to))
-	f := p.flow(to[0].Is6())
-	for i, dst := range to {
-		packets[i] = f.packet(dst, 0)
+func (r *router) wire(s *site, p pair, in, out string, dst []netip.Addr) {
+	packets := make([][]byte, len(dst))
+	f := p.flow(dst[0].Is6())
+	for i := range dst {
+		packets[i] = f.packet(dst[i], 0)
 	}
-	l := r.loop(s.frames, packets)
-	r.port(in, p.in, l.In(), portAddrs(p.in)...)
-	r.port(out, p.out, l.Out(), portAddrs(p.out)...)
+	from, to := r.way(s.frames, p.out, packets)
+	r.port(in, p.in, from, portAddrs(p.in)...)
+	r.port(out, p.out, to, portAddrs(p.out)...)
 }
 
 // gateways makes the neighbours behind a port, and routes by them.
@@ -162,15 +161,16 @@ func (s *site) leak(r *router) {
 // apart has a pair of ports for each worker. Devices come to the workers in turn: first all that receive, then all that transmit.
 func (s *site) apart(r *router) {
 	n := len(r.cpus)
-	for port := range 2 * n {
-		if port < n {
-			to := netip.AddrFrom4([4]byte{198, 51, byte(port), 1})
-			l := r.loop(s.frames, [][]byte{pair{in: port}.flow(false).packet(to, 0)})
-			r.port(nstable.InitName, port, l.In(), portAddrs(port)...)
-			continue
-		}
-		r.port(nstable.InitName, port, r.loops[port-n].Out(), portAddrs(port)...)
-		prefix := netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, byte(port - n), 0}), 24)
-		r.gateways(nstable.InitName, portName(port), port, []netip.Prefix{prefix}, false)
+	outs := make([]memport.Out, n)
+	for i := range n {
+		dst := netip.AddrFrom4([4]byte{198, 51, byte(i), 1})
+		in, out := r.way(s.frames, n+i, [][]byte{pair{in: i}.flow(false).packet(dst, 0)})
+		r.port(nstable.InitName, i, in, portAddrs(i)...)
+		outs[i] = out
+	}
+	for i, out := range outs {
+		r.port(nstable.InitName, n+i, out, portAddrs(n+i)...)
+		prefix := netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, byte(i), 0}), 24)
+		r.gateways(nstable.InitName, portName(n+i), n+i, []netip.Prefix{prefix}, false)
 	}
 }

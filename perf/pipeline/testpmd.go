@@ -24,7 +24,6 @@ type peer struct {
 	output  bytes.Buffer
 	exited  chan error
 	control net.Conn // DPDK's telemetry
-	thread  int      // that forwards
 	ports   int
 	// directory is DPDK's for the process, with the socket of its telemetry.
 	directory string
@@ -34,29 +33,30 @@ type peer struct {
 const testpmd = "dpdk-testpmd"
 
 // newTestpmd starts testpmd with two ports of net_null, whose frames have the length of ours, in a forwarding mode.
-func newTestpmd(mode string, cpu, otherCPU int, huge bool) (*peer, error) {
+func newTestpmd(title, mode string, cpu, otherCPU int, huge bool) (*peer, error) {
 	device := fmt.Sprintf("size=%d,copy=0", frameLen)
 	args := append(eal(cpu, otherCPU, huge, "testpmd-"+mode), "--vdev=net_null0,"+device, "--vdev=net_null1,"+device, "--",
 		"--forward-mode="+mode, "--nb-cores=1", "--total-num-mbufs=8192", "-i", "--auto-start")
-	return startPeer("testpmd "+mode, 2, cpu, testpmd, "testpmd-"+mode, args)
+	return startPeer(title, 2, testpmd, "testpmd-"+mode, args)
 }
 
 // eal are the arguments for DPDK's environment: the main thread on one CPU, the one that forwards on another.
 func eal(cpu, otherCPU int, huge bool, prefix string) []string {
 	args := []string{
-		"-l", fmt.Sprintf("%d,%d", otherCPU, cpu), "--main-lcore", strconv.Itoa(otherCPU), "--no-pci", "--file-prefix", filePrefix(prefix),
+		"-l", fmt.Sprintf("%d,%d", otherCPU, cpu), "--main-lcore", strconv.Itoa(otherCPU), "--no-pci",
+		"--file-prefix", filePrefix(prefix),
 	}
 	if !huge {
-		return append(args, "--no-huge", "-m", "256")
+		return append(args, "--no-huge", "-m", "64")
 	}
-	return append(args, "--in-memory", "-m", "256")
+	return append(args, "--in-memory", "-m", "64")
 }
 
 // filePrefix keeps runs and programs apart.
 func filePrefix(name string) string { return fmt.Sprintf("nsrouter-%d-%s", os.Getpid(), name) }
 
 // startPeer starts a program and waits until it forwards.
-func startPeer(title string, ports, cpu int, program, prefix string, args []string) (*peer, error) {
+func startPeer(title string, ports int, program, prefix string, args []string) (*peer, error) {
 	p := &peer{title: title, ports: ports, command: exec.Command(program, args...), exited: make(chan error, 1)}
 	p.directory = filepath.Join("/var/run/dpdk", filePrefix(prefix))
 	p.command.Stdout, p.command.Stderr = &p.output, &p.output
@@ -70,7 +70,7 @@ func startPeer(title string, ports, cpu int, program, prefix string, args []stri
 		return nil, fmt.Errorf("%s: %w", title, err)
 	}
 	go func() { p.exited <- p.command.Wait() }()
-	err = p.connect(filepath.Join(p.directory, "dpdk_telemetry.v2"), cpu)
+	err = p.connect(filepath.Join(p.directory, "dpdk_telemetry.v2"))
 	if err == nil {
 		err = p.pause()
 	}
@@ -84,8 +84,8 @@ func startPeer(title string, ports, cpu int, program, prefix string, args []stri
 // startTime is how long a program may take to start.
 const startTime = 20 * time.Second
 
-// connect waits for the program's telemetry, for its first packets, and finds its thread.
-func (p *peer) connect(socket string, cpu int) (err error) {
+// connect waits for the program's telemetry, and for its first packets.
+func (p *peer) connect(socket string) (err error) {
 	for deadline := time.Now().Add(startTime); ; time.Sleep(50 * time.Millisecond) {
 		if p.control == nil {
 			if p.control, err = net.Dial("unixpacket", socket); err == nil {
@@ -97,7 +97,7 @@ func (p *peer) connect(socket string, cpu int) (err error) {
 		if p.control != nil && err == nil {
 			var n uint64
 			if n, err = p.forwarded(); err == nil && n > 0 {
-				break
+				return nil
 			}
 		}
 		select {
@@ -110,8 +110,6 @@ func (p *peer) connect(socket string, cpu int) (err error) {
 			return fmt.Errorf("forwards nothing after %v (%w)", startTime, err)
 		}
 	}
-	p.thread, err = pinnedThread(p.command.Process.Pid, cpu)
-	return err
 }
 
 // forwarded is how many packets the ports have sent.
@@ -135,36 +133,6 @@ func (p *peer) forwarded() (uint64, error) {
 	return sum, nil
 }
 
-// pinnedThread is the thread of a process that may run on one CPU alone, of several the one that has run longest.
-func pinnedThread(process, cpu int) (thread int, err error) {
-	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", process))
-	if err != nil {
-		return 0, err
-	}
-	longest := time.Duration(-1)
-	for _, task := range tasks {
-		text, err := os.ReadFile(filepath.Join(task, "status"))
-		if err != nil {
-			return 0, err
-		}
-		if !strings.Contains(string(text), fmt.Sprintf("\nCpus_allowed_list:\t%d\n", cpu)) {
-			continue
-		}
-		id, err := strconv.Atoi(filepath.Base(task))
-		if err != nil {
-			return 0, err
-		}
-		if used, err := cpuTime(process, id); err == nil && used > longest {
-			thread, longest = id, used
-		}
-	}
-	if thread == 0 {
-		return 0, fmt.Errorf("process %d has no thread pinned to CPU %d", process, cpu)
-	}
-	return thread, nil
-}
-
-func (p *peer) name() string  { return p.title }
 func (p *peer) resume() error { return p.command.Process.Signal(syscall.SIGCONT) }
 func (p *peer) pause() error  { return p.command.Process.Signal(syscall.SIGSTOP) }
 
@@ -173,7 +141,7 @@ func (p *peer) read() ([]reading, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.title, err)
 	}
-	used, err := cpuTime(p.command.Process.Pid, p.thread)
+	used, err := processTime(p.command.Process.Pid)
 	return []reading{{packets: n, used: used, at: time.Now()}}, err
 }
 
@@ -184,7 +152,7 @@ func (p *peer) close() error {
 	}
 	_ = p.input.Close()
 	_ = p.command.Process.Kill() // it has nothing to put away but its directory
-	<-p.exited
+	_ = <-p.exited
 	return os.RemoveAll(p.directory)
 }
 
