@@ -219,7 +219,8 @@ func (w *Worker) removePort(dev nstable.DeviceID) {
 			continue
 		}
 		for k := range p.n { // queued by mail of this very round
-			w.discard(&Packet{Addr: p.pending[k].Addr, In: p.from[k]}, counters.EgressDown)
+			lost := p.queued(k)
+			w.discard(&lost, counters.EgressDown)
 		}
 		p.n = 0
 	}
@@ -242,7 +243,7 @@ func (w *Worker) release() {
 	}
 	for i := range w.inbox {
 		for p := w.inbox[i].peek(); p != nil; p = w.inbox[i].peek() {
-			w.cache.Put(p.Addr)
+			w.free(p)
 			w.inbox[i].pop()
 		}
 	}

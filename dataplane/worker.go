@@ -203,12 +203,12 @@ func (w *Worker) receive(p *boundPort) int {
 	p.Queue.RxPackets.Add(uint64(n))
 	if !w.enter(p.dev) {
 		for i := range n {
-			w.cache.Put(w.rx[i].Addr)
+			w.cache.PutChain(w.rx[i])
 		}
 		return n
 	}
 	for i := range n {
-		w.packets[i] = Packet{Addr: w.rx[i].Addr, Len: w.rx[i].Len, In: p.dev}
+		w.packets[i] = Packet{Addr: w.rx[i].Addr, Len: w.rx[i].Len, In: p.dev, Flags: Flags(w.rx[i].Options)}
 		w.to(ethernetInput, uint16(i))
 	}
 	w.runGraph()
@@ -220,7 +220,7 @@ func (w *Worker) receive(p *boundPort) int {
 
 func (w *Worker) freeAll(list []Packet) {
 	for i := range list {
-		w.cache.Put(list[i].Addr)
+		w.free(&list[i])
 	}
 }
 
@@ -242,7 +242,7 @@ func (w *Worker) takeHandoffs(r *handoffRing) int {
 			if known {
 				w.to(next, uint16(n))
 			} else {
-				w.cache.Put(w.packets[n].Addr)
+				w.free(&w.packets[n])
 			}
 			n++
 			p = r.peek()
@@ -327,5 +327,5 @@ func (w *Worker) discard(p *Packet, why reason) {
 			s.Drops[why].Add(1)
 		}
 	}
-	w.cache.Put(p.Addr)
+	w.free(p)
 }
