@@ -22,8 +22,8 @@ type peer struct {
 	command *exec.Cmd
 	input   io.Closer
 	output  bytes.Buffer
-	exited  chan error
-	control net.Conn // DPDK's telemetry
+	exited  chan error // one value: how it ended
+	control net.Conn   // DPDK's telemetry
 	ports   int
 	// directory is DPDK's for the process, with the socket of its telemetry.
 	directory string
@@ -152,7 +152,10 @@ func (p *peer) close() error {
 	}
 	_ = p.input.Close()
 	_ = p.command.Process.Kill() // it has nothing to put away but its directory
-	_ = <-p.exited
+	var killed *exec.ExitError
+	if err := <-p.exited; err != nil && !errors.As(err, &killed) {
+		return err
+	}
 	return os.RemoveAll(p.directory)
 }
 
