@@ -108,7 +108,7 @@ func (s *stand) router() (*track, error) {
 
 func (s *stand) joinRouter(r *lab.Router, w wires, tr *track, e ends) (*track, error) {
 	tr.placement, tr.router, tr.processes = s.where, r, []*lab.Process{r.Process()}
-	tr.notes = "AF_XDP mode " + mode(s.t, r)
+	tr.mode = mode(s.t, r)
 	return tr, s.join(tr, w, e)
 }
 

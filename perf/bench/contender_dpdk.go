@@ -25,7 +25,7 @@ func (s *stand) testpmd() (*track, error) {
 	w := s.wire("t", h, 1)
 	eal := s.eal(w, fmt.Sprintf("0@%d,1@%d", s.o.sourceCPU, s.o.workCPU), testpmdMiB)
 	p := h.Start(program, append(eal, dpdk.TestpmdMAC(w.far.MAC)...)...)
-	tr := &track{name: results.Testpmd, placement: s.where, processes: []*lab.Process{p}, notes: s.memory.String()}
+	tr := &track{name: results.Testpmd, placement: s.where, processes: []*lab.Process{p}}
 	return tr, s.join(tr, w, ends{sink: load.SinkOptions{TTL: load.TTL}})
 }
 
@@ -48,7 +48,7 @@ func (s *stand) l3fwd() (*track, error) {
 	w := s.wire("d", h, 1)
 	eal := s.eal(w, fmt.Sprintf("0@%d", s.o.workCPU), l3fwdMiB)
 	p := h.Start(program, append(eal, dpdk.L3fwdFIB(w.far.MAC, rules)...)...)
-	tr := &track{name: results.L3fwd, placement: s.where, processes: []*lab.Process{p}, notes: s.memory.String()}
+	tr := &track{name: results.L3fwd, placement: s.where, processes: []*lab.Process{p}}
 	var e ends
 	if s.traffic.farHost.Addr().Is6() {
 		e.sink.TTL = load.TTL
@@ -58,7 +58,7 @@ func (s *stand) l3fwd() (*track, error) {
 
 func (s *stand) eal(w wires, lcores string, mib int) []string {
 	return dpdk.EAL{
-		Lcores: lcores, Memory: s.memory, MiB: mib,
+		Lcores: lcores, HugePages: s.hugePages, MiB: mib,
 		Devices: []string{"net_af_xdp0,iface=" + w.ins[0].Name, "net_af_xdp1,iface=" + w.out.Name},
 	}.Args()
 }

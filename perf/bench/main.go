@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nsrouter/internal/lab"
-	"nsrouter/perf/dpdk"
+	"nsrouter/perf/hugepages"
 	"nsrouter/perf/results"
 )
 
@@ -114,26 +114,20 @@ func (o *options) checkCPUs() error {
 
 // benchAll measures all scenarios, and writes what there is also if something failed.
 func benchAll(o options) (err error) {
-	if err := o.check(); err != nil {
+	if err = o.check(); err != nil {
 		return err
 	}
 	chosen, err := o.scenarios()
 	if err != nil {
 		return err
 	}
-	memory, release, err := o.reserve(chosen)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, release()) }()
+	huge, release, pages := o.reserve(chosen)
+	defer release()
 	// The lab's own handler ends what is being measured; this one, the rest.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()
 
-	run := &results.Run{Machine: results.Here(), Settings: o.settings()}
-	if usesDPDK(chosen) {
-		run.Settings = append(run.Settings, results.Setting{Name: "DPDK memory", Value: memory.String()})
-	}
+	run := &results.Run{Machine: results.Here(), Settings: o.settings(pages)}
 	printHead(run)
 	known := map[string]*traffic{} // by family and routes
 	for _, o.current = range chosen {
@@ -149,17 +143,17 @@ func benchAll(o options) (err error) {
 			if o.placement != "" && o.placement != where || ctx.Err() != nil {
 				continue
 			}
-			err = errors.Join(err, one(o, where, known[key], memory, run))
+			err = errors.Join(err, one(o, where, known[key], huge, run))
 		}
 	}
 	return errors.Join(err, o.save(run))
 }
 
 // one measures one scenario in one placement, on a lab of its own. What was measured is added to run if all went well.
-func one(o options, where placement, traffic *traffic, memory dpdk.Memory, run *results.Run) error {
+func one(o options, where placement, traffic *traffic, huge bool, run *results.Run) error {
 	var measured results.Run
 	if err := lab.Main(func(t lab.T) {
-		s := &stand{t: t, lab: lab.New(t), o: o, where: where, traffic: traffic, memory: memory, portVLANs: portVLANs}
+		s := &stand{t: t, lab: lab.New(t), o: o, where: where, traffic: traffic, hugePages: huge, portVLANs: portVLANs}
 		printScenario(s)
 		tracks := s.setUp(&measured)
 		throughput(t, o, tracks, func(tr *track, round int, metric, unit string, value float64, quiet bool) {
@@ -169,6 +163,11 @@ func one(o options, where placement, traffic *traffic, memory dpdk.Memory, run *
 		printSummary(&measured, where, tracks)
 	}); err != nil {
 		return fmt.Errorf("%s, %s: %w", o.current.name, where, err)
+	}
+	for _, s := range measured.Settings {
+		if !slices.Contains(run.Settings, s) {
+			run.Settings = append(run.Settings, s)
+		}
 	}
 	run.Records, run.Missing = append(run.Records, measured.Records...), append(run.Missing, measured.Missing...)
 	return nil
@@ -189,6 +188,9 @@ func (s *stand) setUp(run *results.Run) []*track {
 			continue
 		}
 		tracks = append(tracks, tr)
+		if mode := (results.Setting{Name: "router", Value: "AF_XDP in " + tr.mode + " mode"}); tr.mode != "" {
+			run.Settings = []results.Setting{mode}
+		}
 	}
 	if len(tracks) == 0 {
 		s.t.Fatalf("no contender is left: %s", strings.Join(run.Missing, "; "))
@@ -196,16 +198,15 @@ func (s *stand) setUp(run *results.Run) []*track {
 	return tracks
 }
 
-// reserve has memory in huge pages ready for DPDK's programs, if there are any among the contenders.
-func (o *options) reserve(chosen []scenario) (m dpdk.Memory, release func() error, err error) {
-	if !usesDPDK(chosen) {
-		return dpdk.Memory{}, func() error { return nil }, nil
-	}
-	return dpdk.Reserve(testpmdMiB + l3fwdMiB)
-}
-
-func usesDPDK(chosen []scenario) bool {
-	return slices.ContainsFunc(chosen, func(s scenario) bool {
+// reserve reserves huge pages if there are programs of DPDK among the contenders, and says which pages they have.
+func (o *options) reserve(chosen []scenario) (huge bool, release func(), pages string) {
+	if !slices.ContainsFunc(chosen, func(s scenario) bool {
 		return slices.Contains(s.contenders, results.Testpmd) || slices.Contains(s.contenders, results.L3fwd)
-	})
+	}) {
+		return false, func() {}, ""
+	}
+	if release, huge = hugepages.Reserve((testpmdMiB + l3fwdMiB) / 2); huge {
+		return true, release, "huge pages of 2 MiB"
+	}
+	return false, release, "pages of 4 KiB: no huge ones could be reserved in " + hugepages.File
 }

@@ -15,10 +15,13 @@ import (
 )
 
 // settings are what the figures depend on.
-func (o *options) settings() []results.Setting {
+func (o *options) settings(dpdkMemory string) []results.Setting {
 	settings := []results.Setting{
 		{Name: "rounds", Value: fmt.Sprintf("%d of %v, each after %v of load", o.rounds, o.measure, o.warmup)},
 		{Name: "frames", Value: fmt.Sprintf("UDP, as short as the headers allow, %d flows", o.flows)},
+	}
+	if dpdkMemory != "" {
+		settings = append(settings, results.Setting{Name: "memory of DPDK", Value: dpdkMemory})
 	}
 	for _, p := range placements() {
 		settings = append(settings, results.Setting{Name: "placement " + string(p), Value: p.describe(o.sourceCPU, o.workCPU)})

@@ -63,7 +63,8 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{run.Machine.Kernel, run.Machine.Commit, "4 flows", "2 of 100ms", "placement receive-apart: source and"} {
+	for _, want := range []string{run.Machine.Kernel, run.Machine.Commit, "4 flows", "2 of 100ms", "AF_XDP in copy mode",
+		"placement receive-apart: source and"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the CSV lacks %q:\n%s", want, text)
 		}

@@ -9,7 +9,6 @@ import (
 
 	"nsrouter/internal/lab"
 	"nsrouter/internal/load"
-	"nsrouter/perf/dpdk"
 	"nsrouter/perf/results"
 )
 
@@ -20,7 +19,8 @@ type stand struct {
 	o       options
 	where   placement
 	traffic *traffic
-	memory  dpdk.Memory
+	// hugePages is whether there are some for DPDK's programs.
+	hugePages bool
 	// portVLANs is how many VLANs each port has in the scenario of many namespaces.
 	portVLANs int
 }
@@ -36,9 +36,9 @@ type track struct {
 	source    *load.Source
 	sink      *load.Sink
 	router    *lab.Router // nil if it is a peer
+	mode      string      // of the router's AF_XDP sockets
 	// processes forward. They stand still while others are measured, since some use all of a CPU even if nothing comes.
 	processes []*lab.Process
-	notes     string // what else is to be known of it
 }
 
 // series are the records of one metric of the track.

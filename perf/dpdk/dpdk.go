@@ -47,8 +47,8 @@ func L3fwd() (string, error) {
 type EAL struct {
 	// Lcores are lcores and the CPUs that they run on: 0@1 has lcore 0 on CPU 1.
 	Lcores string
-	// Memory is where buffers and tables are.
-	Memory Memory
+	// HugePages is whether there are enough (package hugepages).
+	HugePages bool
 	// MiB is how much memory there is to be without huge pages. On huge pages a program takes what it needs.
 	MiB int
 	// Devices are virtual devices: "net_af_xdp0,iface=p1".
@@ -58,7 +58,7 @@ type EAL struct {
 // Args is the command line.
 func (e EAL) Args() []string {
 	args := []string{"--lcores", e.Lcores, "--no-pci", "--no-telemetry"}
-	if e.Memory.HugePages {
+	if e.HugePages {
 		args = append(args, "--in-memory", "--single-file-segments")
 	} else {
 		args = append(args, "--no-shconf", "--no-huge", "-m", fmt.Sprint(e.MiB))

@@ -30,7 +30,7 @@ func TestArgs(t *testing.T) {
 	if got := strings.Join(e.Args(), " "); !strings.HasSuffix(got, want) || !strings.HasPrefix(got, "--lcores 0@1 ") {
 		t.Errorf("%s", got)
 	}
-	e.Memory.HugePages = true
+	e.HugePages = true
 	if got := e.Args(); slices.Contains(got, "--no-huge") || slices.Contains(got, "-m") {
 		t.Errorf("%s", got)
 	}
@@ -39,49 +39,5 @@ func TestArgs(t *testing.T) {
 		if args[0] != "--" || !slices.Contains(args, "--eth-peer=1,02:00:00:00:00:07") && !slices.Contains(args, "--eth-dest=1,02:00:00:00:00:07") {
 			t.Errorf("%q", args)
 		}
-	}
-}
-
-// TestReserve reserves pages of a machine that has some free, room for few, or does not allow it.
-func TestReserve(t *testing.T) {
-	for _, c := range []struct {
-		name    string
-		machine pages
-		limit   int // of pages
-		mib     int
-		huge    bool
-		during  int
-	}{
-		{"enough free", pages{total: 9, free: 8, kib: 2048, availableKiB: 1 << 20}, 99, 16, true, 9},
-		{"some free", pages{total: 9, free: 8, kib: 2048, availableKiB: 1 << 20}, 99, 19, true, 11},
-		{"none", pages{kib: 2048, availableKiB: 1 << 20}, 99, 20, true, 10},
-		{"fragmented", pages{total: 3, kib: 2048, availableKiB: 1 << 20}, 8, 20, false, 3},
-		{"little memory", pages{kib: 2048, availableKiB: 1 << 20}, 1 << 20, 600, false, 0},
-		{"not allowed", pages{total: 1, kib: 2048, availableKiB: 1 << 20}, -1, 20, false, 1},
-		{"no huge pages", pages{availableKiB: 1 << 20}, 99, 20, false, 0},
-	} {
-		before := c.machine
-		set := func(n int) error {
-			if c.limit < 0 {
-				return os.ErrPermission
-			}
-			n = min(n, c.limit)
-			c.machine.free += n - c.machine.total
-			c.machine.total = n
-			return nil
-		}
-		m, release, err := reserve(c.mib, func() (pages, error) { return c.machine, nil }, set)
-		if err != nil || m.HugePages != c.huge || c.machine.total != c.during {
-			t.Errorf("%s: %v, %v, %d pages; want %v, %d", c.name, m, err, c.machine.total, c.huge, c.during)
-		}
-		if c.huge && c.machine.free*2 < c.mib {
-			t.Errorf("%s: %d pages free for %d MiB", c.name, c.machine.free, c.mib)
-		}
-		if err := release(); err != nil || c.machine != before {
-			t.Errorf("%s: afterwards %+v, %v; before %+v", c.name, c.machine, err, before)
-		}
-	}
-	if p, err := readPages(); err != nil || p.availableKiB == 0 {
-		t.Errorf("this machine has %+v, %v", p, err)
 	}
 }
