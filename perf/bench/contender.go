@@ -63,13 +63,14 @@ func (s *stand) kernelRoutes(h *lab.Host) error {
 	if err := os.WriteFile(file, []byte(s.routeLines()), 0o600); err != nil {
 		return err
 	}
-	defer os.Remove(file)
+	defer func() { _ = os.Remove(file) }() // the lab removes it at the latest
 	if s.traffic.farHost.Addr().Is6() {
 		h.Sysctl("net.ipv6.route.max_size", fmt.Sprint(1<<22)) // older kernels count routes towards it
 	}
 	ip := h.Start("ip", s.traffic.pick("-4", "-6"), "-batch", file)
 	if status, err := ip.Wait(limit); err != nil || status != 0 {
-		return errors.Join(fmt.Errorf("load %d routes by ip -batch: status %d: %s", len(s.traffic.routes), status, tail(ip.Output())), err)
+		failed := fmt.Errorf("load %d routes by ip -batch: status %d: %s", len(s.traffic.routes), status, tail(ip.Output()))
+		return errors.Join(failed, err)
 	}
 	return nil
 }

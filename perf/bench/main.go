@@ -47,8 +47,8 @@ func main() {
 		"so many or all of a full table, or those of a dump")
 	flag.IntVar(&o.family, "family", 0, "measure a scenario of its own: of IPv`4 or 6`")
 	flag.StringVar(&o.contenders, "contenders", "", "only these `names`, separated by commas")
-	flag.Var(&o.placement, "placement", "only this `placement`: all-on-one, the source has a CPU and the whole way of a packet another; "+
-		"or receive-apart, the source's CPU receives for user space too")
+	flag.Var(&o.placement, "placement", "only this `placement`: all-on-one, the source has a CPU and the whole way of a "+
+		"packet another; or receive-apart, the source's CPU receives for user space too")
 	flag.IntVar(&o.rounds, "rounds", 5, "measurements of each contender, in turns")
 	flag.DurationVar(&o.warmup, "warmup", 500*time.Millisecond, "load before each measurement")
 	flag.DurationVar(&o.measure, "time", 2*time.Second, "length of a measurement")

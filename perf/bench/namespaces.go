@@ -9,10 +9,10 @@ import (
 	"nsrouter/perf/results"
 )
 
-// The scenario of many namespaces. Packet k comes in on port k % ports with VLAN id 1 + k / ports, is routed by prefix k to a
-// neighbour of its own, and leaves by the one far port with VLAN id k + 1. So there are as many VLAN devices on either side as there are
-// namespaces, and each packet is of another device than the one before. The other contender has the same devices, neighbours and routes,
-// all in one namespace: what differs is the namespaces alone.
+// The scenario of many namespaces. Packet k comes in on port k % ports with VLAN id 1 + k / ports, is routed by prefix k
+// to a neighbour of its own, and leaves by the one far port with VLAN id k + 1. So there are as many VLAN devices on
+// either side as there are namespaces, and each packet is of another device than the one before. The other contender has
+// the same devices, neighbours and routes, all in one namespace: what differs is the namespaces alone.
 const (
 	namespacePorts = 4
 	portVLANs      = 256 // a power of two

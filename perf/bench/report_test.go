@@ -133,7 +133,9 @@ func TestLeftOut(t *testing.T) {
 	if tracks := s.setUp(&run); len(tracks) != 1 || tracks[0].name != results.Linux {
 		t.Errorf("%d tracks", len(tracks))
 	}
-	if !slices.ContainsFunc(run.Missing, func(m string) bool { return strings.Contains(m, "testpmd") && strings.Contains(m, "no such vdev") }) {
+	if !slices.ContainsFunc(run.Missing, func(m string) bool {
+		return strings.Contains(m, "testpmd") && strings.Contains(m, "no such vdev")
+	}) {
 		t.Errorf("missing: %q", run.Missing)
 	}
 }

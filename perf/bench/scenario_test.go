@@ -59,7 +59,8 @@ func TestScenariosOfFlags(t *testing.T) {
 			t.Errorf("%+v: %s; want %s", c.o, first, c.contenders)
 		}
 	}
-	if _, err := (&options{scenario: "quick", contenders: "vpp"}).scenarios(); err == nil || !strings.Contains(err.Error(), "testpmd-mac") {
+	o := options{scenario: "quick", contenders: "vpp"}
+	if _, err := o.scenarios(); err == nil || !strings.Contains(err.Error(), "testpmd-mac") {
 		t.Errorf("a contender that is not there: %v", err)
 	}
 }
@@ -73,7 +74,10 @@ func TestTraffic(t *testing.T) {
 		family int
 		routes string
 		n      int // zero: an error
-	}{{4, "1", 1}, {6, "", 1}, {4, "full", 901_899}, {6, "full", 160_147}, {6, "500", 500}, {4, list, 2}, {6, list, 0}, {4, "0", 0}, {4, "nowhere", 0}} {
+	}{
+		{4, "1", 1}, {6, "", 1}, {4, "full", 901_899}, {6, "full", 160_147}, {6, "500", 500}, {4, list, 2},
+		{6, list, 0}, {4, "0", 0}, {4, "nowhere", 0},
+	} {
 		tr, err := newTraffic(c.family, c.routes)
 		if c.n == 0 {
 			if err == nil {

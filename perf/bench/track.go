@@ -138,11 +138,14 @@ const (
 )
 
 // awaitForwarding sends a few packets until one arrives.
-func (tr *track) awaitForwarding() error {
+func (tr *track) awaitForwarding() (err error) {
 	if err := errors.Join(tr.source.SetRate(100), tr.source.Start()); err != nil {
 		return err
 	}
-	defer tr.source.Stop()
+	defer func() {
+		_, stopped := tr.source.Stop()
+		err = errors.Join(err, stopped)
+	}()
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		counts, err := tr.sink.Counts()
 		if err != nil {
@@ -175,7 +178,8 @@ func (tr *track) try(destinations int) (err error) {
 		if sent > 0 && arrived >= sent-sent/10 {
 			return tr.source.SetRate(0)
 		}
-		err = fmt.Errorf("of %d packets, sent %d a second to as many destinations, %d were forwarded%s", sent, rate, arrived, tr.log())
+		err = fmt.Errorf("of %d packets, sent %d a second to as many destinations, %d were forwarded%s",
+			sent, rate, arrived, tr.log())
 	}
 	return err
 }

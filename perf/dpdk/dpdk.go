@@ -69,8 +69,9 @@ func (e EAL) Args() []string {
 	return args
 }
 
-// TestpmdMAC are the arguments, after those of the EAL, with which testpmd gives each packet of one port the MAC addresses of a hop and
-// sends it by the other; it looks nothing up. To is the neighbour on port 1. Its first lcore does nothing, its second forwards.
+// TestpmdMAC are the arguments, after those of the EAL, with which testpmd gives each packet of one port the MAC addresses
+// of a hop and sends it by the other; it looks nothing up. To is the neighbour on port 1. Its first lcore does nothing, its
+// second forwards.
 func TestpmdMAC(to net.HardwareAddr) []string {
 	// It ends when its standard input does, unless it shows counters from time to time. Its 155,456 buffers would be
 	// more than what it works with stays cached.

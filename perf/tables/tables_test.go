@@ -100,7 +100,9 @@ func TestUnder(t *testing.T) {
 
 func TestRandomIn(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 1))
-	for _, p := range prefixes("0.0.0.0/0", "10.32.0.0/11", "10.1.2.128/25", "10.1.2.3/32", "2001:db8::/29", "2001:db8::1/128", "::/0") {
+	for _, p := range prefixes(
+		"0.0.0.0/0", "10.32.0.0/11", "10.1.2.128/25", "10.1.2.3/32", "2001:db8::/29", "2001:db8::1/128", "::/0",
+	) {
 		seen := map[netip.Addr]bool{}
 		for range 100 {
 			a := randomIn(p, rnd)
