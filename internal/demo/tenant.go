@@ -159,14 +159,14 @@ const loadTime = 5 * time.Second
 
 // load sends as many packets as go through for some seconds, and shows where they went.
 func (d *demo) load(t tenant) {
-	sink, err := load.NewSink(t.farEnd)
+	sink, err := load.NewSink(t.farEnd, load.SinkOptions{})
 	if err != nil {
 		d.t.Fatalf("%v", err)
 	}
 	defer sink.Close()
 	source, err := load.NewSource(
-		load.SourceOptions{Device: t.nearEnd, To: t.nearPort.MAC, Src: netip.MustParseAddr(nearHost),
-			Dst: netip.MustParseAddr(farHost), Flows: 64},
+		load.SourceOptions{Devices: []*lab.Interface{t.nearEnd}, To: t.nearPort.MAC, Src: netip.MustParseAddr(nearHost),
+			Destinations: []netip.Addr{netip.MustParseAddr(farHost)}, Flows: 64},
 	)
 	if err != nil {
 		d.t.Fatalf("%v", err)

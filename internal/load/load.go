@@ -1,4 +1,5 @@
-// Package load makes and counts benchmark traffic on veths, faster than any router there: 64-byte UDP over IPv4.
+// Package load makes and counts benchmark traffic on veths, faster than any router there: the smallest frames of UDP over IPv4 and
+// IPv6, to any number of destinations, with VLAN tags if wanted.
 //
 // The source is an XDP program that the kernel runs on frames of its own (BPF_PROG_TEST_RUN with
 // BPF_F_TEST_XDP_LIVE_FRAMES), on a thread pinned to a CPU; it redirects each frame into a veth, whose peer must have
@@ -8,6 +9,7 @@ package load
 
 import (
 	"fmt"
+	"net"
 	"runtime"
 
 	"github.com/cilium/ebpf"
@@ -20,11 +22,11 @@ import (
 // Port is the UDP destination port of all load: discard.
 const Port = 9
 
-// ttl is what the source sends with; one hop takes one off.
-const ttl = 64
+// TTL is what the source sends with, as TTL or hop limit; one hop takes one off.
+const TTL = 64
 
-// program loads one program of the object, with its settings, and what it uses.
-func program(name string, settings map[string]any) (*ebpf.Collection, error) {
+// program loads one program of the object, with its settings, and what it uses. The maps named in entries have as many as these say.
+func program(name string, settings map[string]any, entries map[string]int) (*ebpf.Collection, error) {
 	spec, err := loadLoad()
 	if err != nil {
 		return nil, fmt.Errorf("parse the load programs: %w", err)
@@ -33,6 +35,9 @@ func program(name string, settings map[string]any) (*ebpf.Collection, error) {
 		if err := spec.Variables[key].Set(value); err != nil {
 			return nil, fmt.Errorf("set %s: %w", key, err)
 		}
+	}
+	for key, n := range entries {
+		spec.Maps[key].MaxEntries = uint32(n)
 	}
 	for other := range spec.Programs {
 		if other != name {
@@ -62,7 +67,7 @@ func attach(coll *ebpf.Collection, name string, to *lab.Interface) (l link.Link,
 
 // Pass attaches a program that passes every packet to the kernel, until the returned function is called.
 func Pass(to *lab.Interface) (detach func(), err error) {
-	coll, err := program("pass", nil)
+	coll, err := program("pass", nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +79,14 @@ func Pass(to *lab.Interface) (detach func(), err error) {
 	return func() { l.Close(); coll.Close() }, nil
 }
 
+// SinkOptions are what a sink expects.
+type SinkOptions struct {
+	// TTL is what packets have to have left, TTL or hop limit; zero: one less than the source sends with.
+	TTL uint8
+	// VLANs has each packet, IPv4, carry the VLAN id 1 + (destination >> 8) modulo VLANs, a power of two. Zero: any tag, or none.
+	VLANs int
+}
+
 // Sink counts and drops the load that arrives on an interface.
 type Sink struct {
 	coll *ebpf.Collection
@@ -83,15 +96,17 @@ type Sink struct {
 // Counts are totals since a sink was made.
 type Counts struct {
 	Packets uint64
-	// Bad are those of Packets that did not come with the interface's MAC as destination and a TTL lower by one.
+	// Bad are those of Packets that did not come with the interface's MAC as destination, and TTL and VLAN as expected; and
+	// of one packet of 64, those whose IPv4 header checksum is wrong.
 	Bad uint64
 }
 
+// sample is how many packets there are to one whose header checksum is looked at.
+const sample = 64
+
 // NewSink attaches a sink.
-func NewSink(to *lab.Interface) (*Sink, error) {
-	coll, err := program("sink", map[string]any{
-		"want_mac": [6]byte(to.MAC), "want_ttl": uint8(ttl - 1), "want_port": htons(Port),
-	})
+func NewSink(to *lab.Interface, o SinkOptions) (*Sink, error) {
+	coll, err := sinkProgram(to.MAC, o, sample)
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +116,24 @@ func NewSink(to *lab.Interface) (*Sink, error) {
 		return nil, err
 	}
 	return &Sink{coll: coll, link: l}, nil
+}
+
+// sinkProgram loads the program of a sink with a MAC address, which looks at the checksum of one packet of each so many.
+func sinkProgram(mac net.HardwareAddr, o SinkOptions, each int) (*ebpf.Collection, error) {
+	if o.VLANs&(o.VLANs-1) != 0 {
+		return nil, fmt.Errorf("sink: %d VLANs: want a power of two", o.VLANs)
+	}
+	left, tagged := o.TTL, uint8(0)
+	if left == 0 {
+		left = TTL - 1
+	}
+	if o.VLANs > 0 {
+		tagged = 1
+	}
+	return program("sink", map[string]any{
+		"want_mac": [6]byte(mac), "want_ttl": left, "want_port": htons(Port), "sample_mask": uint64(each - 1),
+		"want_vlan": tagged, "want_vlan_mask": uint16(max(o.VLANs, 1) - 1),
+	}, nil)
 }
 
 // Counts reads the totals, over all CPUs.

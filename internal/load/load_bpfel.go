@@ -19,24 +19,42 @@ type loadCounts struct {
 	Bad     uint64
 }
 
+type loadIn6Addr struct {
+	_    structs.HostLayout
+	In6U struct {
+		_       structs.HostLayout
+		U6Addr8 [16]uint8
+	}
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	loadMapDevice          = "device"
+	loadMapDestinations    = "destinations"
+	loadMapDevices         = "devices"
 	loadMapReceived        = "received"
 	loadProgPass           = "pass"
 	loadProgSink           = "sink"
 	loadProgSource         = "source"
 	loadVarDestinationMask = "destination_mask"
+	loadVarDeviceMask      = "device_mask"
+	loadVarDeviceShift     = "device_shift"
 	loadVarFlowMask        = "flow_mask"
+	loadVarIpv6            = "ipv6"
 	loadVarRate            = "rate"
+	loadVarSampleMask      = "sample_mask"
 	loadVarSent            = "sent"
 	loadVarStarted         = "started"
+	loadVarTagged          = "tagged"
 	loadVarTemplate        = "template"
+	loadVarUdpSum          = "udp_sum"
+	loadVarVlanMask        = "vlan_mask"
 	loadVarWantMac         = "want_mac"
 	loadVarWantPort        = "want_port"
 	loadVarWantTtl         = "want_ttl"
+	loadVarWantVlan        = "want_vlan"
+	loadVarWantVlanMask    = "want_vlan_mask"
 )
 
 // loadLoad returns the embedded CollectionSpec for load.
@@ -90,8 +108,9 @@ type loadProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type loadMapSpecs struct {
-	Device   *ebpf.MapSpec `ebpf:"device"`
-	Received *ebpf.MapSpec `ebpf:"received"`
+	Destinations *ebpf.MapSpec `ebpf:"destinations"`
+	Devices      *ebpf.MapSpec `ebpf:"devices"`
+	Received     *ebpf.MapSpec `ebpf:"received"`
 }
 
 // loadVariableSpecs contains global variables before they are loaded into the kernel.
@@ -99,14 +118,23 @@ type loadMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type loadVariableSpecs struct {
 	DestinationMask *ebpf.VariableSpec `ebpf:"destination_mask"`
+	DeviceMask      *ebpf.VariableSpec `ebpf:"device_mask"`
+	DeviceShift     *ebpf.VariableSpec `ebpf:"device_shift"`
 	FlowMask        *ebpf.VariableSpec `ebpf:"flow_mask"`
+	Ipv6            *ebpf.VariableSpec `ebpf:"ipv6"`
 	Rate            *ebpf.VariableSpec `ebpf:"rate"`
+	SampleMask      *ebpf.VariableSpec `ebpf:"sample_mask"`
 	Sent            *ebpf.VariableSpec `ebpf:"sent"`
 	Started         *ebpf.VariableSpec `ebpf:"started"`
+	Tagged          *ebpf.VariableSpec `ebpf:"tagged"`
 	Template        *ebpf.VariableSpec `ebpf:"template"`
+	UdpSum          *ebpf.VariableSpec `ebpf:"udp_sum"`
+	VlanMask        *ebpf.VariableSpec `ebpf:"vlan_mask"`
 	WantMac         *ebpf.VariableSpec `ebpf:"want_mac"`
 	WantPort        *ebpf.VariableSpec `ebpf:"want_port"`
 	WantTtl         *ebpf.VariableSpec `ebpf:"want_ttl"`
+	WantVlan        *ebpf.VariableSpec `ebpf:"want_vlan"`
+	WantVlanMask    *ebpf.VariableSpec `ebpf:"want_vlan_mask"`
 }
 
 // loadObjects contains all objects after they have been loaded into the kernel.
@@ -129,13 +157,15 @@ func (o *loadObjects) Close() error {
 //
 // It can be passed to loadLoadObjects or ebpf.CollectionSpec.LoadAndAssign.
 type loadMaps struct {
-	Device   *ebpf.Map `ebpf:"device"`
-	Received *ebpf.Map `ebpf:"received"`
+	Destinations *ebpf.Map `ebpf:"destinations"`
+	Devices      *ebpf.Map `ebpf:"devices"`
+	Received     *ebpf.Map `ebpf:"received"`
 }
 
 func (m *loadMaps) Close() error {
 	return _LoadClose(
-		m.Device,
+		m.Destinations,
+		m.Devices,
 		m.Received,
 	)
 }
@@ -145,14 +175,23 @@ func (m *loadMaps) Close() error {
 // It can be passed to loadLoadObjects or ebpf.CollectionSpec.LoadAndAssign.
 type loadVariables struct {
 	DestinationMask *ebpf.Variable `ebpf:"destination_mask"`
+	DeviceMask      *ebpf.Variable `ebpf:"device_mask"`
+	DeviceShift     *ebpf.Variable `ebpf:"device_shift"`
 	FlowMask        *ebpf.Variable `ebpf:"flow_mask"`
+	Ipv6            *ebpf.Variable `ebpf:"ipv6"`
 	Rate            *ebpf.Variable `ebpf:"rate"`
+	SampleMask      *ebpf.Variable `ebpf:"sample_mask"`
 	Sent            *ebpf.Variable `ebpf:"sent"`
 	Started         *ebpf.Variable `ebpf:"started"`
+	Tagged          *ebpf.Variable `ebpf:"tagged"`
 	Template        *ebpf.Variable `ebpf:"template"`
+	UdpSum          *ebpf.Variable `ebpf:"udp_sum"`
+	VlanMask        *ebpf.Variable `ebpf:"vlan_mask"`
 	WantMac         *ebpf.Variable `ebpf:"want_mac"`
 	WantPort        *ebpf.Variable `ebpf:"want_port"`
 	WantTtl         *ebpf.Variable `ebpf:"want_ttl"`
+	WantVlan        *ebpf.Variable `ebpf:"want_vlan"`
+	WantVlanMask    *ebpf.Variable `ebpf:"want_vlan_mask"`
 }
 
 // loadPrograms contains all programs after they have been loaded into the kernel.

@@ -14,29 +14,56 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// addresses are n of one family, 256 apart.
+func addresses(first string, n int) []netip.Addr {
+	out := make([]netip.Addr, n)
+	for i := range out {
+		b := netip.MustParseAddr(first).AsSlice()
+		b[len(b)-2] += byte(i)
+		out[i], _ = netip.AddrFromSlice(b)
+	}
+	return out
+}
+
 // TestThroughKernel sends load through the kernel's forwarding, paced and at full rate, and looks for every packet at
 // the sink.
 func TestThroughKernel(t *testing.T) {
+	t.Run("IPv4", func(t *testing.T) {
+		throughKernel(t, "10.0.1.2/24", "10.0.1.1/24", "10.0.2.2/24", "10.0.2.1/24", "10.1.0.0/16")
+	})
+	t.Run("IPv6", func(t *testing.T) {
+		throughKernel(t, "fd00:1::2/64", "fd00:1::1/64", "fd00:2::2/64", "fd00:2::1/64", "fd01::/64")
+	})
+}
+
+func throughKernel(t *testing.T, near, nearPort, far, farPort, routed string) {
 	l := lab.New(t)
 	a, r, b := l.Host("a"), l.Host("r"), l.Host("b")
-	out, in := l.Link(a.End("eth0", "10.0.1.2/24"), r.End("p1", "10.0.1.1/24"), lab.LinkOptions{})
-	_, far := l.Link(r.End("p2", "10.0.2.1/24"), b.End("eth0", "10.0.2.2/24"), lab.LinkOptions{})
+	out, in := l.Link(a.End("eth0", near), r.End("p1", nearPort), lab.LinkOptions{})
+	_, end := l.Link(r.End("p2", farPort), b.End("eth0", far), lab.LinkOptions{})
 	r.Sysctl("net.ipv4.ip_forward", "1")
-	r.Neighbor("p2", "10.0.2.2", far.MAC.String())
+	r.Sysctl("net.ipv6.conf.all.forwarding", "1")
+	farHost := netip.MustParsePrefix(far).Addr()
+	r.Neighbor("p2", farHost.String(), end.MAC.String())
+	r.Route(routed, farHost.String())
 	detach, err := load.Pass(in)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(detach)
-	sink, err := load.NewSink(far)
+	sink, err := load.NewSink(end, load.SinkOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { sink.Close() })
+	bothRates(t, sink, load.SourceOptions{
+		Devices: []*lab.Interface{out}, To: in.MAC, Src: netip.MustParsePrefix(near).Addr(), Flows: 16,
+		Destinations: addresses(netip.MustParsePrefix(routed).Addr().Next().String(), 64),
+	})
+}
 
-	options := load.SourceOptions{
-		Device: out, To: in.MAC, Src: netip.MustParseAddr("10.0.1.2"), Dst: netip.MustParseAddr("10.0.2.2"), Flows: 16,
-	}
+// bothRates sends at a rate and at full rate.
+func bothRates(t *testing.T, sink *load.Sink, options load.SourceOptions) {
 	for _, rate := range []int{20_000, 0} {
 		options.Rate = rate
 		source, err := load.NewSource(options)
@@ -99,13 +126,19 @@ func TestSourceOptions(t *testing.T) {
 	a := l.Host("a")
 	near, far := l.Link(a.End("eth0"), a.End("eth1"), lab.LinkOptions{})
 	good := load.SourceOptions{
-		Device: near, To: far.MAC, Src: netip.MustParseAddr("10.0.1.2"), Dst: netip.MustParseAddr("10.0.2.2"),
+		Devices: []*lab.Interface{near}, To: far.MAC, Src: netip.MustParseAddr("10.0.1.2"),
+		Destinations: []netip.Addr{netip.MustParseAddr("10.0.2.2")},
 	}
 	for what, change := range map[string]func(*load.SourceOptions){
 		"odd number of flows": func(o *load.SourceOptions) { o.Flows = 3 },
 		"too many flows":      func(o *load.SourceOptions) { o.Flows = 1 << 16 },
-		"odd destinations":    func(o *load.SourceOptions) { o.Destinations = 5 },
-		"IPv6 destination":    func(o *load.SourceOptions) { o.Dst = netip.IPv6Loopback() },
+		"odd destinations":    func(o *load.SourceOptions) { o.Destinations = addresses("10.0.2.2", 5) },
+		"no destination":      func(o *load.SourceOptions) { o.Destinations = nil },
+		"IPv6 destination":    func(o *load.SourceOptions) { o.Destinations = []netip.Addr{netip.IPv6Loopback()} },
+		"no source address":   func(o *load.SourceOptions) { o.Src = netip.Addr{} },
+		"odd number of VLANs": func(o *load.SourceOptions) { o.VLANs = 3 },
+		"too many VLANs":      func(o *load.SourceOptions) { o.VLANs = 1 << 12 },
+		"no device":           func(o *load.SourceOptions) { o.Devices = nil },
 	} {
 		o := good
 		change(&o)
@@ -113,6 +146,10 @@ func TestSourceOptions(t *testing.T) {
 			s.Close()
 			t.Errorf("%s: accepted", what)
 		}
+	}
+	if s, err := load.NewSink(far, load.SinkOptions{VLANs: 3}); err == nil {
+		s.Close()
+		t.Error("a sink with an odd number of VLANs is accepted")
 	}
 	good.CPU = runtime.NumCPU() + 1000
 	s, err := load.NewSource(good)

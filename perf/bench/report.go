@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"nsrouter/internal/load"
 	"nsrouter/perf/results"
 )
 
@@ -99,7 +98,7 @@ func newReport(m results.Machine, o options, tracks []*track) *report {
 
 func (o *options) settings() settings {
 	return settings{
-		FrameBytes: load.FrameLen, Flows: o.flows, Rounds: o.rounds, Warmup: o.warmup.Seconds(), Time: o.measure.Seconds(),
+		FrameBytes: 60, Flows: o.flows, Rounds: o.rounds, Warmup: o.warmup.Seconds(), Time: o.measure.Seconds(),
 		Placement: o.placement, SourceCPU: o.sourceCPU, ForwarderCPU: o.workCPU,
 	}
 }

@@ -44,14 +44,15 @@ func wire(l *lab.Lab, tag string, forwarder *lab.Host) wires {
 // newTrack puts the sink and the source on the wires of a forwarder that is ready, and places the receiving side of
 // both wires.
 func newTrack(t lab.T, name string, w wires, where placement, o options) *track {
-	sink, err := load.NewSink(w.far)
+	sink, err := load.NewSink(w.far, load.SinkOptions{})
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
 	t.Cleanup(func() { sink.Close() })
 	source, err := load.NewSource(load.SourceOptions{
-		Device: w.source, To: w.in.MAC, Src: netip.MustParseAddr(nearHost), Dst: netip.MustParseAddr(farHost),
-		Flows: o.flows, CPU: o.sourceCPU,
+		Devices: []*lab.Interface{w.source}, To: w.in.MAC, Src: netip.MustParseAddr(nearHost),
+		Destinations: []netip.Addr{netip.MustParseAddr(farHost)},
+		Flows:        o.flows, CPU: o.sourceCPU,
 	})
 	if err != nil {
 		t.Fatalf("%v", err)
