@@ -56,12 +56,18 @@ func (d *Dataplane) Census() Frames {
 
 // frames counts what a worker has itself, between two rounds.
 func (w *Worker) frames() Frames {
-	f := Frames{Free: w.cache.Len(), Held: w.neighbors.held + w.reassembly.held, Pipeline: len(w.crossings)}
+	f := Frames{Free: w.cache.Len(), Held: w.neighbors.held + w.reassembly.held}
+	count := func(p *Packet) { f.Pipeline += w.framesOf(p) }
+	for i := range w.crossings {
+		count(&w.crossings[i])
+	}
 	for i := range w.inbox {
-		f.Pipeline += w.inbox[i].len()
+		w.inbox[i].each(count)
 	}
 	for _, p := range w.ports {
-		f.Pipeline += p.n
+		for _, d := range p.pending[:p.n] {
+			f.Pipeline += frame.Pieces(w.mem, d)
+		}
 	}
 	return f
 }

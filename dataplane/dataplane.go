@@ -163,7 +163,7 @@ func (w *Worker) release() {
 	}
 	for i := range w.inbox {
 		for p := w.inbox[i].peek(); p != nil; p = w.inbox[i].peek() {
-			w.cache.Put(p.Addr)
+			w.free(p)
 			w.inbox[i].pop()
 		}
 	}

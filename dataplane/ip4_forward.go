@@ -3,12 +3,12 @@ package dataplane
 import (
 	"nsrouter/dataplane/counters"
 	"nsrouter/dataplane/header"
-	"nsrouter/dataplane/neigh"
 	"nsrouter/fib"
 	"nsrouter/nstable"
 )
 
-// ip4Forward takes a hop off the TTL, checks the MTU and writes the addresses of the next hop's link.
+// ip4Forward takes a hop off the TTL, checks the MTU and writes the addresses of the next hop's link. Packets that go where
+// the one before went, with nothing out of the ordinary, are done at one look.
 //
 // Edges: transmit, resolve, ip4-fragment, icmp4-error, drop.
 func (w *Worker) ip4Forward(v []uint16) {
@@ -19,28 +19,41 @@ func (w *Worker) ip4Forward(v []uint16) {
 	}
 	w.slot.MIB[counters.IP4Forwarded].Add(uint64(len(v)))
 	var adj adjacency
+	next := &w.vectors[transmit]
+	n := next.n
 	for _, i := range v {
-		p := &w.packets[i]
-		h := header.IPv4(w.network(p))
-		hop := w.hops[i]
-		if !w.egress(&adj, hop) {
-			w.toDrop(i, adj.reason)
-			continue
+		p, hop := &w.packets[i%vectorSize], w.hops[i%vectorSize]
+		if hop == adj.hop && adj.known && p.Flags&(Group|Optioned|Directed|Chained) == 0 && p.Len-header.EthernetLen <= adj.mtu {
+			b := (*[header.EthernetLen + header.IPv4MinLen]byte)(w.mem[p.Addr:])
+			if adj.leadsTo4(b) && header.TakeHop4(b) {
+				w.rewrite(p, &adj)
+				next.idx[n%vectorSize] = i
+				n++
+				continue
+			}
 		}
-		if adj.redirect || p.Flags&(Group|Optioned|Directed) != 0 {
-			w.forwardRare4(i, p, h, &adj)
-			continue
-		}
-		if h.TTL() <= 1 {
-			w.toError(icmp4Error, i, counters.TTLExpired, 0)
-			continue
-		}
-		if uint32(h.TotalLen()) > adj.mtu {
-			w.tooBig4(i, p, h, &adj)
-			continue
-		}
+		next.n = n
+		w.forward4(i, p, hop, &adj)
+		n = next.n
+	}
+	next.n = n
+}
+
+// forward4 is ip4-forward for one packet, whatever it is.
+func (w *Worker) forward4(i uint16, p *Packet, hop *fib.NextHop, adj *adjacency) {
+	h := header.IPv4(w.network(p))
+	switch {
+	case !w.egress(adj, hop):
+		w.toDrop(i, adj.reason)
+	case adj.redirect || p.Flags&(Group|Optioned|Directed) != 0:
+		w.forwardRare4(i, p, h, adj)
+	case h.TTL() <= 1:
+		w.toError(icmp4Error, i, counters.TTLExpired, 0)
+	case uint32(h.TotalLen()) > adj.mtu:
+		w.tooBig4(i, p, h, adj)
+	default:
 		h.DecrementTTL()
-		w.sendNear(i, p, &adj, nextHop4(hop, h))
+		w.sendNear(i, p, adj, nextHop4(hop, h))
 	}
 }
 
@@ -129,7 +142,8 @@ func (w *Worker) sendBroadcast(i uint16, p *Packet, out *nstable.Device) {
 	w.to(transmit, i)
 }
 
-// adjacency is the egress side of the last next hop that a batch used: packets of a batch often share it.
+// adjacency is the egress side of the last next hop that a batch used, and of the last neighbour: packets of a batch often
+// share both.
 type adjacency struct {
 	hop    *fib.NextHop
 	dev    *nstable.Device
@@ -137,9 +151,34 @@ type adjacency struct {
 	reason reason
 	// redirect says that the packet leaves by the device it came in by, which sends redirects.
 	redirect bool
-	// near is the neighbour that the last packet went to, mac the device's own address.
-	near *neigh.Entry
-	mac  uint64
+	mac      uint64 // the device's own address
+
+	// known says that packets for via on dev need nothing but the header link: dev may be used, there is no redirect to send,
+	// and the neighbour's address is known. The look-ups of the batch hold for all of it.
+	known    bool
+	attached bool // packets go to their destination, so that each must be that of via
+	via      fib.Addr
+	// link is the Ethernet header after two bytes of no meaning, so that it ends where layer 3 begins, and is one store of
+	// 16 bytes.
+	link [linkLen]byte
+}
+
+const linkLen = 16
+
+// rewrite makes p a packet to the neighbour of an adjacency that is known.
+func (w *Worker) rewrite(p *Packet, adj *adjacency) {
+	*(*[linkLen]byte)(w.mem[p.Addr+header.EthernetLen-linkLen:]) = adj.link
+	p.Out = adj.dev.ID
+}
+
+// leadsTo4 tells whether the neighbour of adj, which is known, is the one that an IPv4 packet goes to.
+func (adj *adjacency) leadsTo4(b *[header.EthernetLen + header.IPv4MinLen]byte) bool {
+	return !adj.attached || adj.via == fib.Addr4(header.IPv4(b[header.EthernetLen:]).Destination())
+}
+
+// leadsTo6 is leadsTo4 for IPv6.
+func (adj *adjacency) leadsTo6(b *[header.EthernetLen + header.IPv6HeaderLen]byte) bool {
+	return !adj.attached || adj.via == addr6(header.IPv6(b[header.EthernetLen:]).Destination())
 }
 
 // egress makes adj the egress of hop: its device, if that may be used from this namespace, and the MTU. False, with
@@ -149,7 +188,7 @@ func (w *Worker) egress(adj *adjacency, hop *fib.NextHop) bool {
 	if adj.hop == hop {
 		return adj.dev != nil
 	}
-	adj.hop, adj.dev, adj.near = hop, nil, nil
+	adj.hop, adj.dev, adj.known = hop, nil, false
 	dev := w.view.Device(hop.Device)
 	switch {
 	case dev == nil && hop.Kind == fib.Netns:
@@ -172,21 +211,20 @@ func (w *Worker) egress(adj *adjacency, hop *fib.NextHop) bool {
 	return false
 }
 
-// sendNear is sendVia by an adjacency: the packets of a batch often go to one neighbour, which is looked up once.
+// sendNear is sendVia by an adjacency, which remembers the neighbour if its address is known.
 func (w *Worker) sendNear(i uint16, p *Packet, adj *adjacency, via fib.Addr) {
-	n := adj.near
-	if n == nil || n.Addr != via {
-		n = adj.dev.Neighbors.Lookup(via)
-		adj.near = n
-	}
-	if n != nil {
+	if n := adj.dev.Neighbors.Lookup(via); n != nil {
 		if mac, ok := n.Use(); ok {
+			e := w.ethernet(p)
+			e.SetAddresses(mac, adj.mac)
 			p.Out, p.Via = adj.dev.ID, via
-			w.ethernet(p).SetAddresses(mac, adj.mac)
 			w.to(transmit, i)
+			adj.known, adj.via, adj.attached = !adj.redirect, via, adj.hop.Gateway == fib.Addr{}
+			copy(adj.link[linkLen-header.EthernetLen:], e)
 			return
 		}
 	}
+	adj.known = false
 	w.sendVia(i, p, adj.dev, via)
 }
 

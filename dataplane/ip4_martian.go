@@ -19,6 +19,16 @@ func bad4Destination(a uint32) bool {
 	return a>>28 == 0xe || a == limitedBroadcast || a>>24 == 127 || a == 0
 }
 
+// special4 tells by its first byte that an address may be one of those: all others are neither.
+var special4 = func() (t [256]uint8) { //nolint:gochecknoglobals // a constant
+	for first := range t {
+		if a := uint32(first) << 24; bad4Source(a) || bad4Source(a|0xffffff) || bad4Destination(a) || bad4Destination(a|0xffffff) {
+			t[first] = 1
+		}
+	}
+	return t
+}()
+
 // stays4 ends a packet that is never forwarded, from src to dst: Linux hears of groups and broadcasts, also of who has no
 // address yet (RFC 2131 4.1).
 func (w *Worker) stays4(i uint16, src, dst uint32) {

@@ -11,36 +11,62 @@ import (
 )
 
 // ip6Input checks the fixed header (RFC 8200 3), addresses that are never forwarded, and the scopes of RFC 4291: what
-// is for this link alone is for the router itself or for nobody.
+// is for this link alone is for the router itself or for nobody. As in ip4-input, one look is enough for nearly all packets.
 //
 // Edges: ip6-lookup, ip6-local, ip6-forward, icmp6-error, host-output, drop.
 func (w *Worker) ip6Input(v []uint16) {
 	w.slot.MIB[counters.IP6Received].Add(uint64(len(v)))
+	next := &w.vectors[ip6Lookup]
+	n := next.n
 	for _, i := range v {
-		p := &w.packets[i]
-		b := w.network(p)
-		if len(b) < header.IPv6HeaderLen {
-			w.toDrop(i, counters.IP6Truncated)
-			continue
+		p := &w.packets[i%vectorSize]
+		if p.Len >= header.EthernetLen+header.IPv6HeaderLen {
+			b := (*[header.IPv6HeaderLen]byte)(w.mem[p.Addr+header.EthernetLen:])
+			h := header.Load6(b)
+			total := header.IPv6HeaderLen + h.PayloadLen()
+			if h.IsVersion6() && total <= p.Len-header.EthernetLen && h.BothGlobal(b) &&
+				h.NextHeader() != header.ExtHopByHop && p.Flags&Group == 0 {
+				p.Len = header.EthernetLen + total
+				w.dst6[n%vectorSize], next.idx[n%vectorSize] = addr6(header.IPv6(b[:]).Destination()), i
+				n++
+				continue
+			}
 		}
-		h := header.IPv6(b)
-		if h.Version() != 6 {
-			w.toDrop(i, counters.IP6BadHeader)
-			continue
-		}
-		total := header.IPv6HeaderLen + h.PayloadLen()
-		if total > len(b) {
-			w.toDrop(i, counters.IP6Truncated)
-			continue
-		}
-		p.Len = uint32(header.EthernetLen + total)
-		src, dst := addr6(h.Source()), addr6(h.Destination())
-		if isGlobal(src) && isGlobal(dst) && h.NextHeader() != header.ExtHopByHop && p.Flags&Group == 0 {
-			w.to(ip6Lookup, i)
-			continue
-		}
-		w.ip6Special(i, p, h, src, dst)
+		next.n = n
+		w.check6(i)
+		n = next.n
 	}
+	next.n = n
+}
+
+// check6 makes the tests of ip6-input one by one.
+func (w *Worker) check6(i uint16) {
+	p := &w.packets[i]
+	b := w.network(p)
+	if len(b) < header.IPv6HeaderLen {
+		w.toDrop(i, counters.IP6Truncated)
+		return
+	}
+	h := header.IPv6(b)
+	if h.Version() != 6 {
+		w.toDrop(i, counters.IP6BadHeader)
+		return
+	}
+	total := header.IPv6HeaderLen + h.PayloadLen()
+	switch {
+	case total <= len(b):
+		p.Len = uint32(header.EthernetLen + total)
+	case !w.holds(p, total):
+		w.toDrop(i, counters.IP6Truncated)
+		return
+	}
+	w.ip6Special(i, p, h, addr6(h.Source()), addr6(h.Destination()))
+}
+
+// toLookup6 puts packet i on the edge to ip6-lookup, which wants to know its destination.
+func (w *Worker) toLookup6(i uint16, dst fib.Addr) {
+	w.dst6[w.vectors[ip6Lookup].n] = dst
+	w.to(ip6Lookup, i)
 }
 
 // ip6Special is about a packet to or from an address with a meaning of its own, with hop-by-hop options, or in a
@@ -73,7 +99,7 @@ func (w *Worker) ip6Special(i uint16, p *Packet, h header.IPv6, src, dst fib.Add
 	case dst == fib.Addr{}: // on no link, whatever the routes say (RFC 4291 2.5.2)
 		w.toError(icmp6Error, i, counters.NoRoute, header.ICMPv6NoRoute)
 	default:
-		w.to(ip6Lookup, i)
+		w.toLookup6(i, dst)
 	}
 }
 
@@ -139,8 +165,6 @@ const linkLocalPrefix = 0xfe80 << 48
 
 func addr6(hi, lo uint64) fib.Addr { return fib.Addr{Hi: hi, Lo: lo} }
 
-// isGlobal tells an address of 2000::/3, in which none has a meaning of its own (RFC 4291 2.4, 2.5.4).
-func isGlobal(a fib.Addr) bool     { return a.Hi>>61 == 1 }
 func isMulticast6(a fib.Addr) bool { return a.Hi>>56 == 0xff }
 func isLinkLocal(a fib.Addr) bool  { return a.Hi>>54 == 0xfe80>>6 }
 
@@ -202,43 +226,54 @@ func hasAddr(d *nstable.Device, a fib.Addr) bool {
 	return false
 }
 
-// ip6Lookup asks the FIB for the whole batch and sorts by what the routes say.
+// ip6Lookup asks the FIB for the whole batch, of which ip6-input has noted the destinations in order, and sorts by what the
+// routes say.
 //
 // Edges: ip6-local, ip6-forward or ip6-rpf, icmp6-error, drop.
 func (w *Worker) ip6Lookup(v []uint16) {
-	for k, i := range v {
-		w.dst6[k] = addr6(header.IPv6(w.network(&w.packets[i])).Destination())
-	}
 	w.fib.Lookup6(w.dst6[:len(v)], w.ids[:len(v)])
 	groups := w.fib.Groups()
 	local, forward := ip6Local, ip6Forward
 	if w.dev.Settings.RPFilter != setting.RPFilterOff {
 		local, forward = ip6RPF, ip6RPF
 	}
+	next := &w.vectors[forward]
+	n := next.n
 	for k, i := range v {
-		id := w.ids[k]
-		if id == fib.None {
-			w.toError(icmp6Error, i, counters.NoRoute, header.ICMPv6NoRoute)
+		id := w.ids[uint(k)%vectorSize]
+		if id != fib.None {
+			hop := w.pick(groups.Of(id), &w.packets[i%vectorSize], true)
+			w.hops[i%vectorSize] = hop
+			if hop.Kind == fib.Unicast {
+				next.idx[n%vectorSize] = i
+				n++
+				continue
+			}
+			next.n = n
+			w.sort6(i, hop, local, forward)
+			n = next.n
 			continue
 		}
-		hop := w.pick(groups.Of(id), &w.packets[i], true)
-		w.hops[i] = hop
-		switch hop.Kind {
-		case fib.Unicast:
-			w.to(forward, i)
-		case fib.Local, fib.Anycast:
-			w.to(local, i)
-		case fib.Blackhole:
-			w.toDrop(i, counters.RouteBlackhole)
-		case fib.Prohibit:
-			w.toError(icmp6Error, i, counters.RouteProhibit, header.ICMPv6AdminProhibited)
-		case fib.Unreachable:
-			w.toError(icmp6Error, i, counters.RouteUnreachable, w.rejectCode())
-		case fib.Netns:
-			w.to(forward, i)
-		default:
-			w.toError(icmp6Error, i, counters.NoRoute, header.ICMPv6NoRoute)
-		}
+		w.toError(icmp6Error, i, counters.NoRoute, header.ICMPv6NoRoute)
+	}
+	next.n = n
+}
+
+// sort6 puts a packet on the edge that its route says; local and forward are where it goes if the router takes it.
+func (w *Worker) sort6(i uint16, hop *fib.NextHop, local, forward NodeID) {
+	switch hop.Kind {
+	case fib.Unicast, fib.Netns:
+		w.to(forward, i)
+	case fib.Local, fib.Anycast:
+		w.to(local, i)
+	case fib.Blackhole:
+		w.toDrop(i, counters.RouteBlackhole)
+	case fib.Prohibit:
+		w.toError(icmp6Error, i, counters.RouteProhibit, header.ICMPv6AdminProhibited)
+	case fib.Unreachable:
+		w.toError(icmp6Error, i, counters.RouteUnreachable, w.rejectCode())
+	default:
+		w.toError(icmp6Error, i, counters.NoRoute, header.ICMPv6NoRoute)
 	}
 }
 

@@ -2,16 +2,19 @@ package dataplane
 
 import (
 	"nsrouter/dataplane/counters"
+	"nsrouter/dataplane/frame"
 	"nsrouter/fib"
 	"nsrouter/nstable"
 )
 
 // Packet is one packet in the pipeline: where its bytes are and what the nodes have found out about it. Offsets are
-// within the frame area, lengths in bytes. The worker that holds a Packet owns its frame.
+// within the frame area, lengths in bytes. The worker that holds a Packet owns its frames.
 type Packet struct {
 	Addr uint64 // offset of the Ethernet header
 	Via  fib.Addr
-	Len  uint32 // from the Ethernet header to the end of the packet, padding removed once the IP header is known
+	// Len is from the Ethernet header to the end of the packet, padding removed once the IP header is known; of a chain, to
+	// the end of its first piece.
+	Len uint32
 	// In is the device it came in by; all that becomes of it is counted there. For a packet of the router's own, zero.
 	In nstable.DeviceID
 	// Out is the device it leaves by; Via the neighbour there (set by the forward and output nodes).
@@ -50,14 +53,22 @@ const (
 	Directed
 	// Handed marks one that came in by another worker, and goes to the only one that may go on with it (isMine).
 	Handed
+	// Chained marks one with more pieces in other frames (chain.go).
+	Chained
 )
+
+// That Chained is the option of a port's Desc spares receive and transmit a test.
+var _ = [1]struct{}{}[Chained-frame.Chained]
 
 // vectorSize is how many packets a worker has in its graph at once: what it receives in a batch. 64 balances the cost
 // of a batch against the cache.
 const vectorSize = 64
 
-// vector is a list of packets, as indices into Worker.packets.
+// vector is a list of packets, as indices into Worker.packets. A node that nearly all packets leave by one edge keeps its n in a
+// register, and writes it back before it calls who may use the same edge: a load that waits for the store of the packet before
+// would take as long as half of the node. Indices taken modulo vectorSize tell the compiler what it cannot know, that they
+// are in range.
 type vector struct {
-	n   int
+	n   uint
 	idx [vectorSize]uint16
 }

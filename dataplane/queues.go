@@ -156,7 +156,8 @@ func (w *Worker) place(dev nstable.DeviceID, bound []*boundPort) {
 func (w *Worker) removePort(dev nstable.DeviceID) {
 	w.dropPorts(dev, func(p *boundPort) bool {
 		for k := range p.n { // queued by mail of this very round
-			w.discard(&Packet{Addr: p.pending[k].Addr, In: p.from[k]}, counters.EgressDown)
+			lost := p.queued(k)
+			w.discard(&lost, counters.EgressDown)
 		}
 		p.n = 0
 		return true

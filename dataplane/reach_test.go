@@ -8,6 +8,7 @@ import (
 	"github.com/google/gopacket/layers"
 
 	"nsrouter/dataplane/counters"
+	"nsrouter/dataplane/frame"
 	"nsrouter/dataplane/header"
 	"nsrouter/dataplane/neigh"
 	"nsrouter/fib"
@@ -31,13 +32,13 @@ func watchEdges(w *Worker) *edgeWatch {
 				e.fragments(w, NodeID(id), v)
 			}
 			e.pending[id] = 0
-			var before [numNodes]int
+			var before [numNodes]uint
 			for k := range w.vectors {
 				before[k] = w.vectors[k].n
 			}
 			run(w, v)
 			for k := range w.vectors {
-				n := w.vectors[k].n - before[k]
+				n := int(w.vectors[k].n - before[k])
 				e.edges[id][k] += n
 				e.pending[k] += n
 			}
@@ -96,6 +97,7 @@ func reach(r *rig) {
 		}
 	}
 	r.inject(p1, lldp(r))
+	r.inject(p1, make([]byte, frame.MaxChain+1))
 	broadcast := ip4("10.0.1.2", "10.0.1.255", 64)
 	broadcast.Options = []layers.IPv4Option{{OptionType: 1}} // none, for padding
 	r.inject(p1, udp4(r, p1, broadcast, 20))

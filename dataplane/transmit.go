@@ -9,27 +9,42 @@ import (
 // transmit queues packets, complete with link-layer addresses, on the device they leave by. It has no edges: packets
 // reach the device, or are counted as dropped.
 func (w *Worker) transmit(v []uint16) {
-	var out *nstable.Device
-	var port *boundPort // of out, if this worker has it, and the packets may leave there
-	for _, i := range v {
-		p := &w.packets[i]
-		if out == nil || out.ID != p.Out {
-			out, port = w.view.Device(p.Out), nil
-			if out != nil && out.Namespace == w.ns && out.Kind == nstable.XDP && int(out.ID) < len(w.outputs) {
-				port = w.outputs[out.ID].port
-			}
-		}
+	for len(v) > 0 {
+		p := &w.packets[v[0]%vectorSize]
+		out := w.view.Device(p.Out)
 		switch {
-		case port != nil:
-			w.queue(port, p)
 		case out == nil:
 			w.discard(p, counters.EgressDown)
 		case out.Namespace != w.ns:
 			w.discard(p, counters.OtherNamespace)
+		case out.Kind == nstable.XDP && int(out.ID) < len(w.outputs) && w.outputs[out.ID].port != nil:
+			v = w.queueRun(w.outputs[out.ID].port, v)
+			continue
 		default:
 			w.deliver(p, out)
 		}
+		v = v[1:]
 	}
+}
+
+// queueRun appends the packets of v that leave by the same device as the first to what its port sends at the end of the
+// round, and returns the others.
+func (w *Worker) queueRun(port *boundPort, v []uint16) []uint16 {
+	if port.n == vectorSize {
+		w.sendPending(port)
+	}
+	n, k := uint(port.n), 0
+	for out := w.packets[v[0]%vectorSize].Out; k < len(v) && n < vectorSize; k++ {
+		p := &w.packets[v[k]%vectorSize]
+		if p.Out != out {
+			break
+		}
+		port.pending[n%vectorSize] = p.desc()
+		port.from[n%vectorSize] = p.In
+		n++
+	}
+	port.n = int(n)
+	return v[k:]
 }
 
 // deliver sends one packet by its device, or counts why not.
@@ -61,9 +76,19 @@ func (w *Worker) queue(port *boundPort, p *Packet) {
 	if port.n == vectorSize {
 		w.sendPending(port)
 	}
-	port.pending[port.n] = frame.Desc{Addr: p.Addr, Len: p.Len}
+	port.pending[port.n] = p.desc()
 	port.from[port.n] = p.In
 	port.n++
+}
+
+// queued is packet k of those that wait, as far as is known of it.
+func (port *boundPort) queued(k int) Packet {
+	d := &port.pending[k]
+	p := Packet{Addr: d.Addr, Len: d.Len, In: port.from[k], Flags: Flags(d.Options)}
+	if p.In == 0 {
+		p.Flags |= Own
+	}
+	return p
 }
 
 // sendPending hands what waits to the port. What it does not take, after one more try at completed frames, is dropped
@@ -85,7 +110,7 @@ func (w *Worker) sendPending(port *boundPort) {
 	for k := 0; k < sent; {
 		in, first := port.from[k], k
 		for k < sent && port.from[k] == in {
-			bytes += uint64(port.pending[k].Len)
+			bytes += uint64(frame.Length(w.mem, port.pending[k]))
 			k++
 		}
 		if in != 0 {
@@ -100,10 +125,7 @@ func (w *Worker) sendPending(port *boundPort) {
 	}
 	port.Queue.TxPackets.Add(uint64(sent))
 	for k := sent; k < port.n; k++ {
-		p := Packet{Addr: port.pending[k].Addr, In: port.from[k]}
-		if p.In == 0 {
-			p.Flags = Own
-		}
+		p := port.queued(k)
 		w.discard(&p, counters.TxFull)
 	}
 	port.n = 0

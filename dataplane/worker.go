@@ -35,10 +35,10 @@ type Worker struct {
 	ns       *nstable.Namespace
 	set      *setting.Namespace
 	fib      *fib.Table
-	slot     *counters.Slot // of dev
-	host     *punter        // of dev; nil: it is not in Linux
-	dst4     [vectorSize]uint32
-	dst6     [vectorSize]fib.Addr
+	slot     *counters.Slot           // of dev
+	host     *punter                  // of dev; nil: it is not in Linux
+	dst4     [vectorSize]uint32       // destinations of the packets of ip4-lookup's vector, in its order
+	dst6     [vectorSize]fib.Addr     // the same of ip6-lookup
 	ids      [vectorSize]fib.GroupID  // what the FIB answered for dst4 or dst6
 	hops     [vectorSize]*fib.NextHop // by packet: where it goes, once it was looked up
 	sameLink fib.NextHop              // where link-local packets go: back to the link of dev
@@ -204,12 +204,12 @@ func (w *Worker) receive(p *boundPort) int {
 	p.Queue.RxPackets.Add(uint64(n))
 	if !w.enter(p.dev) {
 		for i := range n {
-			w.cache.Put(w.rx[i].Addr)
+			w.cache.PutChain(w.rx[i])
 		}
 		return n
 	}
 	for i := range n {
-		w.packets[i] = Packet{Addr: w.rx[i].Addr, Len: w.rx[i].Len, In: p.dev}
+		w.packets[i] = Packet{Addr: w.rx[i].Addr, Len: w.rx[i].Len, In: p.dev, Flags: Flags(w.rx[i].Options)}
 		w.to(ethernetInput, uint16(i))
 	}
 	w.runGraph()
@@ -221,7 +221,7 @@ func (w *Worker) receive(p *boundPort) int {
 
 func (w *Worker) freeAll(list []Packet) {
 	for i := range list {
-		w.cache.Put(list[i].Addr)
+		w.free(&list[i])
 	}
 }
 
@@ -243,7 +243,7 @@ func (w *Worker) takeHandoffs(r *handoffRing) int {
 			if known {
 				w.to(next, uint16(n))
 			} else {
-				w.cache.Put(w.packets[n].Addr)
+				w.free(&w.packets[n])
 			}
 			n++
 			p = r.peek()
@@ -328,5 +328,5 @@ func (w *Worker) discard(p *Packet, why reason) {
 			s.Drops[why].Add(1)
 		}
 	}
-	w.cache.Put(p.Addr)
+	w.free(p)
 }

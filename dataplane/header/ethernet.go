@@ -44,6 +44,26 @@ func (e Ethernet) SetAddresses(destination, source uint64) {
 // SetType writes the EtherType.
 func (e Ethernet) SetType(t uint16) { be.PutUint16(e[12:14], t) }
 
+// EthernetWords is a header in two words that overlap, for tests of many frames, which thus load each once.
+type EthernetWords struct {
+	first uint64 // destination, and two bytes of the source
+	typ   uint16
+}
+
+// LoadEthernet loads it.
+func LoadEthernet(b *[EthernetLen]byte) EthernetWords {
+	return EthernetWords{be.Uint64(b[0:8]), be.Uint16(b[12:14])}
+}
+
+// Destination is [Ethernet.Destination].
+func (e EthernetWords) Destination() uint64 { return e.first >> 16 }
+
+// FromGroup tells a source address that is none: that of a group.
+func (e EthernetWords) FromGroup() bool { return e.first&(1<<8) != 0 }
+
+// Type is [Ethernet.Type].
+func (e EthernetWords) Type() uint16 { return e.typ }
+
 // IsGroup tells a multicast or broadcast address.
 func IsGroup(mac uint64) bool { return mac>>40&1 != 0 }
 

@@ -12,5 +12,9 @@ const (
 	IPv6Len = 16
 )
 
-// be is the order of everything on the wire.
-var be = binary.BigEndian //nolint:gochecknoglobals // a name for a stateless value
+// be is the order of everything on the wire. le is for what is loaded as it lies in memory, where order does not matter or the
+// processor turns it round at no cost.
+var (
+	be = binary.BigEndian    //nolint:gochecknoglobals // a name for a stateless value
+	le = binary.LittleEndian //nolint:gochecknoglobals // a name for a stateless value
+)

@@ -72,6 +72,37 @@ func SetIPv6(p IPv6, trafficClass byte, payloadLen int, nextHeader, hopLimit byt
 	p[6], p[7] = nextHeader, hopLimit
 }
 
+// Head6 is the first 8 bytes of a header, as a word: for tests of many packets, which thus load them once.
+type Head6 uint64
+
+// Load6 loads it.
+func Load6(p *[IPv6HeaderLen]byte) Head6 { return Head6(be.Uint64(p[0:8])) }
+
+// IsVersion6 tells that it is one of IPv6.
+func (h Head6) IsVersion6() bool { return h>>60 == 6 }
+
+// PayloadLen is [IPv6.PayloadLen].
+func (h Head6) PayloadLen() uint32 { return uint32(h >> 16 & 0xffff) }
+
+// NextHeader is [IPv6.NextHeader].
+func (h Head6) NextHeader() byte { return byte(h >> 8) }
+
+// BothGlobal tells that source and destination, in the header p that h is of, are of 2000::/3, in which no address has a
+// meaning of its own (RFC 4291 2.4, 2.5.4).
+func (h Head6) BothGlobal(p *[IPv6HeaderLen]byte) bool { return p[8]>>5 == 1 && p[24]>>5 == 1 }
+
+// FromGlobal tells that the source is of 2000::/3.
+func (p IPv6) FromGlobal() bool { return p[8]>>5 == 1 }
+
+// TakeHop6 lowers the hop limit of the packet in an untagged frame; false, and nothing done, where there is no hop to take.
+func TakeHop6(b *[EthernetLen + IPv6HeaderLen]byte) bool {
+	if b[EthernetLen+7] <= 1 {
+		return false
+	}
+	b[EthernetLen+7]--
+	return true
+}
+
 // Extension headers (RFC 8200 4, RFC 4302).
 const (
 	ExtHopByHop    = 0
@@ -111,10 +142,11 @@ func ExtensionAt(p IPv6, typ byte, offset int) (next byte, length int) {
 }
 
 // Extension takes the extension header of the given type at offset for what it is: the type of the header behind it, and
-// where that begins. ok is false where the packet, of the length that its header says, ends before that; next then is known
+// where that begins. ok is false where the packet, of the length that its header says, or what is here of it, ends before that;
+// next then is known
 // if the bytes are there that the kernel looks at (ipv6_skip_exthdr).
 func (p IPv6) Extension(typ byte, offset int) (next byte, behind int, ok bool) {
-	end := IPv6HeaderLen + p.PayloadLen()
+	end := min(IPv6HeaderLen+p.PayloadLen(), len(p))
 	if offset+2 > end || typ == ExtFragment && offset+4 > end {
 		return ProtoNone, 0, false
 	}
@@ -132,7 +164,7 @@ func (p IPv6) MoreFragments() bool {
 		switch typ {
 		case ExtHopByHop, ExtRouting, ExtAuth, ExtDestination:
 		case ExtFragment:
-			return at+ExtUnit <= IPv6HeaderLen+p.PayloadLen() && p[at+3]&1 != 0
+			return at+ExtUnit <= min(IPv6HeaderLen+p.PayloadLen(), len(p)) && p[at+3]&1 != 0
 		default:
 			return false
 		}
@@ -156,7 +188,7 @@ func (p IPv6) Transport() (protocol byte, offset int, fragment, ok bool) {
 			return protocol, offset, false, true
 		}
 		next, behind, ok := p.Extension(protocol, offset)
-		if protocol == ExtFragment && offset+4 <= IPv6HeaderLen+p.PayloadLen() && p.LaterFragment(offset) {
+		if protocol == ExtFragment && offset+4 <= min(IPv6HeaderLen+p.PayloadLen(), len(p)) && p.LaterFragment(offset) {
 			return next, behind, true, ok
 		}
 		if !ok {

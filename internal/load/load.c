@@ -12,6 +12,9 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "latency.h"
+#include "pace.h"
+
 struct vlan {
 	__be16 tci; // of which the lower 12 bits are the id
 	__be16 proto;
@@ -20,6 +23,7 @@ struct vlan {
 #define VLAN_ID 0x0fff
 #define FRAME4 60
 #define FRAME6 (ETH_HLEN + sizeof(struct ipv6hdr) + sizeof(struct udphdr))
+#define STAMP4 (sizeof(struct iphdr) + sizeof(struct udphdr)) // where behind layer 2 the time stands at which a packet was due
 #define FRAME_MAX (FRAME6 + sizeof(struct vlan))
 
 // Settings of the source, written before it is loaded. The frame has zeros where a destination, a VLAN id and a checksum belong, and the
@@ -33,11 +37,9 @@ const volatile __u32 device_mask;      // on device n & mask
 const volatile __u8 device_shift;      // log2 of the number of devices
 const volatile __u16 vlan_mask;        // with VLAN id 1 + (n >> shift & mask)
 const volatile __u16 flow_mask;        // and comes from the first source port + (n & mask)
-const volatile __u64 rate;             // packets per second, 0 for as many as can be
 
 // What the source has handed to the devices. One CPU runs it at a time.
 __u64 sent;
-__u64 started; // ns, of the first packet
 
 // The devices that the source sends on.
 struct {
@@ -105,13 +107,9 @@ int source(struct xdp_md *packet)
 	if (frame + length > end)
 		return XDP_ABORTED;
 
-	if (rate) {
-		__u64 now = bpf_ktime_get_ns();
-		if (!started)
-			started = now;
-		if (sent * 1000000000 > (now - started) * rate)
-			return XDP_DROP;
-	}
+	__u64 intended;
+	if (!pace(&intended))
+		return XDP_DROP;
 	__u64 n = sent++;
 	__u32 at = n & destination_mask;
 	struct in6_addr *to = bpf_map_lookup_elem(&destinations, &at);
@@ -127,10 +125,12 @@ int source(struct xdp_md *packet)
 		if (ipv6)
 			__builtin_memcpy(frame + FRAME6 + 2, template + FRAME6 + 2, 2);
 	}
-	if (ipv6)
+	if (ipv6) {
 		address6(frame + layer3, to, n);
-	else
+	} else {
 		address4(frame + layer3, to, n);
+		__builtin_memcpy(frame + layer3 + STAMP4, &intended, sizeof(intended));
+	}
 	return bpf_redirect_map(&devices, n & device_mask, 0);
 }
 
@@ -204,6 +204,11 @@ int sink(struct xdp_md *packet)
 	c->packets++;
 	if (differ)
 		c->bad++;
+	if (timing && is4) {
+		__u64 *intended = (void *)(udp + 1); // at 4 more than a multiple of 8, which XDP does not mind
+		if ((void *)(intended + 1) <= end && *intended)
+			count_latency(*intended);
+	}
 	return XDP_DROP;
 }
 

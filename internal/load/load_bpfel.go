@@ -19,6 +19,11 @@ type loadCounts struct {
 	Bad     uint64
 }
 
+type loadHistogram struct {
+	_      structs.HostLayout
+	Counts [3456]uint64
+}
+
 type loadIn6Addr struct {
 	_    structs.HostLayout
 	In6U struct {
@@ -33,6 +38,7 @@ type loadIn6Addr struct {
 const (
 	loadMapDestinations    = "destinations"
 	loadMapDevices         = "devices"
+	loadMapLatencies       = "latencies"
 	loadMapReceived        = "received"
 	loadProgPass           = "pass"
 	loadProgSink           = "sink"
@@ -40,14 +46,17 @@ const (
 	loadVarDestinationMask = "destination_mask"
 	loadVarDeviceMask      = "device_mask"
 	loadVarDeviceShift     = "device_shift"
+	loadVarDue             = "due"
 	loadVarFlowMask        = "flow_mask"
+	loadVarInterval        = "interval"
 	loadVarIpv6            = "ipv6"
-	loadVarRate            = "rate"
+	loadVarMissed          = "missed"
 	loadVarSampleMask      = "sample_mask"
 	loadVarSent            = "sent"
 	loadVarStarted         = "started"
 	loadVarTagged          = "tagged"
 	loadVarTemplate        = "template"
+	loadVarTiming          = "timing"
 	loadVarUdpSum          = "udp_sum"
 	loadVarVlanMask        = "vlan_mask"
 	loadVarWantMac         = "want_mac"
@@ -110,6 +119,7 @@ type loadProgramSpecs struct {
 type loadMapSpecs struct {
 	Destinations *ebpf.MapSpec `ebpf:"destinations"`
 	Devices      *ebpf.MapSpec `ebpf:"devices"`
+	Latencies    *ebpf.MapSpec `ebpf:"latencies"`
 	Received     *ebpf.MapSpec `ebpf:"received"`
 }
 
@@ -120,14 +130,17 @@ type loadVariableSpecs struct {
 	DestinationMask *ebpf.VariableSpec `ebpf:"destination_mask"`
 	DeviceMask      *ebpf.VariableSpec `ebpf:"device_mask"`
 	DeviceShift     *ebpf.VariableSpec `ebpf:"device_shift"`
+	Due             *ebpf.VariableSpec `ebpf:"due"`
 	FlowMask        *ebpf.VariableSpec `ebpf:"flow_mask"`
+	Interval        *ebpf.VariableSpec `ebpf:"interval"`
 	Ipv6            *ebpf.VariableSpec `ebpf:"ipv6"`
-	Rate            *ebpf.VariableSpec `ebpf:"rate"`
+	Missed          *ebpf.VariableSpec `ebpf:"missed"`
 	SampleMask      *ebpf.VariableSpec `ebpf:"sample_mask"`
 	Sent            *ebpf.VariableSpec `ebpf:"sent"`
 	Started         *ebpf.VariableSpec `ebpf:"started"`
 	Tagged          *ebpf.VariableSpec `ebpf:"tagged"`
 	Template        *ebpf.VariableSpec `ebpf:"template"`
+	Timing          *ebpf.VariableSpec `ebpf:"timing"`
 	UdpSum          *ebpf.VariableSpec `ebpf:"udp_sum"`
 	VlanMask        *ebpf.VariableSpec `ebpf:"vlan_mask"`
 	WantMac         *ebpf.VariableSpec `ebpf:"want_mac"`
@@ -159,6 +172,7 @@ func (o *loadObjects) Close() error {
 type loadMaps struct {
 	Destinations *ebpf.Map `ebpf:"destinations"`
 	Devices      *ebpf.Map `ebpf:"devices"`
+	Latencies    *ebpf.Map `ebpf:"latencies"`
 	Received     *ebpf.Map `ebpf:"received"`
 }
 
@@ -166,6 +180,7 @@ func (m *loadMaps) Close() error {
 	return _LoadClose(
 		m.Destinations,
 		m.Devices,
+		m.Latencies,
 		m.Received,
 	)
 }
@@ -177,14 +192,17 @@ type loadVariables struct {
 	DestinationMask *ebpf.Variable `ebpf:"destination_mask"`
 	DeviceMask      *ebpf.Variable `ebpf:"device_mask"`
 	DeviceShift     *ebpf.Variable `ebpf:"device_shift"`
+	Due             *ebpf.Variable `ebpf:"due"`
 	FlowMask        *ebpf.Variable `ebpf:"flow_mask"`
+	Interval        *ebpf.Variable `ebpf:"interval"`
 	Ipv6            *ebpf.Variable `ebpf:"ipv6"`
-	Rate            *ebpf.Variable `ebpf:"rate"`
+	Missed          *ebpf.Variable `ebpf:"missed"`
 	SampleMask      *ebpf.Variable `ebpf:"sample_mask"`
 	Sent            *ebpf.Variable `ebpf:"sent"`
 	Started         *ebpf.Variable `ebpf:"started"`
 	Tagged          *ebpf.Variable `ebpf:"tagged"`
 	Template        *ebpf.Variable `ebpf:"template"`
+	Timing          *ebpf.Variable `ebpf:"timing"`
 	UdpSum          *ebpf.Variable `ebpf:"udp_sum"`
 	VlanMask        *ebpf.Variable `ebpf:"vlan_mask"`
 	WantMac         *ebpf.Variable `ebpf:"want_mac"`

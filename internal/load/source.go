@@ -29,7 +29,7 @@ type SourceOptions struct {
 	// Zero: frames have no tag.
 	VLANs int
 	Flows int // source ports; zero is one
-	// Rate is in packets per second; 0 for as many as can be.
+	// Rate is in packets per second; 0 for as many as can be. SetRate changes it.
 	Rate int
 	// CPU that the source keeps busy while it runs.
 	CPU int
@@ -100,7 +100,7 @@ func NewSource(o SourceOptions) (*Source, error) {
 		"template": template, "udp_sum": sum, "ipv6": flag[o.Src.Is6()], "tagged": flag[o.VLANs > 0],
 		"destination_mask": uint32(len(o.Destinations) - 1), "flow_mask": uint16(o.Flows - 1),
 		"device_mask": uint32(len(o.Devices) - 1), "device_shift": uint8(bits.TrailingZeros(uint(len(o.Devices)))),
-		"vlan_mask": uint16(max(o.VLANs, 1) - 1), "rate": uint64(o.Rate),
+		"vlan_mask": uint16(max(o.VLANs, 1) - 1), "interval": interval(o.Rate),
 	}, map[string]int{"devices": len(o.Devices), "destinations": len(o.Destinations)})
 	if err != nil {
 		return nil, err
@@ -185,11 +185,10 @@ func (s *Source) Start() error {
 	if s.run != nil {
 		return errors.New("source: it sends already")
 	}
-	if err := s.coll.Variables["started"].Set(uint64(0)); err != nil {
-		return err
-	}
-	if err := s.coll.Variables["sent"].Set(uint64(0)); err != nil {
-		return err
+	for _, name := range []string{"started", "due", "missed", "sent"} {
+		if err := s.coll.Variables[name].Set(uint64(0)); err != nil {
+			return fmt.Errorf("source: reset %s: %w", name, err)
+		}
 	}
 	r := &run{ended: make(chan struct{})}
 	s.run = r

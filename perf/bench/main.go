@@ -94,14 +94,14 @@ func bench(t lab.T, o options) {
 				tr.name, millions(r.forwarded), millions(r.offered), r.note())
 		}
 	}
-	r := newReport(machine, o, tracks)
-	r.print()
+	run := newRun(machine, o, tracks)
+	printSummary(run)
 	for _, tr := range tracks {
 		if tr.bad > 0 {
 			t.Fatalf("%s: %d packets arrived with a wrong MAC or TTL: what was measured is not forwarding", tr.name, tr.bad)
 		}
 	}
-	if err := r.save(o.jsonFile, o.csvFile); err != nil {
+	if err := save(run, o.jsonFile, o.csvFile); err != nil {
 		t.Fatalf("%v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"nsrouter/internal/lab"
+	"nsrouter/perf/results"
 )
 
 // receivers are the NAPI threads of the ends of this process's wires: the tag and letter of an end by the thread's
@@ -60,10 +61,14 @@ func TestPlacement(t *testing.T) {
 
 func TestRunReceiveApart(t *testing.T) {
 	r := shortRun(t, func(o *options) { o.placement = receiveApart })
-	if r.Settings.Placement != receiveApart {
-		t.Errorf("%+v", r.Settings)
+	for _, rec := range r.Records {
+		if rec.Placement != "receive-apart" {
+			t.Errorf("%+v: has another placement", rec)
+		}
 	}
-	if head := strings.Join(r.header(), "\n"); !strings.Contains(head, "placement receive-apart: source and what receives") {
-		t.Errorf("the CSV's header does not tell the placement:\n%s", head)
+	if !slices.ContainsFunc(r.Settings, func(s results.Setting) bool {
+		return s.Name == "placement receive-apart" && strings.HasPrefix(s.Value, "source and what receives")
+	}) {
+		t.Errorf("the settings do not tell the placement: %q", r.Settings)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"nsrouter/internal/lab"
 	"nsrouter/internal/load"
+	"nsrouter/perf/results"
 )
 
 // Addresses of every track.
@@ -20,7 +21,8 @@ const (
 //
 //	source host  s-veth --- in  forwarder  out --- f-veth  far host (sink)
 type track struct {
-	name      string
+	name      string // as results has it
+	mode      string // of AF_XDP, of this router only
 	placement placement
 	source    *load.Source
 	sink      *load.Sink
@@ -77,7 +79,7 @@ func kernelTrack(t lab.T, l *lab.Lab, o options) *track {
 	t.Cleanup(detach)
 	// The program has switched GRO on, which has nothing to merge here and only costs.
 	w.in.Offload("rx-gro", false)
-	return newTrack(t, "Linux kernel", w, allOnOne, o)
+	return newTrack(t, results.Linux, w, allOnOne, o)
 }
 
 // routerTrack has this router forward, with one worker.
@@ -92,7 +94,9 @@ func routerTrack(t lab.T, l *lab.Lab, o options) *track {
 		addr add %s/24 dev in
 		addr add %s/24 dev out
 		neigh add %s lladdr %s dev out nud permanent`, w.in.Name, w.out.Name, nearPort, farPort, farHost, w.far.MAC))
-	return newTrack(t, "router (AF_XDP "+mode(t, r)+")", w, o.placement, o)
+	tr := newTrack(t, results.Router, w, o.placement, o)
+	tr.mode = mode(t, r)
+	return tr
 }
 
 // mode is the AF_XDP mode that the router's port got.
