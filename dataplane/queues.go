@@ -150,7 +150,7 @@ func (w *Worker) place(dev nstable.DeviceID, bound []*boundPort) {
 		}
 	}
 	w.outputs[dev] = o
-	w.wake.watch(w.ports)
+	w.watch()
 }
 
 func (w *Worker) removePort(dev nstable.DeviceID) {
@@ -163,7 +163,7 @@ func (w *Worker) removePort(dev nstable.DeviceID) {
 		return true
 	})
 	w.outputs[dev] = output{owner: -1}
-	w.wake.watch(w.ports)
+	w.watch()
 }
 
 // dropPorts lets go of queues of a device.
