@@ -38,9 +38,9 @@ func (h *rigHost) take() (frames [][]byte) {
 	w := &h.r.w.toHost
 	for item := w.ring.peek(); item != nil; item = w.ring.peek() {
 		if item.link == h.link {
-			frames = append(frames, bytes.Clone(w.mem[item.addr:item.addr+uint64(item.len)]))
+			frames = append(frames, bytes.Clone(w.whole(item.Desc, 0)))
 		}
-		h.r.w.cache.Put(item.addr)
+		h.r.w.cache.PutChain(item.Desc)
 		if item.queue != nil { // not one of the test's own
 			item.queue.written.Add(1)
 		}
@@ -194,7 +194,7 @@ func TestHostInput(t *testing.T) {
 	if sent := r.ports[p1].take(); len(sent) != 1 || len(sent[0]) != header.EthernetLen+1000 {
 		t.Errorf("frames of an IP packet of MTU and of one byte more: the link receives %d", len(sent))
 	}
-	if !r.w.fromHost.put(r.w.mem, host.link, make([]byte, frame.MaxPacket+1)) || r.w.fromHost.ring.len() != 0 {
+	if !r.w.fromHost.put(r.w.mem, host.link, make([]byte, frame.MaxChain+1)) || r.w.fromHost.ring.len() != 0 {
 		t.Error("a frame that is too long is kept")
 	}
 	r.conserved()

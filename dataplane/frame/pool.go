@@ -47,16 +47,20 @@ const (
 	MaxMTU = MaxPacket - 14 - 2*4
 	// MaxLinkMTU is the largest MTU of a host interface, which carries one VLAN tag besides.
 	MaxLinkMTU = MaxPacket - 14 - 4
+	// JumboMTU is the largest MTU of a chain of frames, as it is usual.
+	JumboMTU = 9000
+	// JumboLinkMTU is that of a host interface below a device with an inner tag besides.
+	JumboLinkMTU = JumboMTU + 4
 )
 
-// Desc describes one packet: the layout of struct xdp_desc of linux/if_xdp.h, so that rings are read and written
-// without a change.
+// Desc describes one packet, or its first piece (chain.go): the layout of struct xdp_desc of linux/if_xdp.h, so that rings
+// are read and written without a change.
 type Desc struct {
 	// Addr is the offset of the packet's first byte (the Ethernet header) in the area.
 	Addr uint64
-	// Len is the packet's length in bytes.
+	// Len is the length in bytes of the packet, or of its first piece.
 	Len uint32
-	// Options are the XDP_* descriptor flags; zero here.
+	// Options are zero, or Chained. In a ring they are the kernel's XDP_* flags.
 	Options uint32
 }
 
