@@ -84,9 +84,9 @@ func curveFigure(name, caption, y string, panels []panel, style func(p *plot.Plo
 // nines is a scale on which each nine of a percentile takes the same room: its values are percentiles below 100.
 type nines struct{}
 
-// Normalize places x between min and max, as plot.Normalizer says.
-func (nines) Normalize(min, max, x float64) float64 {
-	return (ninesOf(x) - ninesOf(min)) / (ninesOf(max) - ninesOf(min))
+// Normalize places x between low and high, as plot.Normalizer says.
+func (nines) Normalize(low, high, x float64) float64 {
+	return (ninesOf(x) - ninesOf(low)) / (ninesOf(high) - ninesOf(low))
 }
 
 func ninesOf(percentile float64) float64 { return -math.Log10(1 - percentile/100) }

@@ -132,6 +132,8 @@ func hue(contender string) color.Color {
 		return color.RGBA{0xd5, 0x5e, 0x00, 0xff} // vermilion
 	case results.L3fwd:
 		return color.RGBA{0xcc, 0x79, 0xa7, 0xff} // purple
+	case results.MemoryPort:
+		return gray(0xcc)
 	}
 	return gray(0x99)
 }

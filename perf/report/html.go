@@ -41,7 +41,8 @@ func (d *data) htmlReport(sections []section) ([]byte, error) {
 			if err != nil {
 				return nil, fmt.Errorf("draw %s: %w", f.name, err)
 			}
-			p.Pictures = append(p.Pictures, picture{f.caption, template.HTML(inline(svg))}) //nolint:gosec // drawn here; texts are escaped
+			// Drawn here, with texts escaped.
+			p.Pictures = append(p.Pictures, picture{f.caption, template.HTML(inline(svg))})
 		}
 		for _, one := range s.tables {
 			p.Tables = append(p.Tables, grid{one.caption, one.columns, one.left, one.rows})
@@ -59,8 +60,10 @@ func (d *data) htmlReport(sections []section) ([]byte, error) {
 // everything is a table of all series, so that nothing that was measured is left out.
 func (d *data) everything() section {
 	t := table{
-		columns: []string{"Suite", "Scenario", "Contender", "Placement", "Metric", "min", "p25", "median", "p75", "max", "unit", "quiet rounds"},
-		left:    5,
+		columns: []string{
+			"Suite", "Scenario", "Contender", "Placement", "Metric", "min", "p25", "median", "p75", "max", "unit", "quiet rounds",
+		},
+		left: 5,
 	}
 	for _, s := range d.order {
 		sum := d.all.Summarize(s)

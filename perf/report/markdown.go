@@ -68,7 +68,7 @@ func regenerate(document []byte, sections []section) ([]byte, error) {
 		document = bytes.Join([][]byte{before, []byte(text), after}, nil)
 	}
 	if n := bytes.Count(document, []byte("<!-- begin generated: ")); n != len(sections) {
-		return nil, fmt.Errorf("it has %d beginnings of generated sections, but there are %d sections: take the others away", n, len(sections))
+		return nil, fmt.Errorf("it has %d beginnings of generated sections, want %d: take the others away", n, len(sections))
 	}
 	return document, nil
 }

@@ -16,7 +16,10 @@ func (d *data) pipelineSection() ([]table, []figure, error) {
 	node := func(metric string) bool { _, ok := results.ParseNode(metric); return ok }
 	for _, scenario := range d.scenarios(results.Pipeline, node) {
 		var r rows
-		t := table{caption: "Cycles of a packet by node, " + scenarioWords(scenario) + ".", left: 1, columns: []string{"Node", "cycles/packet", "quartiles"}}
+		t := table{
+			caption: "Cycles of a packet by node, " + scenarioWords(scenario) + ".", left: 1,
+			columns: []string{"Node", "cycles/packet", "quartiles"},
+		}
 		for _, s := range d.order {
 			name, ok := results.ParseNode(s.Metric)
 			if !ok || s.Suite != results.Pipeline || s.Scenario != scenario || s.Contender != results.Router {

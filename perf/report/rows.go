@@ -36,7 +36,8 @@ func (r rows) Plot(c draw.Canvas, p *plot.Plot) {
 		}
 		whisker(c, vg.Point{X: low, Y: y(middle)}, vg.Point{X: high, Y: y(middle)})
 		if r.dots {
-			c.DrawGlyph(draw.GlyphStyle{Color: one.color, Radius: vg.Points(3.5), Shape: draw.CircleGlyph{}}, vg.Point{X: at, Y: y(middle)})
+			dot := draw.GlyphStyle{Color: one.color, Radius: vg.Points(3.5), Shape: draw.CircleGlyph{}}
+			c.DrawGlyph(dot, vg.Point{X: at, Y: y(middle)})
 		}
 		label := words(8, draw.XLeft, draw.YCenter)
 		c.FillText(label, vg.Point{X: max(at, high) + vg.Points(6), Y: y(middle)}, digits(one.value.Median))

@@ -53,7 +53,8 @@ func sampleLoad(add func(results.Series, string, float64), placement, contender 
 	peak := 1.3e6 / (1 + 0.2*j)
 	add(veth(results.IP4One, contender, placement, results.OverloadPeak), results.PacketsPerSecond, peak)
 	for _, x := range []float64{0.5, 0.8, 1, 1.5, 2, 5, 10} {
-		add(veth(results.IP4One, contender, placement, results.Overload(x)), results.PacketsPerSecond, peak*min(x, 1)*math.Pow(max(x, 1), -0.03*j))
+		v := peak * min(x, 1) * math.Pow(max(x, 1), -0.03*j)
+		add(veth(results.IP4One, contender, placement, results.Overload(x)), results.PacketsPerSecond, v)
 	}
 	for _, load := range []float64{10, 50, 90} {
 		for _, p := range results.Percentiles() {
@@ -64,7 +65,9 @@ func sampleLoad(add func(results.Series, string, float64), placement, contender 
 }
 
 func sampleMemory(add func(results.Series, string, float64)) {
-	for i, scenario := range []string{results.IP4One, results.IP4Full, results.IP6Full, results.IP4Namespace, results.IP4ManyNamespaces} {
+	for i, scenario := range []string{
+		results.IP4One, results.IP4Full, results.IP6Full, results.IP4Namespace, results.IP4ManyNamespaces,
+	} {
 		for j, c := range []string{results.Router, results.Router2, results.Testpmd, results.L3fwd} {
 			add(memory(scenario, c), results.PacketsPerSecond, 20e6/(1+0.1*float64(i+j)))
 		}
@@ -80,6 +83,7 @@ func sampleMemory(add func(results.Series, string, float64)) {
 	}
 }
 
+// sampleData are the data of sampleRun.
 func sampleData(t *testing.T) *data {
 	t.Helper()
 	d, err := newData([]*results.Run{sampleRun()})
@@ -87,10 +91,4 @@ func sampleData(t *testing.T) *data {
 		t.Fatal(err)
 	}
 	return d
-}
-
-func TestDump(t *testing.T) {
-	if err := results.SaveJSON("/tmp/report-sample.json", sampleRun()); err != nil {
-		t.Fatal(err)
-	}
 }

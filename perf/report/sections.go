@@ -131,7 +131,8 @@ func (d *data) compared(name, suite, metric, caption string) (tables []table, fi
 			}
 		}
 		tables = append(tables, t)
-		figures = append(figures, barFigure(file, title+": median, and whiskers from quartile to quartile.", title, "million packets/s", b))
+		about := title + ": median, and whiskers from quartile to quartile."
+		figures = append(figures, barFigure(file, about, title, "million packets/s", b))
 	}
 	return tables, figures, nil
 }
@@ -191,7 +192,9 @@ func metricWords(metric string) string {
 
 // values is a table of the series that have one of the metrics, in their order.
 func (d *data) values(suite string, metrics ...string) []table {
-	t := table{columns: []string{"What", "Traffic", "Contender", "Placement", "median", "quartiles", "most", "unit", "quiet rounds"}, left: 4}
+	t := table{
+		columns: []string{"What", "Traffic", "Contender", "Placement", "median", "quartiles", "most", "unit", "quiet rounds"}, left: 4,
+	}
 	for _, metric := range metrics {
 		for _, s := range d.order {
 			if s.Suite != suite || s.Metric != metric {

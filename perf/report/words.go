@@ -11,7 +11,7 @@ import (
 func knownContenders() []string {
 	return []string{
 		results.Router, results.RouterBusy, results.RouterInterrupt, results.Router2,
-		results.Linux, results.Testpmd, results.TestpmdIO, results.L3fwd,
+		results.Linux, results.Testpmd, results.TestpmdIO, results.L3fwd, results.MemoryPort,
 	}
 }
 
@@ -31,6 +31,8 @@ func contenderWords(contender string) string {
 		return "DPDK testpmd mac"
 	case results.TestpmdIO:
 		return "DPDK testpmd io"
+	case results.MemoryPort:
+		return "memory port alone"
 	case results.L3fwd:
 		return "DPDK l3fwd, rte_fib"
 	}
@@ -40,7 +42,8 @@ func contenderWords(contender string) string {
 func knownScenarios() []string {
 	return []string{
 		results.IP4One, results.IP4Full, results.IP6One, results.IP6Full,
-		results.IP4Namespace, results.IP4ManyNamespaces, results.Idle8,
+		results.IP4Namespace, results.IP4ManyNamespaces, results.IP4Thousand, results.IP4FullHot, results.IP4Veth, results.IP4Leak,
+		results.Idle8,
 	}
 }
 
@@ -58,6 +61,14 @@ func scenarioWords(scenario string) string {
 		return "IPv4, 4 devices, 1 namespace"
 	case results.IP4ManyNamespaces:
 		return "IPv4, 4 devices, 1,024 namespaces"
+	case results.IP4Thousand:
+		return "IPv4, 1,000 routes"
+	case results.IP4FullHot:
+		return "IPv4, full table, 1,024 destinations"
+	case results.IP4Veth:
+		return "IPv4, 2 namespaces, by veth"
+	case results.IP4Leak:
+		return "IPv4, 2 namespaces, by route"
 	case results.Idle8:
 		return "idle, 8 queues"
 	}
