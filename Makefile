@@ -80,8 +80,8 @@ bench-feed: root ## a million routes that come from Linux, and by FPM
 	$(GO) test -run '^$$' -bench 'FullTable|FPM' ./ctl/feed
 
 .PHONY: bench-pipeline
-bench-pipeline: ## million packets per second of the pipeline in memory, on one core
-	$(GO) test -run '^$$' -bench 'Pipeline|Crossing' ./dataplane/...
+bench-pipeline: root ## the pipeline in memory: packets per second of one core, cycles by node, DPDK beside it; BENCH_ARGS=-quick
+	@$(GO) run ./perf/pipeline $(BENCH_ARGS)
 
 .PHONY: fuzz
 fuzz: ## every fuzz test for FUZZTIME (10s)

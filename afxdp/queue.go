@@ -47,6 +47,8 @@ type Queue struct {
 	held    int         // frames that the receive side has
 	pending int         // frames that the transmit side has
 
+	busy busyPoller
+
 	gone atomic.Bool // the socket is unbound or closed; set by the worker or by a method of Interface
 }
 
@@ -63,6 +65,9 @@ func (q *Queue) Receive(d []frame.Desc) int {
 		return 0
 	}
 	n, frames := q.rx.receive(q.pool, d, q.rxOwner)
+	if n == 0 && q.busy.on && q.pollDriver() {
+		n, frames = q.rx.receive(q.pool, d, q.rxOwner)
+	}
 	q.held -= frames
 	return n
 }

@@ -116,7 +116,10 @@ func (d *Dataplane) Queues(dev nstable.DeviceID) []QueueStats {
 // WorkerStats tells what a worker has done since its start, and what it serves.
 type WorkerStats struct {
 	CPU          int // negative: none of its own
+	Poll         PollMode
 	Rounds, Naps uint64
+	// Slow counts the rounds that took long, as [SlowRound] says; time off the CPU counts.
+	Slow [slowClasses]uint64
 	// Packets are those that it has taken up, from queues, from other workers, from Linux and behind veth pairs.
 	Packets uint64
 	// Busy is the time of the rounds that had packets, and Age all.
@@ -137,7 +140,10 @@ func (d *Dataplane) Stats() []WorkerStats {
 	for i, w := range d.workers {
 		s[i] = WorkerStats{
 			CPU: w.cpu, Rounds: w.rounds.Load(), Naps: w.naps.Load(), Packets: w.handled.Load(),
-			Busy: time.Duration(w.busy.Load()), Age: time.Duration(now - w.born),
+			Busy: time.Duration(w.busy.Load()), Age: time.Duration(now - w.born), Poll: PollMode(w.mode.Load()),
+		}
+		for class := range w.slow {
+			s[i].Slow[class] = w.slow[class].Load()
 		}
 	}
 	d.mu.Lock()

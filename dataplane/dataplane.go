@@ -22,6 +22,8 @@ type Options struct {
 	// CPUs has one worker each, pinned there; a negative number leaves the thread to the scheduler.
 	CPUs []int
 	Pool *frame.Pool
+	// Poll has the polling mode of each worker, in the order of CPUs; those that it does not reach are adaptive.
+	Poll []PollMode
 	// View returns the present view; asked once a round by each worker.
 	View func() *nstable.View
 	// Epochs is what the workers join as readers of forwarding tables; nil: nothing waits for them.
@@ -115,7 +117,7 @@ func newWorker(id, cpu int, o Options) (*Worker, error) {
 	if o.RouterSolicited == nil {
 		o.RouterSolicited = func(RouterSolicitation) {}
 	}
-	return &Worker{
+	w := &Worker{
 		id: id, cpu: cpu, mem: o.Pool.Bytes(), cache: o.Pool.NewCache(), views: o.View, reader: o.Epochs.Join(),
 		graph:     newGraph(),
 		crossings: make([]Packet, 0, crossingLimit), crossed: make([]Packet, 0, crossingLimit),
@@ -123,7 +125,7 @@ func newWorker(id, cpu int, o Options) (*Worker, error) {
 		pieces: make([]Packet, 0, pieceLimit), ipID: uint16(id * (1 << 16) / len(o.CPUs)),
 		toHost: newHostWriter(o.Pool), fromHost: hostReader{cache: o.Pool.NewCache()},
 		inbox: make([]handoffRing, len(o.CPUs)), notify: make([]bool, len(o.CPUs)),
-		wake: wake, pollWait: defaultPollWait, done: make(chan struct{}),
+		wake: wake, done: make(chan struct{}),
 		neighbors: neighborKeeper{
 			asked: make(map[*neigh.Entry]*question), defended: make(map[ownAddress]int64),
 			changed: o.NeighborChanged, conflict: o.AddressConflict,
@@ -133,7 +135,13 @@ func newWorker(id, cpu int, o Options) (*Worker, error) {
 		born:       nanotime(),
 		nap:        shortNap, solicited: o.RouterSolicited,
 		probed: o.AddressProbed, trials: make(map[uint32]*trial),
-	}, nil
+	}
+	if id < len(o.Poll) {
+		w.setPoll(o.Poll[id])
+	} else {
+		w.setPoll(PollAdaptive)
+	}
+	return w, nil
 }
 
 // Close ends the workers. Ports must have been removed.
@@ -208,7 +216,7 @@ func (w *Worker) addPort(dev nstable.DeviceID, bound []*boundPort) {
 		}
 	}
 	w.outputs[dev] = o
-	w.wake.watch(w.ports)
+	w.watch()
 }
 
 func (w *Worker) removePort(dev nstable.DeviceID) {
@@ -227,7 +235,7 @@ func (w *Worker) removePort(dev nstable.DeviceID) {
 	clear(w.ports[len(kept):])
 	w.ports = kept
 	w.outputs[dev] = output{owner: -1}
-	w.wake.watch(w.ports)
+	w.watch()
 }
 
 // release ends a worker: what it still has of packets is freed.

@@ -70,13 +70,15 @@ type Worker struct {
 	notify   []bool // peers to wake at the end of the round
 	wake     waker
 	mail     mailbox
-	sleeping atomic.Bool // set before ppoll; peers read it
+	sleeping atomic.Bool   // set before ppoll; peers read it
+	mode     atomic.Uint32 // poll, for others to read
 
 	now       int64 // nanoseconds of the monotonic clock, read once a round
 	wall      int64 // what the time of day is ahead of it, nanoseconds
 	lastTick  int64
 	lastWork  int64
-	pollWait  int64         // how long to poll without traffic before sleeping, nanoseconds
+	poll      PollMode
+	spin      spin
 	nap       time.Duration // how long to sleep next while the kernel has frames to send
 	neighbors neighborKeeper
 	trials    map[uint32]*trial         // addresses that are being tried, by round
@@ -90,9 +92,10 @@ type Worker struct {
 	stop       bool
 	done       chan struct{}
 
-	rounds, naps  counters.Counter // rounds made, times slept
-	handled, busy counters.Counter // packets taken up, and nanoseconds of the rounds that had some
-	born          int64            // when it began
+	rounds, naps  counters.Counter              // rounds made, times slept
+	handled, busy counters.Counter              // packets taken up, and nanoseconds of the rounds that had some
+	slow          [slowClasses]counters.Counter // rounds that took slowRound << i nanoseconds or more, each counted once
+	born          int64                         // when it began
 }
 
 // boundPort is a queue and what waits to be transmitted on it.
@@ -187,6 +190,7 @@ func (w *Worker) round() int {
 	w.flush()
 	if w.now-w.lastTick >= tickInterval {
 		w.lastTick = w.now
+		w.spin.missed = 0
 		w.expireFragments()
 		w.tick()
 	}

@@ -23,6 +23,10 @@ const (
 	IP4Namespace      = "ip4-1namespace"     // four devices' traffic in one namespace
 	IP4ManyNamespaces = "ip4-1024namespaces" // the same, spread over 1,024 namespaces
 	Idle8             = "idle-8queues"       // eight queues without traffic
+	IP4Thousand       = "ip4-1000routes"     // routes drawn from the full table, random destinations below them
+	IP4FullHot        = "ip4-full-hot"       // a full table of which 1,024 destinations are used in turn
+	IP4Veth           = "ip4-veth"           // by a veth pair into another namespace, and on from there
+	IP4Leak           = "ip4-leak"           // the same, by a route into it
 )
 
 // Contenders. A contender of this router begins with the word router.
@@ -35,6 +39,7 @@ const (
 	Testpmd         = "testpmd-mac" // DPDK testpmd, forward mode mac: rewrites MACs, looks nothing up
 	TestpmdIO       = "testpmd-io"  // DPDK testpmd, forward mode io: does nothing
 	L3fwd           = "l3fwd-fib"   // DPDK l3fwd with rte_fib
+	MemoryPort      = "memory-port" // what feeds the router in memory, alone
 )
 
 // Placements.
