@@ -25,53 +25,32 @@ type Frames struct {
 
 // Census stops all workers between two rounds and counts.
 func (d *Dataplane) Census() Frames {
-	d.census.Lock() // two at once would wait for each other's workers for ever
-	defer d.census.Unlock()
-	var f Frames
-	f.Total = d.pool.Frames()
-	counted := make(chan struct{})
-	arrived := make([]chan struct{}, len(d.workers))
-	places := make([]Frames, len(d.workers))
-	for i, w := range d.workers {
-		arrived[i] = make(chan struct{})
-		w.post(func(w *Worker) {
-			places[i] = w.frames()
-			close(arrived[i])
-			<-counted
-		})
-	}
-	for i, w := range d.workers {
-		select {
-		case <-arrived[i]:
-		case <-w.done:
+	f := Frames{Total: d.pool.Frames()}
+	free := 0 // in caches and depot
+	d.stop(func() {
+		for _, w := range d.workers {
+			w.toHost.mu.Lock()
+			w.fromHost.mu.Lock()
+			here := w.frames()
+			inHost, pipeline := w.hostFrames()
+			free += here.Free + inHost
+			f.Held += here.Held
+			f.Pipeline += here.Pipeline + pipeline
 		}
-	}
-	for i, w := range d.workers {
-		w.toHost.mu.Lock()
-		w.fromHost.mu.Lock()
-		free, pipeline := w.hostFrames()
-		places[i].Free += free
-		places[i].Pipeline += pipeline
-	}
-	owners := d.pool.Census()
-	free := d.pool.FreeInDepot()
-	for _, w := range d.workers {
-		w.fromHost.mu.Unlock()
-		w.toHost.mu.Unlock()
-	}
-	close(counted)
-	for _, p := range places {
-		free += p.Free
-		f.Held += p.Held
-		f.Pipeline += p.Pipeline
-	}
-	f.Free = owners[frame.Free]
-	for o, n := range owners {
-		if o != frame.Free && o != frame.Worker {
-			f.Queues += n
+		owners := d.pool.Census()
+		free += d.pool.FreeInDepot()
+		for _, w := range d.workers {
+			w.fromHost.mu.Unlock()
+			w.toHost.mu.Unlock()
 		}
-	}
-	f.Lost = f.Free - free + owners[frame.Worker] - f.Held - f.Pipeline
+		f.Free = owners[frame.Free]
+		for o, n := range owners {
+			if o != frame.Free && o != frame.Worker {
+				f.Queues += n
+			}
+		}
+		f.Lost = f.Free - free + owners[frame.Worker] - f.Held - f.Pipeline
+	})
 	return f
 }
 
@@ -106,7 +85,7 @@ func (d *Dataplane) Queues(dev nstable.DeviceID) []QueueStats {
 	stats := make([]QueueStats, 0, len(d.ports[dev]))
 	for q, p := range d.ports[dev] {
 		stats = append(stats, QueueStats{
-			Queue: q, Worker: d.queueOwner(dev, q).id,
+			Queue: q, Worker: p.worker,
 			RxPackets: p.Queue.RxPackets.Load(), TxPackets: p.Queue.TxPackets.Load(),
 		})
 	}
@@ -149,8 +128,8 @@ func (d *Dataplane) Stats() []WorkerStats {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, dev := range slices.Sorted(maps.Keys(d.ports)) {
-		for q := range d.ports[dev] {
-			w := &s[d.queueOwner(dev, q).id]
+		for q, p := range d.ports[dev] {
+			w := &s[p.worker]
 			w.Queues = append(w.Queues, WorkerQueue{dev, q})
 		}
 	}

@@ -430,7 +430,7 @@ func TestSetHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	wire := newMemPort(t, r.pool)
-	if err := plane.AddPort(p1, []Port{wire}); err != nil {
+	if err := plane.AddPort(p1, []Port{wire}, nil); err != nil {
 		t.Fatal(err)
 	}
 	port := newPipePort()
@@ -441,7 +441,7 @@ func TestSetHost(t *testing.T) {
 	}
 	eventually(t, "what Linux sends", func() bool { return wireTaken(plane, wire) >= count })
 	in := tcp4(t, p1, "10.0.1.2", "10.0.1.1", 80, true)
-	plane.queueOwner(p1, 0).call(func(w *Worker) {
+	plane.workers[plane.defaultWorker(p1, 0)].call(func(w *Worker) {
 		addr, _ := w.cache.Get()
 		copy(r.pool.Bytes()[addr+frame0:], in)
 		wire.rx = append(wire.rx, frame.Desc{Addr: addr + frame0, Len: uint32(len(in))})
@@ -467,7 +467,7 @@ func TestSetHost(t *testing.T) {
 
 // wireTaken is how many frames a port has transmitted so far.
 func wireTaken(d *Dataplane, port *memPort) (n int) {
-	d.queueOwner(p1, 0).call(func(*Worker) { n = len(port.tx) })
+	d.workers[d.defaultWorker(p1, 0)].call(func(*Worker) { n = len(port.tx) })
 	return n
 }
 

@@ -113,7 +113,7 @@ func TestModes(t *testing.T) {
 		t.Fatal(err)
 	}
 	port := &polledPort{memPort: newMemPort(t, pool)}
-	if err := d.AddPort(2, []Port{port}); err != nil { // worker 0 has it
+	if err := d.AddPort(2, []Port{port}, nil); err != nil { // worker 0 has it
 		t.Fatal(err)
 	}
 	if s := d.Stats(); s[0].Poll != PollBusy || s[1].Poll != PollAdaptive || !port.on.Load() {

@@ -103,6 +103,7 @@ type boundPort struct {
 	Port
 	dev     nstable.DeviceID
 	queue   int
+	worker  int // that serves it; changed under Dataplane.mu, while the workers are stopped
 	pending [vectorSize]frame.Desc
 	from    [vectorSize]nstable.DeviceID // device that pending[i] came in by; zero for own packets
 	n       int

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -12,8 +13,11 @@ import (
 
 const workerUsage = `
 router worker [ show ] [ SECONDS ]
+router worker set ID [ queue NAMESPACE/DEVICE:QUEUE ] ...
 What the threads do that move packets, for SECONDS from now (1). LOAD is the share of the time in which there were packets:
 at 100% a worker is as busy as it can be. QUEUES are those that it serves: NAMESPACE/DEVICE:QUEUE.
+"set" moves queues to worker ID, under traffic and without loss. They stay there until their device is deleted or the daemon
+ends: at its start the queues are dealt out evenly again.
 `
 
 // workerJSON is a worker; rates are a second's.
@@ -36,9 +40,54 @@ type workerQueueJSON struct {
 }
 
 func (c *cli) worker(ctx context.Context, a *args) error {
-	if a.more() && (a.peek() == "show" || a.peek() == "list") {
-		a.next()
+	if a.more() {
+		switch a.peek() {
+		case "set":
+			a.next()
+			return c.setWorker(ctx, a)
+		case "show", "list":
+			a.next()
+		}
 	}
+	return c.showWorkers(ctx, a)
+}
+
+func (c *cli) setWorker(ctx context.Context, a *args) error {
+	req := &v1.SetWorkerRequest{Worker: a.number("worker set")}
+	for a.more() {
+		switch word := a.next(); word {
+		case "queue":
+			req.Queues = append(req.Queues, a.workerQueue())
+		default:
+			a.fail("%q is a garbage: queue NAMESPACE/DEVICE:QUEUE is expected", word)
+		}
+	}
+	if err := a.done(); err != nil {
+		return err
+	}
+	_, err := c.client.SetWorker(ctx, req)
+	return err
+}
+
+// workerQueue reads a queue as "worker show" writes it.
+func (a *args) workerQueue() *v1.WorkerQueue {
+	if !a.more() {
+		a.fail("command line is not complete: \"queue\" needs NAMESPACE/DEVICE:QUEUE")
+		return nil
+	}
+	word := a.next()
+	netns, rest, _ := strings.Cut(word, "/")
+	colon := strings.LastIndexByte(rest, ':')
+	if netns == "" || colon < 1 {
+		a.fail("argument %q is wrong: \"queue\" takes NAMESPACE/DEVICE:QUEUE, such as init/eth1:0", word)
+		return nil
+	}
+	return &v1.WorkerQueue{
+		Netns: netns, Dev: rest[:colon], Queue: a.toNumber(rest[colon+1:], "queue", math.MaxUint32),
+	}
+}
+
+func (c *cli) showWorkers(ctx context.Context, a *args) error {
 	every := a.interval(`"worker show" takes`)
 	if err := a.done(); err != nil {
 		return err

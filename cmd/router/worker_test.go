@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	v1 "nsrouter/ctl/api/nsrouter/v1"
 )
 
@@ -53,5 +55,33 @@ $ worker 0.01
 $ worker show 0.1 fast
 ! Error: ...
 ? 1
+$ worker set
+! Error: command line is not complete: "worker set" needs a value
+? 1
+$ worker set one queue red/eth1:0
+! Error: argument "one" is wrong: "worker set" takes a number
+? 1
+$ worker set 1 queue
+! Error: command line is not complete: "queue" needs NAMESPACE/DEVICE:QUEUE
+? 1
+$ worker set 1 queue eth1:0
+! Error: argument "eth1:0" is wrong: "queue" takes NAMESPACE/DEVICE:QUEUE, such as init/eth1:0
+? 1
+$ worker set 1 queue red/eth1
+! Error: argument "red/eth1" is wrong: "queue" takes NAMESPACE/DEVICE:QUEUE, such as init/eth1:0
+? 1
+$ worker set 1 queue red/eth1:-1
+! Error: argument "-1" is wrong: "queue" takes a number that is not negative
+? 1
+$ worker set 1 que red/eth1:0
+! Error: "que" is a garbage: queue NAMESPACE/DEVICE:QUEUE is expected
+? 1
+$ worker set 1 queue red/eth1.5:3 queue blue/eth2:0
 `)
+	want := &v1.SetWorkerRequest{Worker: 1, Queues: []*v1.WorkerQueue{
+		{Netns: "red", Dev: "eth1.5", Queue: 3}, {Netns: "blue", Dev: "eth2"},
+	}}
+	if !proto.Equal(d.workerSet, want) {
+		t.Errorf("asked: %v", d.workerSet)
+	}
 }

@@ -238,8 +238,8 @@ func (d *daemon) serve(ctx context.Context, l net.Listener) error {
 	background.Go(func() { d.hosts.watch(ctx) })
 	s := server.New(server.Options{
 		Table: d.table, Hosts: d.hosts, Queues: d.ports.queueStats, Frames: d.frames, Settle: d.settle,
-		Workers: d.workers,
-		Log:     func(msg string) { d.o.Log.Warn(msg) }, AdminGroup: server.FindAdminGroup(), Audit: d.o.Audit,
+		Workers: d.workers, SetWorker: d.setWorker,
+		Log: func(msg string) { d.o.Log.Warn(msg) }, AdminGroup: server.FindAdminGroup(), Audit: d.o.Audit,
 	})
 	hide, err := d.showFiles(s)
 	if err == nil {
