@@ -44,7 +44,7 @@ func sampleRun() *results.Run {
 	}
 	add(veth(results.IP4Full, results.Router, results.ReceiveApart, results.SteadyTail), results.Microseconds, 100)
 	add(veth(results.IP4Full, results.Router, results.ReceiveApart, results.ReloadTail), results.Microseconds, 300)
-	add(veth(results.Idle8, results.Router, "", results.IdleCPU), results.PercentOfCore, 0.2)
+	add(veth(results.Idle8, results.Router, results.AllOnOne, results.IdleCPU), results.PercentOfCore, 0.2)
 	sampleMemory(add)
 	return r
 }

@@ -86,7 +86,7 @@ func (d *data) machineSection() ([]table, []figure, error) {
 func suites(r *results.Run) string {
 	var names []string
 	for _, s := range r.All() {
-		names = append(names, "`"+s.Suite+"`")
+		names = append(names, s.Suite)
 	}
 	if len(names) == 0 {
 		return "a run that measured nothing"

@@ -114,15 +114,18 @@ func underLoad() []target {
 			under: veth(results.IP4One, results.Router, p, results.OverloadPeak), limit: 0.9,
 		})
 	}
-	return append(all,
-		target{
-			what: "idle, 8 queues, CPU", over: veth(results.Idle8, results.Router, "", results.IdleCPU),
-			at: below, limit: 1, asValue: "% of a core",
-		},
-		target{
-			what: "idle, 8 queues, first packet", over: veth(results.Idle8, results.Router, "", results.FirstPacket),
-			at: below, limit: 200, asValue: "us",
-		})
+	for _, p := range []string{results.AllOnOne, results.ReceiveApart} {
+		all = append(all,
+			target{
+				what: "idle, 8 queues, CPU", over: veth(results.Idle8, results.Router, p, results.IdleCPU),
+				at: below, limit: 1, asValue: "% of a core",
+			},
+			target{
+				what: "idle, 8 queues, first packet", over: veth(results.Idle8, results.Router, p, results.FirstPacket),
+				at: below, limit: 200, asValue: "us",
+			})
+	}
+	return all
 }
 
 // latencies are those beside the kernel's at the same share of the no-drop rate of each.
@@ -151,16 +154,18 @@ func latencies() []target {
 
 // changes are what shall not be felt by traffic at 80 % of the no-drop rate.
 func changes() []target {
-	ours := func(metric string) results.Series {
-		return veth(results.IP4Full, results.Router, results.ReceiveApart, metric)
+	var all []target
+	for _, p := range []string{results.AllOnOne, results.ReceiveApart} {
+		ours := func(metric string) results.Series { return veth(results.IP4Full, results.Router, p, metric) }
+		lost := target{at: atMost, allOfIt: true, asValue: "packets"}
+		tail := target{under: ours(results.SteadyTail), at: atMost, limit: 2}
+		reloadLost, churnLost, reloadTail, churnTail := lost, lost, tail, tail
+		reloadLost.what, reloadLost.over = "full table loaded anew, packets lost", ours(results.ReloadLost)
+		reloadTail.what, reloadTail.over = "full table loaded anew, latency p99.9 v. before", ours(results.ReloadTail)
+		churnLost.what, churnLost.over = "route changes, packets lost", ours(results.ChurnLost)
+		churnTail.what, churnTail.over = "route changes, latency p99.9 v. before", ours(results.ChurnTail)
+		rate := target{what: "route changes, rate", over: ours(results.ChurnRate), limit: 100_000, asValue: "changes/s"}
+		all = append(all, reloadLost, reloadTail, rate, churnLost, churnTail)
 	}
-	return []target{
-		{what: "full table loaded anew, packets lost", over: ours(results.ReloadLost), at: atMost, allOfIt: true, asValue: "packets"},
-		{what: "full table loaded anew, latency p99.9 v. before", over: ours(results.ReloadTail), under: ours(results.SteadyTail),
-			at: atMost, limit: 2},
-		{what: "route changes, rate", over: ours(results.ChurnRate), limit: 100_000, asValue: "changes/s"},
-		{what: "route changes, packets lost", over: ours(results.ChurnLost), at: atMost, allOfIt: true, asValue: "packets"},
-		{what: "route changes, latency p99.9 v. before", over: ours(results.ChurnTail), under: ours(results.SteadyTail),
-			at: atMost, limit: 2},
-	}
+	return all
 }

@@ -115,12 +115,12 @@ func (d *data) targetSection() ([]table, []figure, error) {
 	var shares rows
 	shares.dots = true
 	for _, j := range d.judgements() {
-		words := string(j.verdict)
+		value := j.value()
 		if j.disturbed() {
-			words += ", no round quiet"
+			value += ", no round quiet"
 		}
 		tab.rows = append(tab.rows, []string{
-			j.what, contenderWords(j.over.Contender), j.peer(), j.over.Placement, j.goal(), j.value(), words,
+			j.what, contenderWords(j.over.Contender), j.peer(), j.over.Placement, j.goal(), value, string(j.verdict),
 		})
 		if s, ok := j.share(); ok {
 			shares.rows = append(shares.rows, row{j.figureName(), s, verdictColor(j.verdict)})
