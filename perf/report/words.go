@@ -42,7 +42,8 @@ func contenderWords(contender string) string {
 func knownScenarios() []string {
 	return []string{
 		results.IP4One, results.IP4Full, results.IP6One, results.IP6Full,
-		results.IP4Namespace, results.IP4ManyNamespaces, results.IP4FourVLANs, results.IP4Thousand, results.IP4FullHot, results.IP4Veth, results.IP4Leak,
+		results.IP4Namespace, results.IP4ManyNamespaces, results.IP4FourVLANs,
+		results.IP4Thousand, results.IP4FullHot, results.IP4Veth, results.IP4Leak,
 		results.Idle8,
 	}
 }
