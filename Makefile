@@ -90,6 +90,14 @@ bench-feed: root ## a million routes that come from Linux, and by FPM
 bench-pipeline: root ## the pipeline in memory: packets per second of one core, cycles by node, DPDK beside it; BENCH_ARGS=-quick
 	@$(GO) run ./perf/pipeline $(BENCH_ARGS)
 
+.PHONY: bench-full
+bench-full: root ## everything measured, about an hour: results and report.html in .bin/bench; BENCH_ARGS='-quick' or '-docs docs'
+	@$(GO) run ./perf/full -out $(BIN)/bench $(BENCH_ARGS)
+
+.PHONY: report
+report: ## docs/performance.md and .bin/bench/report.html from the results in .bin/bench
+	$(GO) run ./perf/report -docs docs -html $(BIN)/bench/report.html $(BIN)/bench/*.json
+
 .PHONY: fuzz
 fuzz: ## every fuzz test for FUZZTIME (10s)
 	@for pkg in $$($(GO) list ./...); do \

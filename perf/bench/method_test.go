@@ -20,18 +20,15 @@ func value(t *testing.T, run *results.Run, contender, metric, unit string) float
 	return 0
 }
 
-// TestMethods has the router and the kernel go through all methods, in a short time and at a low rate: whatever else the machine does,
-// what was counted must fit together.
+// TestMethods has the router and the kernel go through the methods that offer a rate, in a short time and at a low one: whatever else the
+// machine does, what was counted must fit together.
 func TestMethods(t *testing.T) {
 	o := short(t)
 	o.rounds, o.contenders, o.placement = 1, "router,linux", allOnOne
-	o.methods, o.routes, o.loss = "nodrop,overload,latency,reconf", "1000", 60
+	o.methods, o.routes = "overload,latency,reconf", "1000"
 	o.measure, o.rate = 50*time.Millisecond, 20_000
 	run := measured(t, o)
 	for _, name := range []string{results.Router, results.Linux} {
-		if rate := value(t, run, name, results.NoDropRate, results.PacketsPerSecond); rate <= 0 {
-			t.Errorf("%s: loses 60 %% at any rate", name)
-		}
 		peak := value(t, run, name, results.OverloadPeak, results.PacketsPerSecond)
 		steps := 0
 		for _, r := range run.Records {

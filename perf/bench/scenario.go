@@ -25,9 +25,10 @@ type scenario struct {
 // scenarios are all, in the order in which they are measured.
 func scenarios() []scenario {
 	all := []string{results.Router, results.Linux, results.Testpmd, results.L3fwd}
+	polling := append([]string{results.RouterBusy, results.RouterInterrupt}, all...)
 	return []scenario{
 		{
-			name: results.IP4One, about: "IPv4, one route, one destination", family: 4, routes: "1", contenders: all,
+			name: results.IP4One, about: "IPv4, one route, one destination", family: 4, routes: "1", contenders: polling,
 			methods: []string{"throughput", "nodrop", "overload", "latency"}, quick: true,
 		},
 		{
@@ -85,7 +86,7 @@ func (o *options) scenarios() ([]scenario, error) {
 		return nil, err
 	}
 	if o.routes != "" || o.family != 0 {
-		s := scenarios()[0]
+		s := scenarios()[1] // with the contenders of full tables
 		s.routes, s.family = o.routes, o.family
 		if s.routes == "" {
 			s.routes = "1"

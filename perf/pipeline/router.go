@@ -126,11 +126,16 @@ func hostMAC(port, host int) [6]byte { return [6]byte{2, 0, 0, 1, byte(port), by
 func (r *router) link(ns string, s nstable.LinkSpec, addrs ...string) {
 	_, err := r.table.AddLink(ns, s)
 	r.note(err)
+	r.up(ns, s.Name, addrs...)
+}
+
+// up sets a device up and gives it addresses.
+func (r *router) up(ns, name string, addrs ...string) {
 	up := true
-	r.note(r.table.SetLink(ns, s.Name, nstable.LinkChange{Up: &up}))
+	r.note(r.table.SetLink(ns, name, nstable.LinkChange{Up: &up}))
 	r.do(func(tx *nstable.Tx) error {
 		for _, a := range addrs {
-			if err := tx.AddAddress(ns, s.Name, nstable.AddressSpec{Prefix: netip.MustParsePrefix(a)}); err != nil {
+			if err := tx.AddAddress(ns, name, nstable.AddressSpec{Prefix: netip.MustParsePrefix(a)}); err != nil {
 				return err
 			}
 		}
@@ -193,7 +198,7 @@ func (p *ports) Attach(id nstable.DeviceID, spec nstable.XDPSpec) (nstable.PortI
 	if err := p.serve(loopOf(port), int(id)%p.workers); err != nil {
 		return nstable.PortInfo{}, fmt.Errorf("attach %s: %w", spec.Host, err)
 	}
-	if err := p.plane.AddPort(id, []dataplane.Port{port}); err != nil {
+	if err := p.plane.AddPort(id, []dataplane.Port{port}, nil); err != nil {
 		return nstable.PortInfo{}, err
 	}
 	p.ids = append(p.ids, id)
