@@ -20,8 +20,8 @@ func value(t *testing.T, run *results.Run, contender, metric, unit string) float
 	return 0
 }
 
-// TestMethods has the router and the kernel go through the methods that offer a rate, in a short time and at a low one: whatever else the
-// machine does, what was counted must fit together.
+// TestMethods has the router and the kernel go through the methods that offer a rate, in a short time and at a low one:
+// whatever else the machine does, what was counted must fit together.
 func TestMethods(t *testing.T) {
 	o := short(t)
 	o.rounds, o.contenders, o.placement = 1, "router,linux", allOnOne
