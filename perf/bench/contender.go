@@ -121,6 +121,9 @@ func (s *stand) router(name, tag string, args []string) (*track, error) {
 func (s *stand) joinRouter(r *lab.Router, w wires, tr *track, e ends) (*track, error) {
 	tr.placement, tr.router, tr.processes = s.where, r, []*lab.Process{r.Process()}
 	tr.mode = mode(s.t, r)
+	if err := settle(r.Process()); err != nil {
+		return nil, err
+	}
 	return tr, s.join(tr, w, e)
 }
 
