@@ -13,7 +13,7 @@ import (
 const (
 	settleStep     = 300 * time.Millisecond
 	settleShare    = 0.1 // of the time that passes
-	settlePatience = time.Minute
+	settlePatience = 20 * time.Second
 )
 
 // settle waits until a router has done what follows a load of routes, as to show them to Linux: while it stands still it
