@@ -110,8 +110,8 @@ func (p *ports) attach(id nstable.DeviceID, spec nstable.XDPSpec) (info nstable.
 	p.attached[id] = a
 	delete(p.missing, id)
 	return nstable.PortInfo{
-		MAC: iface.MAC(), MTU: uint32(min(iface.MTU(), frame.MaxMTU)), Mode: gotMode, Queues: len(queues), Carrier: a.carrier,
-		Strips: iface.StripsTags(),
+		MAC: iface.MAC(), MTU: uint32(min(iface.MTU(), iface.MaxMTU())), MaxMTU: uint32(iface.MaxMTU()),
+		Mode: gotMode, Queues: len(queues), Carrier: a.carrier, Strips: iface.StripsTags(),
 	}, nil
 }
 
