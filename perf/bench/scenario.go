@@ -86,7 +86,7 @@ func (o *options) scenarios() ([]scenario, error) {
 		return nil, err
 	}
 	if o.routes != "" || o.family != 0 {
-		s := scenarios()[1] // with the contenders of full tables
+		s := scenarios()[0]
 		s.routes, s.family = o.routes, o.family
 		if s.routes == "" {
 			s.routes = "1"
