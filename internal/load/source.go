@@ -176,7 +176,7 @@ func htons(v uint16) uint16 { return binary.NativeEndian.Uint16(binary.BigEndian
 type run struct {
 	thread atomic.Int32 // kernel id of the sending thread, 0 before it is known
 	stop   atomic.Bool
-	err    error // valid once ended is closed
+	err    error         // valid once ended is closed
 	pinned chan struct{} // closed once thread is known
 	ended  chan struct{}
 }
