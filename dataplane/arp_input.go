@@ -56,6 +56,7 @@ func (w *Worker) arpInput(v []uint16) {
 		own := header.MAC(w.dev.MAC)
 		a.Set(header.ARPReply, own, target, mac, sender)
 		w.ethernet(p).SetAddresses(mac, own)
+		w.cutRest(p)
 		*p = Packet{Addr: p.Addr, Len: max(p.Len, minFrame), Out: w.dev.ID, Flags: Own}
 		clear(w.network(p)[header.ARPLen:]) // padding: the frame has carried other people's packets
 		w.deliver(p, w.dev)

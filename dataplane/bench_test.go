@@ -5,91 +5,47 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 
-	"nsrouter/dataplane/frame"
 	"nsrouter/dataplane/header"
+	"nsrouter/dataplane/memport"
 	"nsrouter/fib"
 	"nsrouter/nstable"
 )
 
-// loopPort receives the same frames for ever, as fast as it is asked: what it transmits it receives again, with the
-// header made new.
-type loopPort struct {
-	template []byte
-	dsts     []uint32 // IPv4 destinations in turn; nil: IPv6, or the template's
-	next     int
-	free     []uint64
-	mem      []byte
-}
-
-func (l *loopPort) Receive(d []frame.Desc) int {
-	n := min(len(d), len(l.free))
-	for i := range n {
-		addr := l.free[i]
-		b := l.mem[addr : addr+uint64(len(l.template))]
-		copy(b, l.template)
-		if l.dsts != nil {
-			h := header.IPv4(b[14:])
-			h.SetDestination(l.dsts[l.next])
-			h.SetChecksum()
-			if l.next++; l.next == len(l.dsts) {
-				l.next = 0
-			}
-		}
-		d[i] = frame.Desc{Addr: addr, Len: uint32(len(l.template))}
-	}
-	l.free = l.free[:copy(l.free, l.free[n:])]
-	return n
-}
-
-func (l *loopPort) Transmit(d []frame.Desc) int {
-	for _, x := range d {
-		l.free = append(l.free, x.Addr)
-	}
-	return len(d)
-}
-func (l *loopPort) Flush()                    {}
-func (l *loopPort) Pending() int              { return 0 }
-func (l *loopPort) Complete(*frame.Cache) int { return 0 }
-func (l *loopPort) Refill(*frame.Cache) int   { return 0 }
-func (l *loopPort) FD() int                   { return -1 }
-func (l *loopPort) Reclaim(*frame.Cache) int  { return 0 }
-
-// loop lets port p1 of a rig receive template for ever; all that p2 transmits comes in again.
-func (r *rig) loop(template []byte, frames int) *loopPort { return r.loopBy(template, frames, p2) }
+// loop lets port p1 of a rig receive packets in turn for ever; all that p2 transmits comes in again.
+func (r *rig) loop(frames int, packets ...[]byte) { r.loopBy(frames, p2, packets...) }
 
 // loopBy is loop with another port that transmits.
-func (r *rig) loopBy(template []byte, frames int, out nstable.DeviceID) *loopPort {
-	l := &loopPort{template: template, mem: r.pool.Bytes()}
-	for range frames {
-		addr, ok := r.w.cache.Get()
-		if !ok {
-			r.Fatal("no free frame")
-		}
-		l.free = append(l.free, addr+frame0)
+func (r *rig) loopBy(frames int, out nstable.DeviceID, packets ...[]byte) {
+	l, err := memport.New(memport.Options{Pool: r.pool, Frames: frames, Packets: packets, Windows: memport.Windows(packets[0])})
+	if err != nil {
+		r.Fatal(err)
 	}
 	for _, d := range []nstable.DeviceID{p1, out} {
 		r.w.removePort(d)
 	}
-	r.w.addPort(p1, []*boundPort{{Port: l, dev: p1}})
-	r.w.addPort(out, []*boundPort{{Port: transmitOnly{l}, dev: out}})
-	return l
+	r.w.addPort(p1, []*boundPort{{Port: l.In(), dev: p1}})
+	r.w.addPort(out, []*boundPort{{Port: l.Out(), dev: out}})
+	r.w.now = r.now
+	r.w.round() // takes the frames
 }
-
-// transmitOnly receives nothing.
-type transmitOnly struct{ *loopPort }
-
-func (transmitOnly) Receive([]frame.Desc) int { return 0 }
 
 func benchmarkPipeline(b *testing.B, template []byte, dsts []uint32, prepare func(*rig)) {
 	r := newRig(b)
+	packets := [][]byte{template}
 	if prepare != nil {
 		prepare(r)
+		packets = nil
+		for _, dst := range dsts {
+			p := slices.Clone(template)
+			header.IPv4(p[14:]).SetDestination(dst)
+			header.IPv4(p[14:]).SetChecksum()
+			packets = append(packets, p)
+		}
 	}
-	l := r.loop(template, 256)
-	l.dsts = dsts
-	r.w.now = r.now
+	r.loop(256, packets...)
 	n := 0
 	b.ReportAllocs()
 	for b.Loop() {
@@ -142,8 +98,7 @@ func TestNoAllocation(t *testing.T) {
 		"ip6": udp6(t, p1, ip6("2001:db8:1::2", "2001:db8:2::2", 64), 2),
 	} {
 		r := newRig(t)
-		r.loop(template, 256)
-		r.w.now = r.now
+		r.loop(256, template)
 		if n := testing.AllocsPerRun(100, func() { r.w.round() }); n != 0 {
 			t.Errorf("%s: %v allocations a round", name, n)
 		}

@@ -25,64 +25,49 @@ type Frames struct {
 
 // Census stops all workers between two rounds and counts.
 func (d *Dataplane) Census() Frames {
-	d.census.Lock() // two at once would wait for each other's workers for ever
-	defer d.census.Unlock()
-	var f Frames
-	f.Total = d.pool.Frames()
-	counted := make(chan struct{})
-	arrived := make([]chan struct{}, len(d.workers))
-	places := make([]Frames, len(d.workers))
-	for i, w := range d.workers {
-		arrived[i] = make(chan struct{})
-		w.post(func(w *Worker) {
-			places[i] = w.frames()
-			close(arrived[i])
-			<-counted
-		})
-	}
-	for i, w := range d.workers {
-		select {
-		case <-arrived[i]:
-		case <-w.done:
+	f := Frames{Total: d.pool.Frames()}
+	free := 0 // in caches and depot
+	d.stop(func() {
+		for _, w := range d.workers {
+			w.toHost.mu.Lock()
+			w.fromHost.mu.Lock()
+			here := w.frames()
+			inHost, pipeline := w.hostFrames()
+			free += here.Free + inHost
+			f.Held += here.Held
+			f.Pipeline += here.Pipeline + pipeline
 		}
-	}
-	for i, w := range d.workers {
-		w.toHost.mu.Lock()
-		w.fromHost.mu.Lock()
-		free, pipeline := w.hostFrames()
-		places[i].Free += free
-		places[i].Pipeline += pipeline
-	}
-	owners := d.pool.Census()
-	free := d.pool.FreeInDepot()
-	for _, w := range d.workers {
-		w.fromHost.mu.Unlock()
-		w.toHost.mu.Unlock()
-	}
-	close(counted)
-	for _, p := range places {
-		free += p.Free
-		f.Held += p.Held
-		f.Pipeline += p.Pipeline
-	}
-	f.Free = owners[frame.Free]
-	for o, n := range owners {
-		if o != frame.Free && o != frame.Worker {
-			f.Queues += n
+		owners := d.pool.Census()
+		free += d.pool.FreeInDepot()
+		for _, w := range d.workers {
+			w.fromHost.mu.Unlock()
+			w.toHost.mu.Unlock()
 		}
-	}
-	f.Lost = f.Free - free + owners[frame.Worker] - f.Held - f.Pipeline
+		f.Free = owners[frame.Free]
+		for o, n := range owners {
+			if o != frame.Free && o != frame.Worker {
+				f.Queues += n
+			}
+		}
+		f.Lost = f.Free - free + owners[frame.Worker] - f.Held - f.Pipeline
+	})
 	return f
 }
 
 // frames counts what a worker has itself, between two rounds.
 func (w *Worker) frames() Frames {
-	f := Frames{Free: w.cache.Len(), Held: w.neighbors.held + w.reassembly.held, Pipeline: len(w.crossings)}
+	f := Frames{Free: w.cache.Len(), Held: w.neighbors.held + w.reassembly.held}
+	count := func(p *Packet) { f.Pipeline += w.framesOf(p) }
+	for i := range w.crossings {
+		count(&w.crossings[i])
+	}
 	for i := range w.inbox {
-		f.Pipeline += w.inbox[i].len()
+		w.inbox[i].each(count)
 	}
 	for _, p := range w.ports {
-		f.Pipeline += p.n
+		for _, d := range p.pending[:p.n] {
+			f.Pipeline += frame.Pieces(w.mem, d)
+		}
 	}
 	return f
 }
@@ -100,7 +85,7 @@ func (d *Dataplane) Queues(dev nstable.DeviceID) []QueueStats {
 	stats := make([]QueueStats, 0, len(d.ports[dev]))
 	for q, p := range d.ports[dev] {
 		stats = append(stats, QueueStats{
-			Queue: q, Worker: d.queueOwner(dev, q).id,
+			Queue: q, Worker: p.worker,
 			RxPackets: p.Queue.RxPackets.Load(), TxPackets: p.Queue.TxPackets.Load(),
 		})
 	}
@@ -110,7 +95,10 @@ func (d *Dataplane) Queues(dev nstable.DeviceID) []QueueStats {
 // WorkerStats tells what a worker has done since its start, and what it serves.
 type WorkerStats struct {
 	CPU          int // negative: none of its own
+	Poll         PollMode
 	Rounds, Naps uint64
+	// Slow counts the rounds that took long, as [SlowRound] says; time off the CPU counts.
+	Slow [slowClasses]uint64
 	// Packets are those that it has taken up, from queues, from other workers, from Linux and behind veth pairs.
 	Packets uint64
 	// Busy is the time of the rounds that had packets, and Age all.
@@ -131,14 +119,17 @@ func (d *Dataplane) Stats() []WorkerStats {
 	for i, w := range d.workers {
 		s[i] = WorkerStats{
 			CPU: w.cpu, Rounds: w.rounds.Load(), Naps: w.naps.Load(), Packets: w.handled.Load(),
-			Busy: time.Duration(w.busy.Load()), Age: time.Duration(now - w.born),
+			Busy: time.Duration(w.busy.Load()), Age: time.Duration(now - w.born), Poll: PollMode(w.mode.Load()),
+		}
+		for class := range w.slow {
+			s[i].Slow[class] = w.slow[class].Load()
 		}
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, dev := range slices.Sorted(maps.Keys(d.ports)) {
-		for q := range d.ports[dev] {
-			w := &s[d.queueOwner(dev, q).id]
+		for q, p := range d.ports[dev] {
+			w := &s[p.worker]
 			w.Queues = append(w.Queues, WorkerQueue{dev, q})
 		}
 	}

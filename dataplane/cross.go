@@ -26,9 +26,11 @@ func (w *Worker) cross(p *Packet, out *nstable.Device) {
 		return
 	}
 	if s := w.slotOf(out.ID); s != nil {
-		w.tally.add(w.forwarded(p), &s.TxPackets, &s.TxBytes, uint64(p.Len))
+		w.tally.add(w.forwarded(p), &s.TxPackets, &s.TxBytes, uint64(w.length(p)))
 	}
-	w.crossings = append(w.crossings, Packet{Addr: p.Addr, Len: p.Len, In: peer.ID, Crossings: p.Crossings + 1})
+	w.crossings = append(w.crossings, Packet{
+		Addr: p.Addr, Len: p.Len, In: peer.ID, Crossings: p.Crossings + 1, Flags: p.Flags & Chained,
+	})
 }
 
 // mayCross tells whether a packet may cross once more; it has dropped those that may not.

@@ -45,8 +45,7 @@ func benchmarkCrossing(b *testing.B, template []byte, out nstable.DeviceID) {
 		e := r.view.Devices[v1].Neighbors.Add(to(a), r.now)
 		e.Set(neigh.Permanent, deviceMAC(v2), r.now)
 	}
-	r.loopBy(template, 256, out)
-	r.w.now = r.now
+	r.loopBy(256, out, template)
 	b.ReportAllocs()
 	for b.Loop() {
 		r.w.round()

@@ -22,6 +22,8 @@ type Options struct {
 	// CPUs has one worker each, pinned there; a negative number leaves the thread to the scheduler.
 	CPUs []int
 	Pool *frame.Pool
+	// Poll has the polling mode of each worker, in the order of CPUs; those that it does not reach are adaptive.
+	Poll []PollMode
 	// View returns the present view; asked once a round by each worker.
 	View func() *nstable.View
 	// Epochs is what the workers join as readers of forwarding tables; nil: nothing waits for them.
@@ -46,7 +48,7 @@ type Dataplane struct {
 	epochs  *fib.Epochs
 	workers []*Worker
 
-	census sync.Mutex // held by a Census
+	stopping sync.Mutex // held while the workers are stopped
 
 	hostMu sync.Mutex // over hosts
 	hosts  map[*neigh.Table]*hostLink
@@ -115,7 +117,7 @@ func newWorker(id, cpu int, o Options) (*Worker, error) {
 	if o.RouterSolicited == nil {
 		o.RouterSolicited = func(RouterSolicitation) {}
 	}
-	return &Worker{
+	w := &Worker{
 		id: id, cpu: cpu, mem: o.Pool.Bytes(), cache: o.Pool.NewCache(), views: o.View, reader: o.Epochs.Join(),
 		graph:     newGraph(),
 		crossings: make([]Packet, 0, crossingLimit), crossed: make([]Packet, 0, crossingLimit),
@@ -123,7 +125,7 @@ func newWorker(id, cpu int, o Options) (*Worker, error) {
 		pieces: make([]Packet, 0, pieceLimit), ipID: uint16(id * (1 << 16) / len(o.CPUs)),
 		toHost: newHostWriter(o.Pool), fromHost: hostReader{cache: o.Pool.NewCache()},
 		inbox: make([]handoffRing, len(o.CPUs)), notify: make([]bool, len(o.CPUs)),
-		wake: wake, pollWait: defaultPollWait, done: make(chan struct{}),
+		wake: wake, done: make(chan struct{}),
 		neighbors: neighborKeeper{
 			asked: make(map[*neigh.Entry]*question), defended: make(map[ownAddress]int64),
 			changed: o.NeighborChanged, conflict: o.AddressConflict,
@@ -133,7 +135,13 @@ func newWorker(id, cpu int, o Options) (*Worker, error) {
 		born:       nanotime(),
 		nap:        shortNap, solicited: o.RouterSolicited,
 		probed: o.AddressProbed, trials: make(map[uint32]*trial),
-	}, nil
+	}
+	if id < len(o.Poll) {
+		w.setPoll(o.Poll[id])
+	} else {
+		w.setPoll(PollAdaptive)
+	}
+	return w, nil
 }
 
 // Close ends the workers. Ports must have been removed.
@@ -150,85 +158,6 @@ func (d *Dataplane) Close() {
 // Workers is the number of workers.
 func (d *Dataplane) Workers() int { return len(d.workers) }
 
-// AddPort gives the queues of a device to the workers: queue q to worker (dev+q) mod workers, so that devices with a
-// queue each spread. From its return on, packets are received and transmitted.
-func (d *Dataplane) AddPort(dev nstable.DeviceID, queues []Port) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(queues) == 0 || d.ports[dev] != nil {
-		return fmt.Errorf("device %d: no queues, or it has a port already", dev)
-	}
-	bound := make([]*boundPort, len(queues))
-	for q, p := range queues {
-		bound[q] = &boundPort{Port: p, dev: dev, queue: q}
-	}
-	d.ports[dev] = bound
-	for _, w := range d.workers {
-		w.call(func(w *Worker) { w.addPort(dev, bound) })
-	}
-	return nil
-}
-
-// queueOwner is the worker that serves a queue.
-func (d *Dataplane) queueOwner(dev nstable.DeviceID, queue int) *Worker {
-	return d.workers[(int(dev)+queue)%len(d.workers)]
-}
-
-// RemovePort takes a device's queues from the workers, has closed close their sockets, and frees the frames that were
-// left in them. When it returns, no worker uses the queues.
-func (d *Dataplane) RemovePort(dev nstable.DeviceID, closed func() error) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	bound := d.ports[dev]
-	delete(d.ports, dev)
-	for _, w := range d.workers {
-		w.call(func(w *Worker) { w.removePort(dev) })
-	}
-	// Packets that were handed over before the last worker had let go have been met by now, or are in rings: one more
-	// round drops them.
-	d.Quiesce()
-	err := closed()
-	for q, p := range bound {
-		d.queueOwner(dev, q).call(func(w *Worker) { p.Reclaim(w.cache) })
-	}
-	return err
-}
-
-func (w *Worker) addPort(dev nstable.DeviceID, bound []*boundPort) {
-	for int(dev) >= len(w.outputs) {
-		w.outputs = append(w.outputs, output{owner: -1})
-	}
-	o := output{owner: (int(dev) + w.id%len(bound)) % len(w.peers)}
-	for q, p := range bound {
-		if (int(dev)+q)%len(w.peers) == w.id {
-			w.ports = append(w.ports, p)
-			if o.port == nil {
-				o.port = p
-			}
-		}
-	}
-	w.outputs[dev] = o
-	w.wake.watch(w.ports)
-}
-
-func (w *Worker) removePort(dev nstable.DeviceID) {
-	kept := w.ports[:0]
-	for _, p := range w.ports {
-		if p.dev != dev {
-			kept = append(kept, p)
-			continue
-		}
-		for k := range p.n { // queued by mail of this very round
-			w.discard(&Packet{Addr: p.pending[k].Addr, In: p.from[k]}, counters.EgressDown)
-		}
-		p.n = 0
-	}
-	clear(w.ports[len(kept):])
-	w.ports = kept
-	w.outputs[dev] = output{owner: -1}
-	w.wake.watch(w.ports)
-}
-
 // release ends a worker: what it still has of packets is freed.
 func (w *Worker) release() {
 	w.look()
@@ -242,7 +171,7 @@ func (w *Worker) release() {
 	}
 	for i := range w.inbox {
 		for p := w.inbox[i].peek(); p != nil; p = w.inbox[i].peek() {
-			w.cache.Put(p.Addr)
+			w.free(p)
 			w.inbox[i].pop()
 		}
 	}

@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"nsrouter/dataplane/counters"
+	"nsrouter/dataplane/frame"
 	"nsrouter/dataplane/header"
 )
 
@@ -17,7 +18,7 @@ func (w *Worker) ethernetInput(v []uint16) {
 	for _, i := range v {
 		p := &w.packets[i%vectorSize]
 		bytes += uint64(p.Len)
-		if p.Len >= header.EthernetLen && up {
+		if p.Len >= header.EthernetLen && up && p.Flags&Chained == 0 {
 			e := header.LoadEthernet((*[header.EthernetLen]byte)(w.mem[p.Addr:]))
 			if e.Destination() == own && !e.FromGroup() {
 				switch e.Type() {
@@ -41,9 +42,16 @@ func (w *Worker) ethernetInput(v []uint16) {
 	w.slot.RxBytes.Add(bytes)
 }
 
-// ethernetRare sorts a frame that may be to a group or to another station, of any EtherType.
+// ethernetRare sorts a frame that may be a chain, to a group or to another station, of any EtherType.
 func (w *Worker) ethernetRare(i uint16, own uint64) {
 	p := &w.packets[i]
+	if p.Flags&Chained != 0 {
+		w.slot.RxBytes.Add(uint64(frame.Rest(w.mem, p.Addr)))
+		if why, ok := w.sound(p); !ok {
+			w.toDrop(i, why)
+			return
+		}
+	}
 	if p.Len < header.EthernetLen {
 		w.toDrop(i, counters.BadEthernet)
 		return

@@ -41,12 +41,11 @@ type punter struct {
 	shares [askSources]int64 // token buckets of groups of senders, as in askBudget
 }
 
-// hostItem is a frame on its way to or from Linux.
+// hostItem is a packet on its way to or from Linux.
 type hostItem struct {
+	frame.Desc
 	link  *hostLink
 	queue *hostQueue // on its way to Linux: that of its namespace
-	addr  uint64
-	len   uint32
 }
 
 // hostQueue counts what a namespace has in the ring of a worker to Linux.
@@ -134,6 +133,7 @@ type hostWriter struct {
 	cache  *frame.Cache
 	batch  [writesAtOnce]hostItem
 	frames [writesAtOnce][]byte
+	copies [writesAtOnce][]byte // of those of several pieces; made when first needed
 }
 
 func newHostWriter(pool *frame.Pool) hostWriter {
@@ -191,7 +191,7 @@ func (h *hostWriter) write() bool {
 	link := item.link
 	for ; n < writesAtOnce && item != nil && item.link == link; n++ {
 		h.batch[n] = *item
-		h.frames[n] = h.mem[item.addr : item.addr+uint64(item.len)]
+		h.frames[n] = h.whole(item.Desc, n)
 		*item = hostItem{}
 		h.ring.pop()
 		item = h.ring.peek()
@@ -199,10 +199,21 @@ func (h *hostWriter) write() bool {
 	// What Linux does not take is Linux's loss: the TAP is down, or gone and about to be made again.
 	_ = link.WriteFrames(h.frames[:n])
 	for k := range n {
-		h.cache.Put(h.batch[k].addr)
+		h.cache.PutChain(h.batch[k].Desc)
 		h.batch[k].queue.written.Add(1)
 	}
 	return true
+}
+
+// whole is packet n of a batch in one piece.
+func (h *hostWriter) whole(d frame.Desc, n int) []byte {
+	if d.Options&frame.Chained == 0 {
+		return h.mem[d.Addr : d.Addr+uint64(d.Len)]
+	}
+	if h.copies[n] == nil {
+		h.copies[n] = make([]byte, frame.MaxPieces*frame.Size)
+	}
+	return h.copies[n][:frame.Read(h.mem, d, 0, h.copies[n])]
 }
 
 // drain returns when all is written that was pushed before.
@@ -223,7 +234,7 @@ func (h *hostWriter) close() {
 	close(h.stop)
 	<-h.ended
 	for item := h.ring.peek(); item != nil; item = h.ring.peek() {
-		h.cache.Put(item.addr)
+		h.cache.PutChain(item.Desc)
 		h.ring.pop()
 	}
 	h.cache.Drain()
@@ -286,19 +297,18 @@ func mustNotSend(f []byte) bool {
 
 // put copies a frame for the worker; false where that has no room. Any goroutine but the worker's.
 func (h *hostReader) put(mem []byte, l *hostLink, f []byte) bool {
-	if len(f) > frame.MaxPacket {
+	if len(f) > frame.MaxChain {
 		return true // and lost: no device could send it
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	addr, ok := h.cache.Get()
+	d, ok := h.cache.New(len(f))
 	if !ok {
 		return false
 	}
-	addr += frame0
-	copy(mem[addr:], f)
-	if !h.ring.push(&hostItem{link: l, addr: addr, len: uint32(len(f))}) {
-		h.cache.Put(addr)
+	frame.Write(mem, d, f)
+	if !h.ring.push(&hostItem{Desc: d, link: l}) {
+		h.cache.PutChain(d)
 		return false
 	}
 	return true
@@ -316,14 +326,16 @@ func (w *Worker) takeHost() int {
 		link, n := item.link, 0
 		known := w.enter(link.dev.ID) && link.of(w.dev) && w.dev.Usable()
 		for total+n < vectorSize && item != nil && item.link == link {
-			w.packets[n] = Packet{Addr: item.addr, Len: item.len, Out: link.dev.ID, Flags: Own}
+			w.packets[n] = Packet{
+				Addr: item.Addr, Len: item.Len, Out: link.dev.ID, Flags: Own | Flags(item.Options),
+			}
 			*item = hostItem{}
 			w.fromHost.ring.pop()
 			// Linux does not look how long the segments of a packet socket's GSO frame are (packet_snd of af_packet.c).
-			if known && w.packets[n].Len <= header.EthernetLen+w.dev.MTU {
+			if known && uint32(w.length(&w.packets[n])) <= header.EthernetLen+w.dev.MTU {
 				w.to(transmit, uint16(n))
 			} else {
-				w.cache.Put(w.packets[n].Addr)
+				w.free(&w.packets[n])
 			}
 			n++
 			item = w.fromHost.ring.peek()
@@ -336,7 +348,10 @@ func (w *Worker) takeHost() int {
 
 // hostFrames counts the frames on the way to and from Linux, while the worker stands still and both sides are locked.
 func (w *Worker) hostFrames() (free, pipeline int) {
-	return w.toHost.cache.Len() + w.fromHost.cache.Len(), w.toHost.ring.len() + w.fromHost.ring.len()
+	for _, r := range []*ring[hostItem]{&w.toHost.ring, &w.fromHost.ring} {
+		r.each(func(item *hostItem) { pipeline += frame.Pieces(w.mem, item.Desc) })
+	}
+	return w.toHost.cache.Len() + w.fromHost.cache.Len(), pipeline
 }
 
 // releaseHost frees what came from Linux, for a worker that ends.
@@ -345,7 +360,7 @@ func (w *Worker) releaseHost() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for item := h.ring.peek(); item != nil; item = h.ring.peek() {
-		h.cache.Put(item.addr)
+		h.cache.PutChain(item.Desc)
 		h.ring.pop()
 	}
 	h.cache.Drain()

@@ -24,7 +24,7 @@ func (w *Worker) hostOutput(v []uint16) {
 		case !w.mayPunt(p, class):
 			w.toDrop(i, counters.RateLimited)
 		case !w.toHost.hasRoom(class) || !w.host.queue.hasRoom(class) || !w.toHost.ring.push(&hostItem{
-			link: w.host.hostLink, queue: w.host.queue, addr: p.Addr, len: p.Len,
+			link: w.host.hostLink, queue: w.host.queue, Desc: p.desc(),
 		}):
 			w.toDrop(i, counters.HostFull)
 		default:

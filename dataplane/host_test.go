@@ -38,9 +38,9 @@ func (h *rigHost) take() (frames [][]byte) {
 	w := &h.r.w.toHost
 	for item := w.ring.peek(); item != nil; item = w.ring.peek() {
 		if item.link == h.link {
-			frames = append(frames, bytes.Clone(w.mem[item.addr:item.addr+uint64(item.len)]))
+			frames = append(frames, bytes.Clone(w.whole(item.Desc, 0)))
 		}
-		h.r.w.cache.Put(item.addr)
+		h.r.w.cache.PutChain(item.Desc)
 		if item.queue != nil { // not one of the test's own
 			item.queue.written.Add(1)
 		}
@@ -194,7 +194,7 @@ func TestHostInput(t *testing.T) {
 	if sent := r.ports[p1].take(); len(sent) != 1 || len(sent[0]) != header.EthernetLen+1000 {
 		t.Errorf("frames of an IP packet of MTU and of one byte more: the link receives %d", len(sent))
 	}
-	if !r.w.fromHost.put(r.w.mem, host.link, make([]byte, frame.MaxPacket+1)) || r.w.fromHost.ring.len() != 0 {
+	if !r.w.fromHost.put(r.w.mem, host.link, make([]byte, frame.MaxChain+1)) || r.w.fromHost.ring.len() != 0 {
 		t.Error("a frame that is too long is kept")
 	}
 	r.conserved()
@@ -430,7 +430,7 @@ func TestSetHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	wire := newMemPort(t, r.pool)
-	if err := plane.AddPort(p1, []Port{wire}); err != nil {
+	if err := plane.AddPort(p1, []Port{wire}, nil); err != nil {
 		t.Fatal(err)
 	}
 	port := newPipePort()
@@ -441,7 +441,7 @@ func TestSetHost(t *testing.T) {
 	}
 	eventually(t, "what Linux sends", func() bool { return wireTaken(plane, wire) >= count })
 	in := tcp4(t, p1, "10.0.1.2", "10.0.1.1", 80, true)
-	plane.queueOwner(p1, 0).call(func(w *Worker) {
+	plane.workers[plane.defaultWorker(p1, 0)].call(func(w *Worker) {
 		addr, _ := w.cache.Get()
 		copy(r.pool.Bytes()[addr+frame0:], in)
 		wire.rx = append(wire.rx, frame.Desc{Addr: addr + frame0, Len: uint32(len(in))})
@@ -467,7 +467,7 @@ func TestSetHost(t *testing.T) {
 
 // wireTaken is how many frames a port has transmitted so far.
 func wireTaken(d *Dataplane, port *memPort) (n int) {
-	d.queueOwner(p1, 0).call(func(*Worker) { n = len(port.tx) })
+	d.workers[d.defaultWorker(p1, 0)].call(func(*Worker) { n = len(port.tx) })
 	return n
 }
 

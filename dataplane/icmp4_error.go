@@ -117,6 +117,7 @@ func (w *Worker) makeError4(i uint16, typ, code uint8, rest uint32, local bool) 
 	}
 	tos := h.TOS()&tosMask | precedence
 	quoted := min(len(h), maxError4-grow)
+	w.cutRest(p)
 	*p = Packet{Addr: p.Addr - uint64(grow), Len: uint32(header.EthernetLen + grow + quoted), Flags: flags}
 	e := header.IPv4(w.network(p))
 	m := header.ICMP(e[header.IPv4MinLen+options:])

@@ -39,6 +39,7 @@ func (w *Worker) icmp6Error(v []uint16) {
 		}
 		code := p.Code
 		quoted := min(len(h), header.IPv6MinMTU-grow)
+		w.cutRest(p)
 		*p = Packet{Addr: p.Addr - grow, Len: uint32(header.EthernetLen + grow + quoted), Flags: flags}
 		e := header.IPv6(w.network(p))
 		header.SetIPv6(e, 0, header.ICMPLen+quoted, header.ProtoICMPv6, ownTTL)
@@ -59,7 +60,7 @@ func mayError6(p *Packet, h header.IPv6) bool {
 		return false
 	}
 	if p.Flags&Group != 0 || isMulticast6(addr6(h.Destination())) {
-		option := p.Reason == counters.IP6Option && h[p.Detail]&header.OptActionMask == header.OptReport
+		option := p.Reason == counters.IP6Option && int(p.Detail) < len(h) && h[p.Detail]&header.OptActionMask == header.OptReport
 		if p.Reason != counters.TooBig && !option {
 			return false
 		}
@@ -70,7 +71,7 @@ func mayError6(p *Packet, h header.IPv6) bool {
 	}
 	// It is, but where the header is not here nobody knows of which type, unless it comes with a later fragment (net/ipv6/
 	// icmp.c, is_ineligible).
-	if !ok || offset >= header.IPv6HeaderLen+h.PayloadLen() {
+	if !ok || offset >= min(header.IPv6HeaderLen+h.PayloadLen(), len(h)) {
 		return h.MoreFragments()
 	}
 	return h[offset] >= 128 && h[offset] != header.ICMPv6Redirect

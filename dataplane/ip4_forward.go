@@ -23,7 +23,7 @@ func (w *Worker) ip4Forward(v []uint16) {
 	n := next.n
 	for _, i := range v {
 		p, hop := &w.packets[i%vectorSize], w.hops[i%vectorSize]
-		if hop == adj.hop && adj.known && p.Flags&(Group|Optioned|Directed) == 0 && p.Len-header.EthernetLen <= adj.mtu {
+		if hop == adj.hop && adj.known && p.Flags&(Group|Optioned|Directed|Chained) == 0 && p.Len-header.EthernetLen <= adj.mtu {
 			b := (*[header.EthernetLen + header.IPv4MinLen]byte)(w.mem[p.Addr:])
 			if adj.leadsTo4(b) && header.TakeHop4(b) {
 				w.rewrite(p, &adj)

@@ -13,12 +13,12 @@ import (
 func (w *Worker) ip4Fragment(v []uint16) {
 	for _, i := range v {
 		p := &w.packets[i]
-		if why, ok := w.cut4(header.IPv4(w.network(p)), p, int(p.Detail)); !ok {
+		if why, ok := w.cut4(header.IPv4(w.datagram(p)), p, int(p.Detail)); !ok {
 			w.toDrop(i, why)
 			continue
 		}
 		w.count(counters.IP4Fragmented)
-		w.cache.Put(p.Addr)
+		w.free(p)
 	}
 }
 
@@ -27,35 +27,34 @@ func (w *Worker) ip4Fragment(v []uint16) {
 // overwritten with "no operation" in the others (ip_options_fragment). All fragments are made, or none; d stays as it is.
 func (w *Worker) cut4(d header.IPv4, p *Packet, mtu int) (reason, bool) {
 	hl, total := d.HeaderLen(), d.TotalLen()
-	space := min(mtu, frame.MaxMTU) - hl
+	space := min(mtu, frame.JumboMTU) - hl
 	if space < unit {
 		return counters.TooBig, false
 	}
 	first, offset, more := len(w.pieces), d.FragmentOffset(), d.MoreFragments()
+	var head [header.IPv4MinLen + header.IPv4MaxOptions]byte
+	f := header.IPv4(head[:copy(head[:], d[:hl])])
 	for at := hl; at < total; {
 		n := total - at
 		if n > space {
 			n = space &^ (unit - 1)
 		}
-		f := header.IPv4(w.piece(p, first, hl+n, header.TypeIPv4))
-		if f == nil {
-			w.takeBack(first)
-			return counters.NoFrame, false
-		}
-		copy(f, d[:hl])
-		copy(f[hl:], d[at:at+n])
 		if at > hl && offset == 0 && hl > header.IPv4MinLen {
-			header.ClearUncopied(f[header.IPv4MinLen:hl])
+			header.ClearUncopied(f[header.IPv4MinLen:])
 		}
 		f.SetTotalLen(hl + n)
 		f.SetFragment(offset+(at-hl)/unit, more || at+n < total)
 		f.SetChecksum()
+		if !w.piece(p, first, header.TypeIPv4, f, d[at:at+n]) {
+			w.takeBack(first)
+			return counters.NoFrame, false
+		}
 		at += n
 	}
 	return 0, true
 }
 
-// echoLarge4 answers an echo request larger than a frame, of which packet i has the beginning.
+// echoLarge4 answers an echo request h that is larger than the first piece of packet i.
 func (w *Worker) echoLarge4(i uint16, p *Packet, h header.IPv4) {
 	hl, source, to, tos := h.HeaderLen(), h.Destination(), h.Source(), h.TOS()
 	m := header.ICMP(h[hl:])
@@ -68,8 +67,9 @@ func (w *Worker) echoLarge4(i uint16, p *Packet, h header.IPv4) {
 }
 
 // sendLarge4 sends the own packet d, which is larger than a frame, and spends packet i, which has the beginning of what it
-// answers.
+// answers, or more.
 func (w *Worker) sendLarge4(i uint16, p *Packet, d header.IPv4) {
+	w.cutRest(p)
 	*p = Packet{Addr: p.Addr, Len: p.Len, Flags: Own}
 	copy(w.network(p), d)
 	var adj adjacency
@@ -82,5 +82,5 @@ func (w *Worker) sendLarge4(i uint16, p *Packet, d header.IPv4) {
 		w.toDrop(i, why)
 		return
 	}
-	w.cache.Put(p.Addr)
+	w.free(p)
 }

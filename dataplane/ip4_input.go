@@ -56,7 +56,10 @@ func (w *Worker) check4(i uint16, own *nstable.OwnAddrs, strict bool) {
 		return
 	}
 	// (5) total length; what is behind it is padding of the link layer.
-	if total > len(b) || hl > len(b) {
+	switch {
+	case total <= len(b):
+		p.Len = uint32(header.EthernetLen + total)
+	case !w.holds(p, total):
 		w.toDrop(i, counters.IP4Truncated)
 		return
 	}
@@ -64,7 +67,6 @@ func (w *Worker) check4(i uint16, own *nstable.OwnAddrs, strict bool) {
 		w.toDrop(i, counters.IP4BadChecksum)
 		return
 	}
-	p.Len = uint32(header.EthernetLen + total)
 	src, dst := h.Source(), h.Destination()
 	switch {
 	case bad4Source(src), bad4Destination(dst):

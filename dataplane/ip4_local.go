@@ -16,7 +16,7 @@ func (w *Worker) ip4Local(v []uint16) {
 	w.slot.MIB[counters.IP4Local].Add(uint64(len(v)))
 	for _, i := range v {
 		p := &w.packets[i]
-		h := header.IPv4(w.network(p))
+		h := header.IPv4(w.datagram(p))
 		if h.IsFragment() {
 			if w.host != nil {
 				w.to(hostOutput, i) // what they are parts of may be for a program
@@ -32,12 +32,13 @@ func (w *Worker) ip4Local(v []uint16) {
 // count counts one for the device that the batch came in by. It is not for the packets that are forwarded.
 func (w *Worker) count(m counters.MIB) { w.slot.MIB[m].Add(1) }
 
-// local4 sorts by protocol. h is the whole datagram: packet i has only the beginning of one that is larger than a frame.
+// local4 sorts by protocol. h is the whole datagram, also where it is larger than the first piece of packet i, or larger than
+// all of the packet, which has only the beginning of one that was put together.
 func (w *Worker) local4(i uint16, p *Packet, h header.IPv4) {
 	switch protocol := h.Protocol(); {
 	case protocol == header.ProtoICMP:
 		w.icmp4Local(i, p, h)
-	case w.host != nil && len(h) == len(w.network(p)):
+	case w.host != nil && w.isAll(p, h):
 		w.to(hostOutput, i)
 	case protocol == header.ProtoUDP:
 		datagram := h[h.HeaderLen():]
@@ -124,6 +125,7 @@ func (w *Worker) icmp4Local(i uint16, p *Packet, h header.IPv4) {
 // answer4 makes the reply of echo or timestamp request p, with header h, in place. Its own header is as long as its
 // options need; the message stays where it is.
 func (w *Worker) answer4(p *Packet, h header.IPv4, options []byte, to uint32) {
+	w.cutRest(p) // of a timestamp request; an echo request is no longer than its piece
 	source, tos := h.Destination(), h.TOS()
 	m := header.ICMP(h[h.HeaderLen():])
 	if m.Type() == header.ICMPEchoRequest {

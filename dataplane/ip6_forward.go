@@ -22,7 +22,7 @@ func (w *Worker) ip6Forward(v []uint16) {
 	n := next.n
 	for _, i := range v {
 		p, hop := &w.packets[i%vectorSize], w.hops[i%vectorSize]
-		if hop == adj.hop && adj.known && p.Len-header.EthernetLen <= adj.mtu {
+		if hop == adj.hop && adj.known && p.Flags&Chained == 0 && p.Len-header.EthernetLen <= adj.mtu {
 			b := (*[header.EthernetLen + header.IPv6HeaderLen]byte)(w.mem[p.Addr:])
 			if adj.leadsTo6(b) && header.IPv6(b[header.EthernetLen:]).FromGlobal() && header.TakeHop6(b) {
 				w.rewrite(p, &adj)
@@ -49,7 +49,7 @@ func (w *Worker) forward6(i uint16, p *Packet, hop *fib.NextHop, adj *adjacency)
 	case isLinkLocal(addr6(h.Source())) && adj.dev.ID != p.In:
 		// A link-local source has no meaning on another link (RFC 4291 2.5.6).
 		w.toError(icmp6Error, i, counters.IP6Scope, header.ICMPv6BeyondScope)
-	case p.Len-header.EthernetLen > adj.mtu && !w.fits6(i, p, adj):
+	case uint32(header.IPv6HeaderLen+h.PayloadLen()) > adj.mtu && !w.fits6(i, p, h, adj):
 	default:
 		h.SetHopLimit(h.HopLimit() - 1)
 		via := hop.Gateway
@@ -63,9 +63,9 @@ func (w *Worker) forward6(i uint16, p *Packet, hop *fib.NextHop, adj *adjacency)
 // fits6 is about a packet longer than the MTU that route and device say. It is not fragmented on the way (RFC 8200 4.5)
 // but answered with that MTU, unless it fits the least MTU of a link (RFC 8200 5) that the device has: less than that may
 // not be said, and is not held against a packet. True where the packet goes on.
-func (w *Worker) fits6(i uint16, p *Packet, adj *adjacency) bool {
+func (w *Worker) fits6(i uint16, p *Packet, h header.IPv6, adj *adjacency) bool {
 	mtu := max(adj.mtu, header.IPv6MinMTU)
-	if length := p.Len - header.EthernetLen; length <= mtu && length <= adj.dev.MTU {
+	if length := uint32(header.IPv6HeaderLen + h.PayloadLen()); length <= mtu && length <= adj.dev.MTU {
 		return true
 	}
 	p.Detail = uint16(mtu)

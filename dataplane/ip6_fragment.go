@@ -17,7 +17,7 @@ func (w *Worker) ip6Fragment(v []uint16) {
 			w.toDrop(i, why)
 			continue
 		}
-		w.cache.Put(p.Addr)
+		w.free(p)
 	}
 }
 
@@ -25,26 +25,25 @@ func (w *Worker) ip6Fragment(v []uint16) {
 // headers. All are made, or none; d stays as it is.
 func (w *Worker) cut6(d header.IPv6, p *Packet, mtu int) (reason, bool) {
 	const headers = header.IPv6HeaderLen + header.FragmentLen
-	space := min(mtu, frame.MaxMTU) - headers
+	space := min(mtu, frame.JumboMTU) - headers
 	if space < unit {
 		return counters.TooBig, false
 	}
 	first, payload, id := len(w.pieces), d.Payload(), w.fragmentID()
+	f := make(header.IPv6, headers) // on the stack
+	copy(f, d[:header.IPv6HeaderLen])
+	f.SetNextHeader(header.ExtFragment)
 	for at := 0; at < len(payload); {
 		n := len(payload) - at
 		if n > space {
 			n = space &^ (unit - 1)
 		}
-		f := header.IPv6(w.piece(p, first, headers+n, header.TypeIPv6))
-		if f == nil {
+		f.SetPayloadLen(header.FragmentLen + n)
+		header.Fragment(f[header.IPv6HeaderLen:]).Set(d.NextHeader(), at/unit, at+n < len(payload), id)
+		if !w.piece(p, first, header.TypeIPv6, f, payload[at:at+n]) {
 			w.takeBack(first)
 			return counters.NoFrame, false
 		}
-		copy(f, d[:header.IPv6HeaderLen])
-		f.SetPayloadLen(header.FragmentLen + n)
-		f.SetNextHeader(header.ExtFragment)
-		header.Fragment(f[header.IPv6HeaderLen:]).Set(d.NextHeader(), at/unit, at+n < len(payload), id)
-		copy(f[headers:], payload[at:at+n])
 		at += n
 	}
 	return 0, true
@@ -52,6 +51,7 @@ func (w *Worker) cut6(d header.IPv6, p *Packet, mtu int) (reason, bool) {
 
 // sendLarge6 is sendLarge4 for IPv6.
 func (w *Worker) sendLarge6(i uint16, p *Packet, d header.IPv6, flags Flags) {
+	w.cutRest(p)
 	*p = Packet{Addr: p.Addr, Len: p.Len, Flags: flags}
 	copy(w.network(p), d)
 	var adj adjacency
@@ -60,11 +60,16 @@ func (w *Worker) sendLarge6(i uint16, p *Packet, d header.IPv6, flags Flags) {
 		return
 	}
 	p.Out = out.ID
-	if why, ok := w.cut6(d, p, int(mtu)); !ok {
-		w.toDrop(i, why)
+	if len(d) > int(min(mtu, frame.JumboMTU)) {
+		if why, ok := w.cut6(d, p, int(mtu)); !ok {
+			w.toDrop(i, why)
+			return
+		}
+	} else if !w.piece(p, len(w.pieces), header.TypeIPv6, d, nil) {
+		w.toDrop(i, counters.NoFrame)
 		return
 	}
-	w.cache.Put(p.Addr)
+	w.free(p)
 }
 
 // fragmentID is an identification that no worker gives out again for a long time and nobody can guess (RFC 7739): a

@@ -53,11 +53,13 @@ func (w *Worker) check6(i uint16) {
 		return
 	}
 	total := header.IPv6HeaderLen + h.PayloadLen()
-	if total > len(b) {
+	switch {
+	case total <= len(b):
+		p.Len = uint32(header.EthernetLen + total)
+	case !w.holds(p, total):
 		w.toDrop(i, counters.IP6Truncated)
 		return
 	}
-	p.Len = uint32(header.EthernetLen + total)
 	w.ip6Special(i, p, h, addr6(h.Source()), addr6(h.Destination()))
 }
 

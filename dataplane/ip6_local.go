@@ -14,7 +14,7 @@ func (w *Worker) ip6Local(v []uint16) {
 	w.slot.MIB[counters.IP6Local].Add(uint64(len(v)))
 	for _, i := range v {
 		p := &w.packets[i]
-		h := header.IPv6(w.network(p))
+		h := header.IPv6(w.datagram(p))
 		switch next := h.NextHeader(); next {
 		case header.ExtHopByHop, header.ExtRouting, header.ExtFragment, header.ExtDestination:
 			w.ip6Extensions(i, p, h, next, header.IPv6HeaderLen, nextHeaderField, false)
@@ -28,12 +28,12 @@ func (w *Worker) ip6Local(v []uint16) {
 const nextHeaderField = 6
 
 // ip6Upper takes a packet for the router itself whose upper-layer header is at offset; the byte at named says of what
-// protocol. h is the whole datagram: packet i has only the beginning of one that is larger than a frame.
+// protocol. h is the whole datagram, as in local4.
 func (w *Worker) ip6Upper(i uint16, p *Packet, h header.IPv6, protocol byte, offset, named int) {
 	switch {
 	case protocol == header.ProtoICMPv6:
 		w.icmp6Local(i, p, h, offset)
-	case w.host != nil && len(h) == len(w.network(p)):
+	case w.host != nil && w.isAll(p, h):
 		w.to(hostOutput, i)
 	case protocol == header.ProtoUDP:
 		datagram := h[offset:]
@@ -62,6 +62,10 @@ func (w *Worker) icmp6Local(i uint16, p *Packet, h header.IPv6, offset int) {
 	}
 	switch m.Type() {
 	case header.ICMPv6NeighborSolicit, header.ICMPv6NeighborAdvert, header.ICMPv6RouterSolicit:
+		if p.Flags&Chained != 0 { // nobody has so many options to tell
+			w.toDrop(i, counters.BadICMP)
+			return
+		}
 		w.to(ndInput, i)
 		return
 	case header.ICMPv6EchoRequest:

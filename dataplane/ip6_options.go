@@ -22,7 +22,7 @@ func (w *Worker) ip6HopByHop(i uint16, p *Packet, h header.IPv6) bool {
 		w.toDrop(i, counters.IP6Jumbo)
 		return false
 	}
-	return w.ip6Options(i, p, h, header.IPv6HeaderLen, true)
+	return w.ip6Options(i, p, w.datagram(p), header.IPv6HeaderLen, true)
 }
 
 // ip6Options walks over the options of the header at offset at. True where the packet goes on; else it is on an edge. It

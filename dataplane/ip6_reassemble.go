@@ -14,6 +14,10 @@ func (w *Worker) ip6Reassemble(v []uint16) {
 		p := &w.packets[i]
 		h := header.IPv6(w.network(p))
 		at, _ := h.FragmentHeader()
+		if at == 0 { // it is not in the first piece
+			w.toDrop(i, counters.IP6Extensions)
+			continue
+		}
 		fh := header.Fragment(h[at:])
 		key := fragmentKey{source: addr6(h.Source()), destination: addr6(h.Destination()), ns: w.ns.ID, id: fh.ID()}
 		if isLinkLocal(key.destination) || isMulticast6(key.destination) {
@@ -28,7 +32,8 @@ func (w *Worker) ip6Reassemble(v []uint16) {
 		}
 		w.count(counters.IP6ReassemblyRequests)
 		f := fragment{
-			offset: fh.Offset(), size: len(h) - at - header.FragmentLen, data: at + header.FragmentLen, more: fh.More(),
+			offset: fh.Offset(), size: header.IPv6HeaderLen + h.PayloadLen() - at - header.FragmentLen,
+			data: at + header.FragmentLen, more: fh.More(),
 			ecn: h.TrafficClass() & 3,
 		}
 		if code, pointer, bad := badFragment6(h, &f, at); bad {

@@ -52,6 +52,7 @@ func (w *Worker) leak(p *Packet, lo *nstable.Device) {
 	}
 	w.crossings = append(w.crossings, Packet{
 		Addr: p.Addr, Len: p.Len, In: lo.ID, Namespace: w.ns.ID, Next: next, Crossings: p.Crossings + 1, Priority: p.Priority,
+		Flags: p.Flags & Chained,
 	})
 }
 
@@ -59,7 +60,7 @@ func (w *Worker) leak(p *Packet, lo *nstable.Device) {
 func (w *Worker) countLeaked(n int) {
 	var bytes uint64
 	for i := range n {
-		bytes += uint64(w.packets[i].Len)
+		bytes += uint64(w.length(&w.packets[i]))
 	}
 	w.slot.LeakedIn.Add(uint64(n))
 	w.slot.RxPackets.Add(uint64(n))

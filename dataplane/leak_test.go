@@ -445,7 +445,7 @@ func TestLeakNoAllocation(t *testing.T) {
 		"ip6": udp6(t, p1, ip6("2001:db8:a::7", "2001:db8:b::7", 64), 2),
 	} {
 		r := leakRig(t)
-		r.loopBy(template, 256, p3)
+		r.loopBy(256, p3, template)
 		r.w.now = r.now
 		r.w.round()
 		if n := testing.AllocsPerRun(100, func() { r.w.round() }); n != 0 {

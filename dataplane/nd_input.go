@@ -55,7 +55,7 @@ func (w *Worker) ndInput(v []uint16) {
 // end frees a packet that was for the router itself.
 func (w *Worker) end(p *Packet) {
 	w.slot.Delivered.Add(1)
-	w.cache.Put(p.Addr)
+	w.free(p)
 }
 
 // solicitation learns the sender and answers where the target is ours (RFC 4861 7.2.3, 7.2.4). False where the message

@@ -20,7 +20,7 @@ const (
 type neighborKeeper struct {
 	asked     map[*neigh.Entry]*question
 	spare     []*question
-	held      int            // packets held, in all
+	held      int            // frames of packets held, in all
 	maxHeld   int            // at most: a share of the frame area, so that nobody's silent neighbours stop the others' traffic
 	devices   []deviceKeeper // by DeviceID
 	counts    []int          // neighbours of each namespace, by NamespaceID, as counted last
@@ -114,7 +114,7 @@ func (w *Worker) hold(q *question, p *Packet) {
 	if q.n == holdLimit {
 		w.discardOldest(q)
 	}
-	if !w.makeRoom(q.dev) {
+	if !w.makeRoom(q.dev, w.framesOf(p)) {
 		w.discard(p, counters.NeighborHoldFull)
 		return
 	}
@@ -123,7 +123,7 @@ func (w *Worker) hold(q *question, p *Packet) {
 	}
 	q.held[q.n] = *p
 	q.n++
-	w.neighbors.held++
+	w.neighbors.held += w.framesOf(p)
 	w.neighbors.of(q.dev).held++
 	if p.In != 0 {
 		if s := w.slotOf(p.In); s != nil {
@@ -132,28 +132,29 @@ func (w *Worker) hold(q *question, p *Packet) {
 	}
 }
 
-// makeRoom makes room for one more packet of a device: where the device holds as many as it may, its neighbour that has
-// been silent longest loses its oldest, for one that lives answers within milliseconds; where the worker does, the device
-// that holds most.
-func (w *Worker) makeRoom(dev nstable.DeviceID) bool {
+// makeRoom makes room for one more packet of a device, of so many frames: where the device holds as many as it may, its
+// neighbour that has been silent longest loses its oldest, for one that lives answers within milliseconds; where the worker
+// does, the device that holds most.
+func (w *Worker) makeRoom(dev nstable.DeviceID, frames int) bool {
 	k := &w.neighbors
-	victim := k.of(dev)
-	switch {
-	case victim.held >= deviceHold:
-	case k.held < k.maxHeld:
-		return true
-	default:
-		for i := range k.devices {
-			if k.devices[i].held > victim.held {
-				victim = &k.devices[i]
+	for {
+		victim := k.of(dev)
+		switch {
+		case victim.held >= deviceHold:
+		case k.held+frames <= k.maxHeld:
+			return true
+		default:
+			for i := range k.devices {
+				if k.devices[i].held > victim.held {
+					victim = &k.devices[i]
+				}
 			}
 		}
+		if victim.first == nil {
+			return false
+		}
+		w.discardOldest(victim.first)
 	}
-	if victim.first == nil {
-		return false
-	}
-	w.discardOldest(victim.first)
-	return true
 }
 
 // discardOldest drops the packet that has waited longest in a queue.
@@ -180,9 +181,9 @@ func (w *Worker) takeAll(q *question) (held [holdLimit]Packet, n int) {
 
 // letGo counts packets [from, to) of a queue as held no longer. What becomes of them is the caller's matter.
 func (w *Worker) letGo(q *question, from, to int) {
-	w.neighbors.held -= to - from
 	w.neighbors.of(q.dev).held -= to - from
 	for k := from; k < to; k++ {
+		w.neighbors.held -= w.framesOf(&q.held[k])
 		if in := q.held[k].In; in != 0 {
 			if s := w.slotOf(in); s != nil {
 				s.HeldOut.Add(1)
@@ -230,9 +231,9 @@ func (w *Worker) forgetFrom(d *nstable.Device) {
 			// Not by its number, which may be gone from the view.
 			slot.HeldOut.Add(1)
 			slot.Drops[counters.EgressDown].Add(1)
-			w.cache.Put(p.Addr)
+			w.neighbors.held -= w.framesOf(p)
+			w.free(p)
 		}
-		w.neighbors.held -= q.n - kept
 		w.neighbors.of(q.dev).held -= q.n - kept
 		if q.n > 0 && kept == 0 {
 			w.neighbors.unlink(q)

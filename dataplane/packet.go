@@ -2,16 +2,19 @@ package dataplane
 
 import (
 	"nsrouter/dataplane/counters"
+	"nsrouter/dataplane/frame"
 	"nsrouter/fib"
 	"nsrouter/nstable"
 )
 
 // Packet is one packet in the pipeline: where its bytes are and what the nodes have found out about it. Offsets are
-// within the frame area, lengths in bytes. The worker that holds a Packet owns its frame.
+// within the frame area, lengths in bytes. The worker that holds a Packet owns its frames.
 type Packet struct {
 	Addr uint64 // offset of the Ethernet header
 	Via  fib.Addr
-	Len  uint32 // from the Ethernet header to the end of the packet, padding removed once the IP header is known
+	// Len is from the Ethernet header to the end of the packet, padding removed once the IP header is known; of a chain, to
+	// the end of its first piece.
+	Len uint32
 	// In is the device it came in by; all that becomes of it is counted there. For a packet of the router's own, zero.
 	In nstable.DeviceID
 	// Out is the device it leaves by; Via the neighbour there (set by the forward and output nodes).
@@ -50,7 +53,12 @@ const (
 	Directed
 	// Handed marks one that came in by another worker, and goes to the only one that may go on with it (isMine).
 	Handed
+	// Chained marks one with more pieces in other frames (chain.go).
+	Chained
 )
+
+// That Chained is the option of a port's Desc spares receive and transmit a test.
+var _ = [1]struct{}{}[Chained-frame.Chained]
 
 // vectorSize is how many packets a worker has in its graph at once: what it receives in a batch. 64 balances the cost
 // of a batch against the cache.

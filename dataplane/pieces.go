@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"nsrouter/dataplane/counters"
+	"nsrouter/dataplane/frame"
 	"nsrouter/dataplane/header"
 	"nsrouter/fib"
 )
@@ -15,24 +16,26 @@ const pieceLimit = 4096
 // the first fragment keeps what it came in by, and with it whatever is counted there; the others count as the router's
 // own. So the counters of a device see each packet once, and its transmitted packets are those on the wire.
 
-// piece appends a fragment of packet p to the list, with room for length bytes behind the Ethernet header, and returns
-// those bytes; nil where no frame is free. first is where the fragments of p begin on the list.
-func (w *Worker) piece(p *Packet, first, length int, etherType uint16) []byte {
+// piece appends a fragment of packet p to the list: head and body behind an Ethernet header; false where no frame is free.
+// first is where the fragments of p begin on the list.
+func (w *Worker) piece(p *Packet, first int, etherType uint16, head, body []byte) bool {
 	if len(w.pieces) == cap(w.pieces) {
-		return nil
+		return false
 	}
-	addr, ok := w.cache.Get()
+	var ethernet [header.EthernetLen]byte
+	d, ok := w.cache.New(len(ethernet) + len(head) + len(body))
 	if !ok {
-		return nil
+		return false
 	}
+	header.Ethernet(ethernet[:]).SetType(etherType)
+	frame.Write(w.mem, d, ethernet[:], head, body)
 	q := *p
 	if len(w.pieces) > first {
 		q = Packet{Out: p.Out, Via: p.Via, Crossings: p.Crossings, Flags: Own, Priority: p.Priority}
 	}
-	q.Addr, q.Len = addr+frame0, uint32(header.EthernetLen+length)
+	q.Addr, q.Len, q.Flags = d.Addr, d.Len, q.Flags&^Chained|Flags(d.Options)
 	w.pieces = append(w.pieces, q)
-	w.ethernet(&q).SetType(etherType)
-	return w.network(&q)
+	return true
 }
 
 // takeBack frees the fragments from first on: a packet is sent whole or not at all, since the rest of it would only

@@ -26,3 +26,10 @@ type Port interface {
 	// Reclaim frees into c all frames that the port still has, once its socket is closed, and returns how many.
 	Reclaim(c *frame.Cache) int
 }
+
+// BusyPoller is a Port whose driver can be polled.
+type BusyPoller interface {
+	// BusyPoll has Receive do the driver's work while nothing is there, on the worker's CPU, or leaves that to the driver's
+	// interrupts, as it is at first.
+	BusyPoll(on bool)
+}

@@ -8,6 +8,7 @@ import (
 	"github.com/google/gopacket/layers"
 
 	"nsrouter/dataplane/counters"
+	"nsrouter/dataplane/frame"
 	"nsrouter/dataplane/header"
 	"nsrouter/dataplane/neigh"
 	"nsrouter/fib"
@@ -96,6 +97,7 @@ func reach(r *rig) {
 		}
 	}
 	r.inject(p1, lldp(r))
+	r.inject(p1, make([]byte, frame.MaxChain+1))
 	broadcast := ip4("10.0.1.2", "10.0.1.255", 64)
 	broadcast.Options = []layers.IPv4Option{{OptionType: 1}} // none, for padding
 	r.inject(p1, udp4(r, p1, broadcast, 20))

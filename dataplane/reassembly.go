@@ -34,10 +34,10 @@ type reassembler struct {
 	spare []*assembly
 	parts []part // all there are; maxParts in length
 	free  int32  // list of unused parts
-	held  int    // parts in use
-	// heldBy counts the parts in use by namespace and family, since settings limit each.
+	held  int    // frames of the parts in use, and so no fewer than these
+	// heldBy counts the same by namespace and family, since settings limit each.
 	heldBy     [][2]int
-	whole      []byte // where a datagram larger than a frame is put together
+	whole      []byte // where a datagram larger than a frame, or a chain, is put together
 	lastExpiry int64
 }
 
@@ -74,7 +74,8 @@ type assembly struct {
 type part struct {
 	Packet
 	fragment
-	next int32
+	next   int32
+	frames int32
 }
 
 // fragment is what a fragment's headers say.
@@ -221,18 +222,18 @@ func (r *reassembler) end(d *assembly) {
 	r.spare = append(r.spare, d)
 }
 
-// keep puts packet p into the datagram.
-func (r *reassembler) keep(d *assembly, p *Packet, f *fragment) {
+// keep puts packet p, which has so many frames, into the datagram.
+func (r *reassembler) keep(d *assembly, p *Packet, f *fragment, frames int) {
 	k := r.free
 	q := &r.parts[k]
 	r.free = q.next
-	*q = part{Packet: *p, fragment: *f, next: d.list}
+	*q = part{Packet: *p, fragment: *f, next: d.list, frames: int32(frames)}
 	d.list = k
 	if f.offset == 0 {
 		d.first = k
 	}
-	r.held++
-	r.heldBy[d.key.ns][d.key.family()]++
+	r.held += frames
+	r.heldBy[d.key.ns][d.key.family()] += frames
 }
 
 // take removes the newest part of a datagram, which stays valid until the next keep; nil if it has none.
@@ -243,8 +244,8 @@ func (r *reassembler) take(d *assembly) *part {
 	}
 	q := &r.parts[k]
 	d.list, q.next, r.free = q.next, r.free, k
-	r.held--
-	r.heldBy[d.key.ns][d.key.family()]--
+	r.held -= int(q.frames)
+	r.heldBy[d.key.ns][d.key.family()] -= int(q.frames)
 	return q
 }
 
@@ -286,7 +287,7 @@ func (w *Worker) gather(i uint16, key *fragmentKey, f *fragment) *assembly {
 		w.toDrop(i, counters.BadFragment)
 		w.abandon(d, counters.BadFragment)
 	default:
-		r.keep(d, p, f)
+		r.keep(d, p, f, w.framesOf(p))
 		w.slot.Held.Add(1)
 		if d.complete() {
 			return d
@@ -310,15 +311,16 @@ func (w *Worker) join(i uint16, d *assembly, n int) []byte {
 		whole = r.whole[:total]
 		copy(whole, head[:n])
 	}
-	copy(whole[n:], w.network(&first.Packet)[first.data:][:first.size]) // before its frame takes other parts
+	w.read(whole[n:][:first.size], &first.Packet, first.data) // before its frame takes other parts
 	p.Addr, p.Len = first.Addr, uint32(header.EthernetLen+len(head))
+	p.Flags &^= Chained
 	for newest := true; ; newest = false {
 		q := r.take(d)
 		if q == nil {
 			break
 		}
 		if q.offset != 0 {
-			copy(whole[n+q.offset:], w.network(&q.Packet)[q.data:][:q.size])
+			w.read(whole[n+q.offset:][:q.size], &q.Packet, q.data)
 		}
 		if s := w.slotOf(q.In); s != nil {
 			s.HeldOut.Add(1)
@@ -327,7 +329,9 @@ func (w *Worker) join(i uint16, d *assembly, n int) []byte {
 			}
 		}
 		if q.Addr != first.Addr {
-			w.cache.Put(q.Addr)
+			w.free(&q.Packet)
+		} else {
+			w.cutRest(&q.Packet)
 		}
 	}
 	if total > room {

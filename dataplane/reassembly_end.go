@@ -101,7 +101,7 @@ func (w *Worker) forgetFragments(dev *nstable.Device) {
 			// Not by its number, which may be gone from the view.
 			slot.HeldOut.Add(1)
 			slot.Drops[counters.DeviceDown].Add(1)
-			w.cache.Put(q.Addr)
+			w.free(&q.Packet)
 		}
 		w.reassembly.end(d)
 	}

@@ -36,7 +36,9 @@ func (r *rig) cutFor6(b []byte, mtu int) [][]byte {
 func (r *rig) takePieces(b []byte) [][]byte {
 	var out [][]byte
 	for k := range r.w.pieces {
-		f := append([]byte(nil), r.w.ethernet(&r.w.pieces[k])...)
+		p := &r.w.pieces[k]
+		f := make([]byte, r.w.length(p))
+		frame.Read(r.w.mem, p.desc(), 0, f)
 		copy(f, b[:14])
 		out = append(out, f)
 	}

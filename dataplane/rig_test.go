@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 
@@ -48,6 +49,10 @@ func (m *memPort) Transmit(d []frame.Desc) int {
 	}
 	for _, x := range d {
 		m.pool.Lend(x.Addr, m.owner)
+		for x.Options&frame.Chained != 0 {
+			x = frame.Next(m.pool.Bytes(), x)
+			m.pool.Lend(x.Addr, m.owner)
+		}
 	}
 	m.tx = append(m.tx, d...)
 	return len(d)
@@ -72,9 +77,18 @@ func (m *memPort) Reclaim(c *frame.Cache) int { return m.pool.Reclaim(m.owner, c
 // take returns the packets transmitted since the last call and completes them.
 func (m *memPort) take() [][]byte {
 	var out [][]byte
+	mem := m.pool.Bytes()
 	for _, d := range m.tx {
-		out = append(out, append([]byte(nil), m.pool.Bytes()[d.Addr:d.Addr+uint64(d.Len)]...))
+		b := make([]byte, frame.Length(mem, d))
+		if n := frame.Read(mem, d, 0, b); n != len(b) {
+			panic(fmt.Sprintf("a packet of %d bytes has %d", len(b), n))
+		}
+		out = append(out, b)
 		m.sent = append(m.sent, d.Addr)
+		for d.Options&frame.Chained != 0 {
+			d = frame.Next(mem, d)
+			m.sent = append(m.sent, d.Addr)
+		}
 	}
 	m.tx = m.tx[:0]
 	return out
@@ -207,12 +221,36 @@ func (r *rig) install(ns nstable.NamespaceID, prefixes ...netip.Prefix) {
 // inject lets a frame arrive at a port.
 func (r *rig) inject(dev nstable.DeviceID, b []byte) {
 	r.Helper()
-	addr, ok := r.w.cache.Get()
+	d, ok := r.w.cache.New(len(b))
 	if !ok {
 		r.Fatal("no free frame")
 	}
-	copy(r.pool.Bytes()[addr+frame0:addr+frame.Size], b)
-	r.ports[dev].rx = append(r.ports[dev].rx, frame.Desc{Addr: addr + frame0, Len: uint32(len(b))})
+	frame.Write(r.pool.Bytes(), d, b)
+	r.ports[dev].rx = append(r.ports[dev].rx, d)
+}
+
+// injectPieces is inject for a packet in pieces of these sizes; the last has what is left.
+func (r *rig) injectPieces(dev nstable.DeviceID, b []byte, sizes ...int) {
+	r.Helper()
+	var pieces []frame.Desc
+	for k := 0; k <= len(sizes); k++ {
+		n := len(b)
+		if k < len(sizes) {
+			n = min(n, sizes[k])
+		}
+		d, ok := r.w.cache.New(n)
+		if !ok {
+			r.Fatal("no free frame")
+		}
+		frame.Write(r.pool.Bytes(), d, b[:n])
+		b = b[n:]
+		pieces = append(pieces, d)
+	}
+	for k := len(pieces) - 1; k > 0; k-- {
+		frame.Link(r.pool.Bytes(), pieces[k-1].Addr, pieces[k])
+		pieces[k-1].Options = frame.Chained
+	}
+	r.ports[dev].rx = append(r.ports[dev].rx, pieces[0])
 }
 
 // step makes rounds until nothing moves.

@@ -10,10 +10,6 @@ import (
 
 const (
 	tickInterval = int64(100 * time.Millisecond)
-	// defaultPollWait is how long a worker polls without traffic before it sleeps. Falling asleep and waking costs
-	// about 10 us, so that waiting twice as long for the next packet is never much worse than either choice (ski
-	// rental).
-	defaultPollWait = int64(20 * time.Microsecond)
 	// longNap bounds a sleep with nothing due. Packets, mail and peers wake the worker; only ageing needs the clock.
 	longNap = time.Second
 	// shortNap is how long a frame at first waits in a transmit ring which the kernel did not empty at once.
@@ -37,14 +33,16 @@ func (w *Worker) loop(started chan<- error) {
 	for !w.stop {
 		began, n := w.now, w.round()
 		w.now = nanotime()
+		if w.now-began >= slowRound {
+			w.countSlow(w.now - began)
+		}
 		if n > 0 || len(w.crossings) > 0 {
 			w.lastWork = w.now
+			w.spin.worked()
 			w.handled.Add(uint64(n))
 			w.busy.Add(uint64(w.now - began))
-		} else if w.now-w.lastWork > w.pollWait {
-			w.sleep()
-			w.now = nanotime()
-			w.lastWork = w.now
+		} else {
+			w.pause()
 		}
 	}
 	w.release()
@@ -79,7 +77,12 @@ func (w *Worker) sleep() {
 		nap = time.Duration(tickInterval)
 	}
 	w.naps.Add(1)
+	began := nanotime()
 	w.wake.wait(nap)
+	w.now = nanotime()
+	if w.poll == PollAdaptive {
+		w.spin.slept(w.now - began)
+	}
 }
 
 // transmitting tells whether the kernel still has frames to send or to give back, which no descriptor announces.

@@ -48,5 +48,12 @@ func (r *ring[T]) peek() *T {
 // pop removes what peek returned. The consumer's.
 func (r *ring[T]) pop() { r.head.Store(r.head.Load() + 1) }
 
+// each calls f with each item, while neither side runs.
+func (r *ring[T]) each(f func(*T)) {
+	for k, end := r.head.Load(), r.tail.Load(); k != end; k++ {
+		f(&r.slots[k%handoffSize])
+	}
+}
+
 // len is the number of items in the ring; an estimate while both sides run.
 func (r *ring[T]) len() int { return int(r.tail.Load() - r.head.Load()) }

@@ -39,7 +39,7 @@ func (w *Worker) queueRun(port *boundPort, v []uint16) []uint16 {
 		if p.Out != out {
 			break
 		}
-		port.pending[n%vectorSize] = frame.Desc{Addr: p.Addr, Len: p.Len}
+		port.pending[n%vectorSize] = p.desc()
 		port.from[n%vectorSize] = p.In
 		n++
 	}
@@ -76,9 +76,19 @@ func (w *Worker) queue(port *boundPort, p *Packet) {
 	if port.n == vectorSize {
 		w.sendPending(port)
 	}
-	port.pending[port.n] = frame.Desc{Addr: p.Addr, Len: p.Len}
+	port.pending[port.n] = p.desc()
 	port.from[port.n] = p.In
 	port.n++
+}
+
+// queued is packet k of those that wait, as far as is known of it.
+func (port *boundPort) queued(k int) Packet {
+	d := &port.pending[k]
+	p := Packet{Addr: d.Addr, Len: d.Len, In: port.from[k], Flags: Flags(d.Options)}
+	if p.In == 0 {
+		p.Flags |= Own
+	}
+	return p
 }
 
 // sendPending hands what waits to the port. What it does not take, after one more try at completed frames, is dropped
@@ -100,7 +110,7 @@ func (w *Worker) sendPending(port *boundPort) {
 	for k := 0; k < sent; {
 		in, first := port.from[k], k
 		for k < sent && port.from[k] == in {
-			bytes += uint64(port.pending[k].Len)
+			bytes += uint64(frame.Length(w.mem, port.pending[k]))
 			k++
 		}
 		if in != 0 {
@@ -115,10 +125,7 @@ func (w *Worker) sendPending(port *boundPort) {
 	}
 	port.Queue.TxPackets.Add(uint64(sent))
 	for k := sent; k < port.n; k++ {
-		p := Packet{Addr: port.pending[k].Addr, In: port.from[k]}
-		if p.In == 0 {
-			p.Flags = Own
-		}
+		p := port.queued(k)
 		w.discard(&p, counters.TxFull)
 	}
 	port.n = 0

@@ -22,6 +22,7 @@ func (w *Worker) vlanInput(v []uint16) {
 		case dev != 0:
 			w.tagged = append(w.tagged, Packet{
 				Addr: p.Addr, Len: p.Len, In: dev, Crossings: p.Crossings, Priority: p.Priority,
+				Flags: p.Flags & Chained,
 			})
 			passed++
 		default:

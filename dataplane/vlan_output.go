@@ -21,7 +21,7 @@ func (w *Worker) deliverTagged(p *Packet, out *nstable.Device) {
 			return
 		}
 	}
-	if p.Addr%frame.Size < nstable.MaxTags*header.VLANTagLen {
+	if p.Addr%frame.Size < frame.LinkLen+nstable.MaxTags*header.VLANTagLen {
 		w.discard(p, counters.NoFrame) // what is in front of the packet has been used up
 		return
 	}
@@ -31,7 +31,7 @@ func (w *Worker) deliverTagged(p *Packet, out *nstable.Device) {
 		header.Ethernet(w.mem[p.Addr:]).PushTag(d.Tag.Protocol, uint16(priority&0xf)<<12|d.Tag.ID)
 		if s := w.slotOf(d.ID); s != nil {
 			s.TxPackets.Add(1)
-			s.TxBytes.Add(uint64(p.Len))
+			s.TxBytes.Add(uint64(w.length(p)))
 		}
 		p.Len += header.VLANTagLen
 		if d = w.view.Device(d.Lower); d == nil {

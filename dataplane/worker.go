@@ -70,13 +70,15 @@ type Worker struct {
 	notify   []bool // peers to wake at the end of the round
 	wake     waker
 	mail     mailbox
-	sleeping atomic.Bool // set before ppoll; peers read it
+	sleeping atomic.Bool   // set before ppoll; peers read it
+	mode     atomic.Uint32 // poll, for others to read
 
 	now       int64 // nanoseconds of the monotonic clock, read once a round
 	wall      int64 // what the time of day is ahead of it, nanoseconds
 	lastTick  int64
 	lastWork  int64
-	pollWait  int64         // how long to poll without traffic before sleeping, nanoseconds
+	poll      PollMode
+	spin      spin
 	nap       time.Duration // how long to sleep next while the kernel has frames to send
 	neighbors neighborKeeper
 	trials    map[uint32]*trial         // addresses that are being tried, by round
@@ -90,9 +92,10 @@ type Worker struct {
 	stop       bool
 	done       chan struct{}
 
-	rounds, naps  counters.Counter // rounds made, times slept
-	handled, busy counters.Counter // packets taken up, and nanoseconds of the rounds that had some
-	born          int64            // when it began
+	rounds, naps  counters.Counter              // rounds made, times slept
+	handled, busy counters.Counter              // packets taken up, and nanoseconds of the rounds that had some
+	slow          [slowClasses]counters.Counter // rounds that took slowRound << i nanoseconds or more, each counted once
+	born          int64                         // when it began
 }
 
 // boundPort is a queue and what waits to be transmitted on it.
@@ -100,6 +103,7 @@ type boundPort struct {
 	Port
 	dev     nstable.DeviceID
 	queue   int
+	worker  int // that serves it; changed under Dataplane.mu, while the workers are stopped
 	pending [vectorSize]frame.Desc
 	from    [vectorSize]nstable.DeviceID // device that pending[i] came in by; zero for own packets
 	n       int
@@ -187,6 +191,7 @@ func (w *Worker) round() int {
 	w.flush()
 	if w.now-w.lastTick >= tickInterval {
 		w.lastTick = w.now
+		w.spin.missed = 0
 		w.expireFragments()
 		w.tick()
 	}
@@ -203,12 +208,12 @@ func (w *Worker) receive(p *boundPort) int {
 	p.Queue.RxPackets.Add(uint64(n))
 	if !w.enter(p.dev) {
 		for i := range n {
-			w.cache.Put(w.rx[i].Addr)
+			w.cache.PutChain(w.rx[i])
 		}
 		return n
 	}
 	for i := range n {
-		w.packets[i] = Packet{Addr: w.rx[i].Addr, Len: w.rx[i].Len, In: p.dev}
+		w.packets[i] = Packet{Addr: w.rx[i].Addr, Len: w.rx[i].Len, In: p.dev, Flags: Flags(w.rx[i].Options)}
 		w.to(ethernetInput, uint16(i))
 	}
 	w.runGraph()
@@ -220,7 +225,7 @@ func (w *Worker) receive(p *boundPort) int {
 
 func (w *Worker) freeAll(list []Packet) {
 	for i := range list {
-		w.cache.Put(list[i].Addr)
+		w.free(&list[i])
 	}
 }
 
@@ -242,7 +247,7 @@ func (w *Worker) takeHandoffs(r *handoffRing) int {
 			if known {
 				w.to(next, uint16(n))
 			} else {
-				w.cache.Put(w.packets[n].Addr)
+				w.free(&w.packets[n])
 			}
 			n++
 			p = r.peek()
@@ -327,5 +332,5 @@ func (w *Worker) discard(p *Packet, why reason) {
 			s.Drops[why].Add(1)
 		}
 	}
-	w.cache.Put(p.Addr)
+	w.free(p)
 }

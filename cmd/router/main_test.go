@@ -37,6 +37,8 @@ type testDaemon struct {
 	socket string
 	table  *nstable.Table
 	hosts  *hosts
+	// workerSet is what was asked of a worker last.
+	workerSet *v1.SetWorkerRequest
 }
 
 func newTestDaemon(t *testing.T) *testDaemon {
@@ -54,6 +56,9 @@ func newTestDaemon(t *testing.T) *testDaemon {
 	ctx, stop := context.WithCancel(context.Background())
 	s := server.New(server.Options{Table: table, Hosts: d.hosts, Queues: func(nstable.DeviceID) []*v1.QueueStats {
 		return []*v1.QueueStats{{Queue: 0, Worker: 1, RxPackets: 5, TxPackets: 6, RxRingFull: 7}}
+	}, SetWorker: func(req *v1.SetWorkerRequest) error {
+		d.workerSet = req
+		return nil
 	}})
 	if err := s.Delegate(d.socket + server.DelegateSuffix); err != nil {
 		t.Fatal(err)

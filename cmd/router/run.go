@@ -14,7 +14,7 @@ import (
 // newRunCommand is "router run".
 func newRunCommand() *cobra.Command {
 	var o daemon.Options
-	var config, cpus string
+	var config, cpus, poll string
 	tableMemory, fastTables := 0, 0
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -46,6 +46,9 @@ func newRunCommand() *cobra.Command {
 			if o.CPUs, err = parseCPUs(cpus); err != nil {
 				return err
 			}
+			if o.Poll, err = daemon.ParsePoll(poll); err != nil {
+				return usagef("--poll: %v", err)
+			}
 			o.Socket, _ = cmd.Flags().GetString("socket")
 			logs := logConfig()
 			o.Log = buildLogger(&logs)
@@ -60,6 +63,8 @@ func newRunCommand() *cobra.Command {
 	f.StringVar(&config, "config", "", "configuration file (there is no format for it yet)")
 	f.IntVar(&o.Workers, "workers", 1, "number of worker threads, each pinned to a CPU")
 	f.StringVar(&cpus, "cpus", "", "CPUs to pin a worker to each, such as 1,3-5")
+	f.StringVar(&poll, "poll", "adaptive",
+		"what workers do without packets: adaptive, busy or interrupt; of single ones: 0=busy (router worker help)")
 	f.StringVar(&o.NetnsPrefix, "netns-prefix", "", "goes before the names in /run/netns")
 	f.StringVar(&o.ProcFS, "procfs", "", "directory to show the namespaces in as /proc/net does; empty: nowhere")
 	f.IntVar(&fastTables, "fast-tables", 256,

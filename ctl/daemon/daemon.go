@@ -61,6 +61,7 @@ type Options struct {
 	CPUs    []int
 	Workers int // 0 is 1
 	Frames  int // 0 is DefaultFrames
+	Poll    PollPlan
 	// TableMemory limits the forwarding table of each namespace, in bytes; 0: no limit.
 	TableMemory int
 	// FastTables is memory, in bytes, that the large ones share besides to become faster.
@@ -83,7 +84,12 @@ func Run(ctx context.Context, o Options) (err error) {
 		)
 	}
 	raiseLimits()
+	quietGC()
 	cpus, err := workerCPUs(o.CPUs, o.Workers)
+	if err != nil {
+		return err
+	}
+	poll, err := o.Poll.modes(len(cpus))
 	if err != nil {
 		return err
 	}
@@ -95,7 +101,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	d := &daemon{o: o, cpus: cpus}
+	d := &daemon{o: o, cpus: cpus, poll: poll}
 	defer func() { err = errors.Join(err, d.close()) }()
 	if err := d.start(); err != nil {
 		_ = listener.Close()
@@ -108,6 +114,7 @@ func Run(ctx context.Context, o Options) (err error) {
 type daemon struct {
 	o     Options
 	cpus  []int
+	poll  []dataplane.PollMode // by worker
 	store *store.Store
 	pool  *frame.Pool
 	plane *dataplane.Dataplane
@@ -159,7 +166,8 @@ func (d *daemon) start() (err error) {
 	probed := func(r nstable.ProbeResult) { table.Load().AddressProbed(r) } // what is tried is in a view of the table's
 	epochs := new(fib.Epochs)
 	d.plane, err = dataplane.New(dataplane.Options{
-		CPUs: d.cpus, Pool: d.pool, View: view, Epochs: epochs, NeighborChanged: changed, AddressProbed: probed,
+		CPUs: d.cpus, Poll: d.poll, Pool: d.pool, View: view, Epochs: epochs,
+		NeighborChanged: changed, AddressProbed: probed,
 		RouterSolicited: d.radv.Solicited, AddressConflict: d.conflictLogger(&table),
 	})
 	if err != nil {
@@ -231,8 +239,8 @@ func (d *daemon) serve(ctx context.Context, l net.Listener) error {
 	background.Go(func() { d.hosts.watch(ctx) })
 	s := server.New(server.Options{
 		Table: d.table, Hosts: d.hosts, Queues: d.ports.queueStats, Frames: d.frames, Settle: d.settle,
-		Workers: d.workers,
-		Log:     func(msg string) { d.o.Log.Warn(msg) }, AdminGroup: server.FindAdminGroup(), Audit: d.o.Audit,
+		Workers: d.workers, SetWorker: d.setWorker,
+		Log: func(msg string) { d.o.Log.Warn(msg) }, AdminGroup: server.FindAdminGroup(), Audit: d.o.Audit,
 	})
 	hide, err := d.showFiles(s)
 	if err == nil {

@@ -30,6 +30,9 @@ type ports struct {
 	restoring bool
 	attached  map[nstable.DeviceID]*port
 	missing   map[nstable.DeviceID]*absence // to be attached when the interface is there
+	// placed are the workers of queues that were moved, for as long as the device is there: an interface that comes back has
+	// its queues where they were.
+	placed map[nstable.DeviceID]map[int]int
 }
 
 // port is an attached interface.
@@ -43,6 +46,7 @@ func newPorts(pool *frame.Pool, plane *dataplane.Dataplane, j *journal, log *zap
 	return &ports{
 		pool: pool, plane: plane, journal: j, log: log,
 		attached: make(map[nstable.DeviceID]*port), missing: make(map[nstable.DeviceID]*absence),
+		placed: make(map[nstable.DeviceID]map[int]int),
 	}
 }
 
@@ -94,7 +98,7 @@ func (p *ports) attach(id nstable.DeviceID, spec nstable.XDPSpec) (info nstable.
 	for i, q := range iface.Queues() {
 		queues[i] = q
 	}
-	if err := p.plane.AddPort(id, queues); err != nil {
+	if err := p.plane.AddPort(id, queues, p.placed[id]); err != nil {
 		return info, errors.Join(err, iface.Close())
 	}
 	_, got := iface.Mode()
@@ -106,8 +110,8 @@ func (p *ports) attach(id nstable.DeviceID, spec nstable.XDPSpec) (info nstable.
 	p.attached[id] = a
 	delete(p.missing, id)
 	return nstable.PortInfo{
-		MAC: iface.MAC(), MTU: uint32(min(iface.MTU(), frame.MaxMTU)), Mode: gotMode, Queues: len(queues), Carrier: a.carrier,
-		Strips: iface.StripsTags(),
+		MAC: iface.MAC(), MTU: uint32(min(iface.MTU(), iface.MaxMTU())), MaxMTU: uint32(iface.MaxMTU()),
+		Mode: gotMode, Queues: len(queues), Carrier: a.carrier, Strips: iface.StripsTags(),
 	}, nil
 }
 
@@ -125,6 +129,7 @@ func (p *ports) Detach(id nstable.DeviceID) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.missing, id)
+	delete(p.placed, id)
 	err := p.detach(id)
 	p.putBack()
 	return err

@@ -201,6 +201,10 @@ func callAttempts() []attempt {
 			_, err := c.ListWorkers(background, &v1.ListWorkersRequest{})
 			return err
 		}},
+		{"SetWorker", toAll, func(c client, ns string) error {
+			_, err := c.SetWorker(background, &v1.SetWorkerRequest{Queues: []*v1.WorkerQueue{{Netns: ns, Dev: "p1"}}})
+			return err
+		}},
 		{"GetFrames", toAll, func(c client, _ string) error {
 			_, err := c.GetFrames(background, &v1.GetFramesRequest{})
 			return err
@@ -276,6 +280,7 @@ func monitorBriefly(c nsrouterv1connect.RouterServiceClient, req *v1.MonitorRequ
 // tenancy is a service with the namespaces red, blue and other, alike but for their owners.
 func tenancy(t *testing.T, o Options) *service {
 	o.Frames = func() *v1.GetFramesResponse { return &v1.GetFramesResponse{} }
+	o.SetWorker = func(*v1.SetWorkerRequest) error { return nil }
 	s := newServiceWith(t, o)
 	s.must(netnsAdd("other"))
 	for _, ns := range []string{"red", "blue"} {

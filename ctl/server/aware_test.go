@@ -33,7 +33,7 @@ func awareness() map[string]about {
 		"ListLinks": ofOne, "ListRoutes": ofOne, "ListNexthops": ofOne, "ListNeighbors": ofOne, "ListDrops": ofOne,
 		"GetRoute": ofOne, "Monitor": ofOne, "ListPids": ofOne, "Batch": ofOne, "LoadRoutes": ofOne,
 		"ListDrops of all": ofHost, "Monitor of all": ofHost, "GetNetnsPath": ofHost, "GetFrames": ofHost,
-		"ListWorkers": ofHost,
+		"ListWorkers": ofHost, "SetWorker": ofHost,
 
 		"link_set up": ofOne, "link_set mtu": ofOne, "link_set setting": ofOne, "link_set name": ofOne, "link_delete": ofOne,
 		"link_add dummy": ofOne, "link_add veth": ofOne, "link_add vlan": ofOne, "link_delete xdp": ofOne,

@@ -84,6 +84,9 @@ func procedures() map[string]need {
 			right: toAll, why: "what workers do tells of the traffic of all namespaces",
 			whole: "workers serve all namespaces",
 		},
+		nsrouterv1connect.RouterServiceSetWorkerProcedure: {
+			right: toAll, why: "workers serve all namespaces", whole: "workers serve all namespaces",
+		},
 	}
 }
 

@@ -35,6 +35,8 @@ type Options struct {
 	Queues func(nstable.DeviceID) []*v1.QueueStats
 	// Workers tells what workers do; nil: there are none.
 	Workers func() []*v1.Worker
+	// SetWorker does what a caller, who may, wants of a worker; nil: there are none.
+	SetWorker func(*v1.SetWorkerRequest) error
 	// Frames counts the packet frames; nil: there are none.
 	Frames func() *v1.GetFramesResponse
 	// Settle returns when Linux shows what was changed before, or with ctx; nil: nothing shows it.
@@ -137,6 +139,23 @@ func (s *Server) ListWorkers(context.Context, *v1.ListWorkersRequest) (*v1.ListW
 		return &v1.ListWorkersResponse{}, nil
 	}
 	return &v1.ListWorkersResponse{Workers: s.options.Workers()}, nil
+}
+
+// SetWorker changes what a worker does.
+func (s *Server) SetWorker(ctx context.Context, req *v1.SetWorkerRequest) (*v1.SetWorkerResponse, error) {
+	err := error(&nstable.Error{Kind: nstable.Refused, Msg: "there is no data plane"})
+	if s.options.SetWorker != nil {
+		err = s.options.SetWorker(req)
+	}
+	if s.options.Audit != nil {
+		what := loggedMessage{req.ProtoReflect()}
+		s.auditOf(ctx, "", zap.Dict("what", zap.Object("set_worker", what)), err)
+		s.auditDone()
+	}
+	if err != nil {
+		return nil, apiError(err)
+	}
+	return &v1.SetWorkerResponse{}, nil
 }
 
 // GetFrames counts where the packet frames are.

@@ -6,6 +6,7 @@ type Reason uint8
 // The reasons, in the order in which a packet meets them.
 const (
 	BadEthernet Reason = iota
+	FrameTooLong
 	UnknownEtherType
 	UnknownVLAN
 	NotForUs
@@ -67,6 +68,7 @@ const (
 
 var reasons = [NumReasons]struct{ name, help string }{
 	BadEthernet:      {"bad-ethernet", "shorter than an Ethernet header and its tags, or from a multicast source address"},
+	FrameTooLong:     {"frame-too-long", "an Ethernet frame longer than the router ever takes (14,336 bytes)"},
 	UnknownEtherType: {"unknown-ethertype", "neither IPv4, IPv6 nor ARP"},
 	UnknownVLAN:      {"unknown-vlan", "tagged for a VLAN that no device here stands for"},
 	NotForUs:         {"not-for-us", "sent to another station's MAC address"},

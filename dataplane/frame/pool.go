@@ -47,16 +47,20 @@ const (
 	MaxMTU = MaxPacket - 14 - 2*4
 	// MaxLinkMTU is the largest MTU of a host interface, which carries one VLAN tag besides.
 	MaxLinkMTU = MaxPacket - 14 - 4
+	// JumboMTU is the largest MTU of a chain of frames, as it is usual.
+	JumboMTU = 9000
+	// JumboLinkMTU is that of a host interface below a device with an inner tag besides.
+	JumboLinkMTU = JumboMTU + 4
 )
 
-// Desc describes one packet: the layout of struct xdp_desc of linux/if_xdp.h, so that rings are read and written
-// without a change.
+// Desc describes one packet, or its first piece (chain.go): the layout of struct xdp_desc of linux/if_xdp.h, so that rings
+// are read and written without a change.
 type Desc struct {
 	// Addr is the offset of the packet's first byte (the Ethernet header) in the area.
 	Addr uint64
-	// Len is the packet's length in bytes.
+	// Len is the length in bytes of the packet, or of its first piece.
 	Len uint32
-	// Options are the XDP_* descriptor flags; zero here.
+	// Options are zero, or Chained. In a ring they are the kernel's XDP_* flags.
 	Options uint32
 }
 
@@ -78,6 +82,7 @@ const maxOwners = 1<<16 - int(firstQueueOwner)
 // Its methods may be called from any goroutine unless they say otherwise.
 type Pool struct {
 	mem   []byte
+	whole []byte  // mem, and what of the last huge page is too much
 	owner []Owner // one writer at a time: the frame's present owner
 	huge  bool
 	depot depot
@@ -120,14 +125,14 @@ func NewPool(frames int) (*Pool, error) {
 			)
 		}
 	}
-	p := &Pool{mem: mem[:size:size], owner: make([]Owner, frames), huge: huge}
+	p := &Pool{mem: mem[:size:size], whole: mem, owner: make([]Owner, frames), huge: huge}
 	p.depot.init(frames)
 	return p, nil
 }
 
 // Close unmaps the area. No frame may be in use, and no kernel registration of it may be left.
 func (p *Pool) Close() error {
-	return unix.Munmap(p.mem[:cap(p.mem)])
+	return unix.Munmap(p.whole)
 }
 
 // Bytes is the whole area; a packet's bytes are Bytes()[addr:addr+len].

@@ -142,10 +142,11 @@ func ExtensionAt(p IPv6, typ byte, offset int) (next byte, length int) {
 }
 
 // Extension takes the extension header of the given type at offset for what it is: the type of the header behind it, and
-// where that begins. ok is false where the packet, of the length that its header says, ends before that; next then is known
+// where that begins. ok is false where the packet, of the length that its header says, or what is here of it, ends before that;
+// next then is known
 // if the bytes are there that the kernel looks at (ipv6_skip_exthdr).
 func (p IPv6) Extension(typ byte, offset int) (next byte, behind int, ok bool) {
-	end := IPv6HeaderLen + p.PayloadLen()
+	end := min(IPv6HeaderLen+p.PayloadLen(), len(p))
 	if offset+2 > end || typ == ExtFragment && offset+4 > end {
 		return ProtoNone, 0, false
 	}
@@ -163,7 +164,7 @@ func (p IPv6) MoreFragments() bool {
 		switch typ {
 		case ExtHopByHop, ExtRouting, ExtAuth, ExtDestination:
 		case ExtFragment:
-			return at+ExtUnit <= IPv6HeaderLen+p.PayloadLen() && p[at+3]&1 != 0
+			return at+ExtUnit <= min(IPv6HeaderLen+p.PayloadLen(), len(p)) && p[at+3]&1 != 0
 		default:
 			return false
 		}
@@ -187,7 +188,7 @@ func (p IPv6) Transport() (protocol byte, offset int, fragment, ok bool) {
 			return protocol, offset, false, true
 		}
 		next, behind, ok := p.Extension(protocol, offset)
-		if protocol == ExtFragment && offset+4 <= IPv6HeaderLen+p.PayloadLen() && p.LaterFragment(offset) {
+		if protocol == ExtFragment && offset+4 <= min(IPv6HeaderLen+p.PayloadLen(), len(p)) && p.LaterFragment(offset) {
 			return next, behind, true, ok
 		}
 		if !ok {

@@ -1,177 +1,119 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"golang.org/x/term"
+
 	"nsrouter/perf/results"
 )
 
-// report is what a run says: what is written as JSON.
-type report struct {
-	Machine  results.Machine `json:"machine"`
-	Settings settings        `json:"settings"`
-	Rounds   []roundOf       `json:"rounds"`
-	// Used is how many rounds the summary is of: those that had the CPUs to themselves or, if there were none, all.
-	Used    int       `json:"rounds_used"`
-	Quiet   int       `json:"rounds_quiet"`
-	Summary []summary `json:"summary"`
-}
-
 // settings are what the figures depend on.
-type settings struct {
-	FrameBytes   int       `json:"frame_bytes"` // without the FCS
-	Flows        int       `json:"flows"`
-	Rounds       int       `json:"rounds"`
-	Warmup       float64   `json:"warmup_seconds"`
-	Time         float64   `json:"time_seconds"`
-	Placement    placement `json:"placement"`
-	SourceCPU    int       `json:"source_cpu"`
-	ForwarderCPU int       `json:"forwarder_cpu"`
-}
-
-// roundOf is the measurement of one contender in a round.
-type roundOf struct {
-	Round     int     `json:"round"` // from 1 on
-	Contender string  `json:"contender"`
-	Offered   float64 `json:"offered_pps"`
-	Forwarded float64 `json:"forwarded_pps"`
-	Quiet     bool    `json:"quiet"`
-}
-
-// summary is what a contender forwarded in the rounds used, or the ratio of the first to the last, round by round.
-type summary struct {
-	Name string `json:"name"`
-	Unit string `json:"unit"`
-	results.Spread
-}
-
-const (
-	packets = "packets/s"
-	ratio   = "ratio"
-)
-
-// printMachine says what is measured, and on what.
-func printMachine(m results.Machine, o options, tracks []*track) {
-	fmt.Printf("64-byte UDP over IPv4 between veths, %d flows, one route; %d rounds of %v in turns\n",
-		o.flows, o.rounds, o.measure)
-	fmt.Printf("machine:   %s, Linux %s, %s\n", m.CPU, m.Kernel, m.Time.Local().Format(time.RFC3339))
-	fmt.Printf("placement: %s\n", o.placement.describe(o.sourceCPU, o.workCPU))
-	names := make([]string, len(tracks))
-	for i, tr := range tracks {
-		names[i] = tr.name
+func (o *options) settings(dpdkMemory string) []results.Setting {
+	settings := []results.Setting{
+		{Name: "rounds", Value: fmt.Sprintf("%d of %v, each after %v of load", o.rounds, o.measure, o.warmup)},
+		{Name: "frames", Value: fmt.Sprintf("UDP, as short as the headers allow, %d flows", o.flows)},
 	}
-	fmt.Printf("contenders: %s\n", strings.Join(names, ", "))
+	if dpdkMemory != "" {
+		settings = append(settings, results.Setting{Name: "memory of DPDK", Value: dpdkMemory})
+	}
+	for _, p := range placements() {
+		settings = append(settings, results.Setting{Name: "placement " + string(p), Value: p.describe(o.sourceCPU, o.workCPU)})
+	}
+	return settings
 }
 
-// newReport takes the results of all tracks. Rounds in which a measurement was disturbed are left out of the summary if
-// there are others.
-func newReport(m results.Machine, o options, tracks []*track) *report {
-	r := &report{Machine: m, Settings: o.settings()}
-	var all, quiet []int
-	for i := range tracks[0].results {
-		all = append(all, i)
-		if !slices.ContainsFunc(tracks, func(tr *track) bool { return !tr.results[i].quiet }) {
-			quiet = append(quiet, i)
+// printList says what there is to choose from.
+func printList() {
+	fmt.Println("scenarios (* those of quick), and the contenders of each:")
+	for _, s := range scenarios() {
+		mark := " "
+		if s.quick {
+			mark = "*"
 		}
-		for _, tr := range tracks {
-			one := tr.results[i]
-			r.Rounds = append(r.Rounds, roundOf{i + 1, tr.name, one.offered, one.forwarded, one.quiet})
-		}
+		fmt.Printf(" %s %-20s %s\n   %-20s %s\n", mark, s.name, s.about, "", strings.Join(s.contenders, ","))
 	}
-	used := quiet
-	if len(quiet) == 0 {
-		used = all
+	fmt.Println("contenders:")
+	for _, name := range slices.Sorted(maps.Keys(contenders())) {
+		fmt.Printf("   %-22s %s\n", name, contenders()[name].title)
 	}
-	r.Quiet, r.Used = len(quiet), len(used)
+}
+
+// printHead says on what is measured.
+func printHead(r *results.Run) {
+	fmt.Printf("machine: %s, Linux %s, %s\n", r.Machine.CPU, r.Machine.Kernel, r.Machine.Time.Local().Format(time.RFC3339))
+	for _, s := range r.Settings {
+		fmt.Printf("%s: %s\n", s.Name, s.Value)
+	}
+}
+
+func printScenario(s *stand) {
+	about := s.traffic.String()
+	if s.o.current.routes == "" {
+		about = s.o.current.about
+	}
+	fmt.Printf("\n%s, %s: %s\n", s.o.current.name, s.where, about)
+}
+
+// progress says on a terminal what is being done; the empty string ends it.
+func progress(format string, args ...any) {
+	if term.IsTerminal(int(os.Stderr.Fd())) {
+		fmt.Fprintf(os.Stderr, "\r\x1b[K  "+format, args...)
+	}
+}
+
+// printSummary prints what each contender forwarded, and what the first did in comparison with each of the others.
+func printSummary(r *results.Run, where placement, tracks []*track) {
+	fmt.Printf("  %-46s %9s %9s %9s  quiet rounds\n", "Mpps forwarded", "min", "median", "max")
+	line := func(name string, s results.Summary, unit float64) {
+		fmt.Printf("  %-46s %9.3f %9.3f %9.3f  %d of %d\n", name, s.Min/unit, s.Median/unit, s.Max/unit, s.Quiet, s.Rounds)
+	}
+	series := func(tr *track) results.Series { return tr.series(where, results.Throughput, results.PacketsPerSecond) }
 	for _, tr := range tracks {
-		r.Summary = append(r.Summary, summary{tr.name, packets, results.SpreadOf(tr.forwarded(used))})
+		line(tr.label(), r.Summarize(series(tr)), 1e6)
 	}
-	if len(tracks) > 1 {
-		each := results.Ratios(tracks[0].forwarded(used), tracks[len(tracks)-1].forwarded(used))
-		r.Summary = append(r.Summary, summary{"ratio, round by round", ratio, results.SpreadOf(each)})
-	}
-	return r
-}
-
-func (o *options) settings() settings {
-	return settings{
-		FrameBytes: 60, Flows: o.flows, Rounds: o.rounds, Warmup: o.warmup.Seconds(), Time: o.measure.Seconds(),
-		Placement: o.placement, SourceCPU: o.sourceCPU, ForwarderCPU: o.workCPU,
+	for _, tr := range tracks[1:] {
+		line(tracks[0].label()+" / "+tr.label(), r.Ratio(series(tracks[0]), series(tr)), 1)
 	}
 }
 
-func (tr *track) forwarded(rounds []int) []float64 {
-	values := make([]float64, len(rounds))
-	for i, round := range rounds {
-		values[i] = tr.results[round].forwarded
+// label tells contenders apart whose results differ in the scenario only.
+func (tr *track) label() string {
+	if tr.scenario == results.IP4Namespace {
+		return oneNamespace
 	}
-	return values
+	if tr.scenario == results.IP4ManyNamespaces {
+		return manyNamespaces
+	}
+	return tr.name
 }
 
-// print prints minimum, median and maximum of each line of the summary.
-func (r *report) print() {
-	fmt.Printf("\n%d of %d rounds had the CPUs to themselves", r.Quiet, r.Settings.Rounds)
-	if r.Quiet == 0 {
-		fmt.Print(": what follows is of the others, and tells little")
+// save writes the results to the files that were asked for.
+func (o *options) save(r *results.Run) (err error) {
+	if o.jsonFile != "" {
+		err = results.SaveJSON(o.jsonFile, r)
 	}
-	fmt.Printf("\n%-28s %9s %9s %9s   Mpps forwarded\n", "", "min", "median", "max")
-	for _, s := range r.Summary {
-		unit := 1e6
-		if s.Unit == ratio {
-			unit = 1
-		}
-		fmt.Printf("%-28s %9.3f %9.3f %9.3f\n", s.Name, s.Min/unit, s.Median/unit, s.Max/unit)
+	if o.csvFile != "" {
+		err = errors.Join(err, r.SaveCSV(o.csvFile))
 	}
-}
-
-// save writes the report to the files that were asked for.
-func (r *report) save(jsonFile, csvFile string) error {
-	if jsonFile != "" {
-		if err := results.SaveJSON(jsonFile, r); err != nil {
-			return err
-		}
-	}
-	if csvFile == "" {
-		return nil
-	}
-	columns, records := r.csv()
-	return results.SaveCSV(csvFile, r.header(), columns, records)
-}
-
-// header is what the CSV has of machine and settings, as comments.
-func (r *report) header() []string {
-	s := r.Settings
-	return append(r.Machine.Lines(),
-		fmt.Sprintf("UDP over IPv4 between veths, frames of %d bytes without FCS, %d flows; %d rounds of %v s after %v s",
-			s.FrameBytes, s.Flows, s.Rounds, s.Time, s.Warmup),
-		fmt.Sprintf("placement %s: %s", s.Placement, s.Placement.describe(s.SourceCPU, s.ForwarderCPU)),
-		fmt.Sprintf("%d of %d rounds had the CPUs to themselves; the summary is of %d", r.Quiet, s.Rounds, r.Used))
-}
-
-// csv has a record for each value: those of a round have its number, those of the summary have none.
-func (r *report) csv() (columns []string, records [][]string) {
-	for _, one := range r.Rounds {
-		for _, v := range []struct {
-			metric string
-			value  float64
-		}{{"offered", one.Offered}, {"forwarded", one.Forwarded}} {
-			records = append(records, []string{
-				one.Contender, v.metric, packets, "round", fmt.Sprint(one.Round), fmt.Sprint(one.Quiet), results.Float(v.value),
-			})
-		}
-	}
-	for _, s := range r.Summary {
-		for _, v := range []struct {
-			statistic string
-			value     float64
-		}{{"min", s.Min}, {"p25", s.Low}, {"median", s.Median}, {"p75", s.High}, {"max", s.Max}} {
-			records = append(records, []string{s.Name, "forwarded", s.Unit, v.statistic, "", "", results.Float(v.value)})
-		}
-	}
-	return strings.Split("contender,metric,unit,statistic,round,quiet,value", ","), records
+	return err
 }
 
 func millions(pps float64) string { return fmt.Sprintf("%.3f M", pps/1e6) }
+
+// tail is the last lines of a text, each cut if it is long.
+func tail(text string) string {
+	const most, columns = 8, 200
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	lines = lines[max(0, len(lines)-most):]
+	for i, line := range lines {
+		lines[i] = line[:min(len(line), columns)]
+	}
+	return strings.Join(lines, "\n")
+}

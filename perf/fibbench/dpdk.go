@@ -20,33 +20,33 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"nsrouter/fib/poptrie"
+	"nsrouter/perf/hugepages"
 )
 
 // dpdkPages are the huge pages of 2 MiB that DPDK's tables need here.
 const dpdkPages = 1000
 
-const pagesFile = "/proc/sys/vm/nr_hugepages"
-
 // startDPDK starts DPDK for tables that the calling thread, locked and pinned to a CPU, makes. It reserves huge pages, and stop gives
 // them back.
 func startDPDK(cpu int) (stop func(), note string, err error) {
-	restore, huge := reservePages()
+	restore, reserved := hugepages.Reserve(dpdkPages)
+	huge := 0
+	if reserved {
+		huge = 1
+	}
 	if err := initDPDK(cpu, huge); err != nil {
 		restore()
 		return nil, "", err
 	}
 	note = ", on reserved huge pages"
 	if huge == 0 {
-		note = fmt.Sprintf(", WITHOUT huge pages: %d could not be reserved in %s", dpdkPages, pagesFile)
+		note = fmt.Sprintf(", WITHOUT huge pages: %d could not be reserved in %s", dpdkPages, hugepages.File)
 	}
 	return restore, C.GoString(C.rte_version()) + note, nil
 }
@@ -56,33 +56,6 @@ func initDPDK(cpu, huge int) error {
 		return fmt.Errorf("start DPDK: %w (run as root)", unix.Errno(C.last_error()))
 	}
 	return nil
-}
-
-// reservePages adds to the machine's huge pages, if it can. What restore takes away is as many, not all: another program may have
-// changed the number meanwhile.
-func reservePages() (restore func(), ok int) {
-	restore = func() { _, _ = addPages(-dpdkPages) } // worked upwards
-	before, err := addPages(dpdkPages)
-	if err != nil {
-		return func() {}, 0
-	}
-	if after, err := addPages(0); err != nil || after < before+dpdkPages {
-		restore()
-		return func() {}, 0
-	}
-	return restore, 1
-}
-
-// addPages changes the number of reserved huge pages by n and returns what it was.
-func addPages(n int) (before int, err error) {
-	text, err := os.ReadFile(pagesFile)
-	if err != nil {
-		return 0, err
-	}
-	if before, err = strconv.Atoi(strings.TrimSpace(string(text))); err != nil || n == 0 {
-		return before, err
-	}
-	return before, os.WriteFile(pagesFile, []byte(strconv.Itoa(max(0, before+n))), 0)
 }
 
 func dpdkContenders() []*contender {

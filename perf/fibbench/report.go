@@ -50,7 +50,7 @@ func (b *bench) save(dir string, header []string) error {
 	}
 	path := filepath.Join(dir, "results.csv")
 	columns, records := csv(b.rows)
-	if err := results.SaveCSV(path, header, columns, records); err != nil {
+	if err := results.SaveTable(path, header, columns, records); err != nil {
 		return err
 	}
 	plots, err := savePlots(dir, b.rows)

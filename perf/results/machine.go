@@ -1,4 +1,5 @@
-// Package results is what the programs that measure share: what a machine is, what values are like, and how both are written.
+// Package results is what the programs that measure share: what a value is called, what the machine is, what values are like, and how
+// all that is written and read.
 package results
 
 import (

@@ -3,7 +3,6 @@ package results
 import (
 	"bytes"
 	"encoding/csv"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -37,17 +36,8 @@ func Writable(path string) error {
 	return f.Close()
 }
 
-// SaveJSON writes v to a file, indented.
-func SaveJSON(path string, v any) error {
-	text, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return os.WriteFile(path, append(text, '\n'), 0o644)
-}
-
-// SaveCSV is WriteCSV to a file.
-func SaveCSV(path string, header, columns []string, records [][]string) error {
+// SaveTable is WriteCSV to a file.
+func SaveTable(path string, header, columns []string, records [][]string) error {
 	var text bytes.Buffer
 	if err := WriteCSV(&text, header, columns, records); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)

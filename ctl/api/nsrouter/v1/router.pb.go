@@ -701,7 +701,9 @@ type XdpState struct {
 	// attached tells that the interface is there and taken.
 	Attached bool `protobuf:"varint,6,opt,name=attached,proto3" json:"attached,omitempty"`
 	// strips_tags tells that the interface takes VLAN tags off frames, and cannot be told to leave them.
-	StripsTags    bool `protobuf:"varint,7,opt,name=strips_tags,json=stripsTags,proto3" json:"strips_tags,omitempty"`
+	StripsTags bool `protobuf:"varint,7,opt,name=strips_tags,json=stripsTags,proto3" json:"strips_tags,omitempty"`
+	// max_mtu is the largest MTU that driver and kernel allow the device (bytes); 0 while the interface is not attached.
+	MaxMtu        uint32 `protobuf:"varint,8,opt,name=max_mtu,json=maxMtu,proto3" json:"max_mtu,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -783,6 +785,13 @@ func (x *XdpState) GetStripsTags() bool {
 		return x.StripsTags
 	}
 	return false
+}
+
+func (x *XdpState) GetMaxMtu() uint32 {
+	if x != nil {
+		return x.MaxMtu
+	}
+	return 0
 }
 
 type Address struct {
@@ -3015,9 +3024,14 @@ type Worker struct {
 	// sleeps are how often it had nothing to do.
 	Sleeps uint64 `protobuf:"varint,5,opt,name=sleeps,proto3" json:"sleeps,omitempty"`
 	// busy_ns is the time of the rounds that had packets, age_ns all of its life.
-	BusyNs        uint64         `protobuf:"varint,6,opt,name=busy_ns,json=busyNs,proto3" json:"busy_ns,omitempty"`
-	AgeNs         uint64         `protobuf:"varint,7,opt,name=age_ns,json=ageNs,proto3" json:"age_ns,omitempty"`
-	Queues        []*WorkerQueue `protobuf:"bytes,8,rep,name=queues,proto3" json:"queues,omitempty"`
+	BusyNs uint64         `protobuf:"varint,6,opt,name=busy_ns,json=busyNs,proto3" json:"busy_ns,omitempty"`
+	AgeNs  uint64         `protobuf:"varint,7,opt,name=age_ns,json=ageNs,proto3" json:"age_ns,omitempty"`
+	Queues []*WorkerQueue `protobuf:"bytes,8,rep,name=queues,proto3" json:"queues,omitempty"`
+	// poll is what it does without packets: adaptive, busy or interrupt.
+	Poll string `protobuf:"bytes,9,opt,name=poll,proto3" json:"poll,omitempty"`
+	// slow are rounds that took long, also for want of the CPU: element i counts those of 64 << i microseconds or more, but less
+	// than twice that; the last one all longer ones too.
+	Slow          []uint64 `protobuf:"varint,10,rep,packed,name=slow,proto3" json:"slow,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3108,6 +3122,118 @@ func (x *Worker) GetQueues() []*WorkerQueue {
 	return nil
 }
 
+func (x *Worker) GetPoll() string {
+	if x != nil {
+		return x.Poll
+	}
+	return ""
+}
+
+func (x *Worker) GetSlow() []uint64 {
+	if x != nil {
+		return x.Slow
+	}
+	return nil
+}
+
+type SetWorkerRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Worker uint32                 `protobuf:"varint,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	// queues are moved to the worker from those that serve them now, under traffic and without loss.
+	Queues []*WorkerQueue `protobuf:"bytes,2,rep,name=queues,proto3" json:"queues,omitempty"`
+	// poll is the mode from now on, as in Worker; empty: as it is.
+	Poll          string `protobuf:"bytes,3,opt,name=poll,proto3" json:"poll,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetWorkerRequest) Reset() {
+	*x = SetWorkerRequest{}
+	mi := &file_nsrouter_v1_router_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetWorkerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetWorkerRequest) ProtoMessage() {}
+
+func (x *SetWorkerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsrouter_v1_router_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetWorkerRequest.ProtoReflect.Descriptor instead.
+func (*SetWorkerRequest) Descriptor() ([]byte, []int) {
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *SetWorkerRequest) GetWorker() uint32 {
+	if x != nil {
+		return x.Worker
+	}
+	return 0
+}
+
+func (x *SetWorkerRequest) GetQueues() []*WorkerQueue {
+	if x != nil {
+		return x.Queues
+	}
+	return nil
+}
+
+func (x *SetWorkerRequest) GetPoll() string {
+	if x != nil {
+		return x.Poll
+	}
+	return ""
+}
+
+type SetWorkerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetWorkerResponse) Reset() {
+	*x = SetWorkerResponse{}
+	mi := &file_nsrouter_v1_router_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetWorkerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetWorkerResponse) ProtoMessage() {}
+
+func (x *SetWorkerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsrouter_v1_router_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetWorkerResponse.ProtoReflect.Descriptor instead.
+func (*SetWorkerResponse) Descriptor() ([]byte, []int) {
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{41}
+}
+
 // WorkerQueue is a queue of a device that a worker serves.
 type WorkerQueue struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3120,7 +3246,7 @@ type WorkerQueue struct {
 
 func (x *WorkerQueue) Reset() {
 	*x = WorkerQueue{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[40]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3132,7 +3258,7 @@ func (x *WorkerQueue) String() string {
 func (*WorkerQueue) ProtoMessage() {}
 
 func (x *WorkerQueue) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[40]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3145,7 +3271,7 @@ func (x *WorkerQueue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerQueue.ProtoReflect.Descriptor instead.
 func (*WorkerQueue) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{40}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *WorkerQueue) GetNetns() string {
@@ -3177,7 +3303,7 @@ type GetFramesRequest struct {
 
 func (x *GetFramesRequest) Reset() {
 	*x = GetFramesRequest{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[41]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3189,7 +3315,7 @@ func (x *GetFramesRequest) String() string {
 func (*GetFramesRequest) ProtoMessage() {}
 
 func (x *GetFramesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[41]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3202,7 +3328,7 @@ func (x *GetFramesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFramesRequest.ProtoReflect.Descriptor instead.
 func (*GetFramesRequest) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{41}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{43}
 }
 
 // GetFramesResponse says where the frames of the daemon's area are: total = free + held + pipeline + queues.
@@ -3224,7 +3350,7 @@ type GetFramesResponse struct {
 
 func (x *GetFramesResponse) Reset() {
 	*x = GetFramesResponse{}
-	mi := &file_nsrouter_v1_router_proto_msgTypes[42]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3236,7 +3362,7 @@ func (x *GetFramesResponse) String() string {
 func (*GetFramesResponse) ProtoMessage() {}
 
 func (x *GetFramesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsrouter_v1_router_proto_msgTypes[42]
+	mi := &file_nsrouter_v1_router_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3249,7 +3375,7 @@ func (x *GetFramesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFramesResponse.ProtoReflect.Descriptor instead.
 func (*GetFramesResponse) Descriptor() ([]byte, []int) {
-	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{42}
+	return file_nsrouter_v1_router_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *GetFramesResponse) GetTotal() uint32 {
@@ -3353,7 +3479,7 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
 	"\x05netns\x18\x03 \x01(\tR\x05netns\x12\x0e\n" +
-	"\x02up\x18\x04 \x01(\bR\x02up\"\x86\x02\n" +
+	"\x02up\x18\x04 \x01(\bR\x02up\"\x9f\x02\n" +
 	"\bXdpState\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x123\n" +
 	"\n" +
@@ -3363,7 +3489,8 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x06queues\x18\x05 \x01(\rR\x06queues\x12\x1a\n" +
 	"\battached\x18\x06 \x01(\bR\battached\x12\x1f\n" +
 	"\vstrips_tags\x18\a \x01(\bR\n" +
-	"stripsTags\"\xc1\x01\n" +
+	"stripsTags\x12\x17\n" +
+	"\amax_mtu\x18\b \x01(\rR\x06maxMtu\"\xc1\x01\n" +
 	"\aAddress\x12\x12\n" +
 	"\x04cidr\x18\x01 \x01(\tR\x04cidr\x12\x1c\n" +
 	"\tbroadcast\x18\x02 \x01(\tR\tbroadcast\x12\x14\n" +
@@ -3541,7 +3668,7 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x04pids\x18\x01 \x03(\rR\x04pids\"\x14\n" +
 	"\x12ListWorkersRequest\"D\n" +
 	"\x13ListWorkersResponse\x12-\n" +
-	"\aworkers\x18\x01 \x03(\v2\x13.nsrouter.v1.WorkerR\aworkers\"\xd6\x01\n" +
+	"\aworkers\x18\x01 \x03(\v2\x13.nsrouter.v1.WorkerR\aworkers\"\xfe\x01\n" +
 	"\x06Worker\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x10\n" +
 	"\x03cpu\x18\x02 \x01(\x11R\x03cpu\x12\x18\n" +
@@ -3550,7 +3677,15 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x06sleeps\x18\x05 \x01(\x04R\x06sleeps\x12\x17\n" +
 	"\abusy_ns\x18\x06 \x01(\x04R\x06busyNs\x12\x15\n" +
 	"\x06age_ns\x18\a \x01(\x04R\x05ageNs\x120\n" +
-	"\x06queues\x18\b \x03(\v2\x18.nsrouter.v1.WorkerQueueR\x06queues\"K\n" +
+	"\x06queues\x18\b \x03(\v2\x18.nsrouter.v1.WorkerQueueR\x06queues\x12\x12\n" +
+	"\x04poll\x18\t \x01(\tR\x04poll\x12\x12\n" +
+	"\x04slow\x18\n" +
+	" \x03(\x04R\x04slow\"p\n" +
+	"\x10SetWorkerRequest\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\rR\x06worker\x120\n" +
+	"\x06queues\x18\x02 \x03(\v2\x18.nsrouter.v1.WorkerQueueR\x06queues\x12\x12\n" +
+	"\x04poll\x18\x03 \x01(\tR\x04poll\"\x13\n" +
+	"\x11SetWorkerResponse\"K\n" +
 	"\vWorkerQueue\x12\x14\n" +
 	"\x05netns\x18\x01 \x01(\tR\x05netns\x12\x10\n" +
 	"\x03dev\x18\x02 \x01(\tR\x03dev\x12\x14\n" +
@@ -3562,7 +3697,7 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x04held\x18\x03 \x01(\rR\x04held\x12\x1a\n" +
 	"\bpipeline\x18\x04 \x01(\rR\bpipeline\x12\x16\n" +
 	"\x06queues\x18\x05 \x01(\rR\x06queues\x12\x12\n" +
-	"\x04lost\x18\x06 \x01(\x05R\x04lost2\x96\n" +
+	"\x04lost\x18\x06 \x01(\x05R\x04lost2\xe4\n" +
 	"\n" +
 	"\rRouterService\x12C\n" +
 	"\x06Change\x12\x1a.nsrouter.v1.ChangeRequest\x1a\x1b.nsrouter.v1.ChangeResponse\"\x00\x12B\n" +
@@ -3582,7 +3717,8 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\fGetNetnsPath\x12 .nsrouter.v1.GetNetnsPathRequest\x1a!.nsrouter.v1.GetNetnsPathResponse\"\x00\x12I\n" +
 	"\bListPids\x12\x1c.nsrouter.v1.ListPidsRequest\x1a\x1d.nsrouter.v1.ListPidsResponse\"\x00\x12L\n" +
 	"\tGetFrames\x12\x1d.nsrouter.v1.GetFramesRequest\x1a\x1e.nsrouter.v1.GetFramesResponse\"\x00\x12R\n" +
-	"\vListWorkers\x12\x1f.nsrouter.v1.ListWorkersRequest\x1a .nsrouter.v1.ListWorkersResponse\"\x00B)Z'nsrouter/ctl/api/nsrouter/v1;nsrouterv1b\x06proto3"
+	"\vListWorkers\x12\x1f.nsrouter.v1.ListWorkersRequest\x1a .nsrouter.v1.ListWorkersResponse\"\x00\x12L\n" +
+	"\tSetWorker\x12\x1d.nsrouter.v1.SetWorkerRequest\x1a\x1e.nsrouter.v1.SetWorkerResponse\"\x00B)Z'nsrouter/ctl/api/nsrouter/v1;nsrouterv1b\x06proto3"
 
 var (
 	file_nsrouter_v1_router_proto_rawDescOnce sync.Once
@@ -3596,7 +3732,7 @@ func file_nsrouter_v1_router_proto_rawDescGZIP() []byte {
 	return file_nsrouter_v1_router_proto_rawDescData
 }
 
-var file_nsrouter_v1_router_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_nsrouter_v1_router_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_nsrouter_v1_router_proto_goTypes = []any{
 	(*ListNetnsRequest)(nil),      // 0: nsrouter.v1.ListNetnsRequest
 	(*ListNetnsResponse)(nil),     // 1: nsrouter.v1.ListNetnsResponse
@@ -3638,71 +3774,73 @@ var file_nsrouter_v1_router_proto_goTypes = []any{
 	(*ListWorkersRequest)(nil),    // 37: nsrouter.v1.ListWorkersRequest
 	(*ListWorkersResponse)(nil),   // 38: nsrouter.v1.ListWorkersResponse
 	(*Worker)(nil),                // 39: nsrouter.v1.Worker
-	(*WorkerQueue)(nil),           // 40: nsrouter.v1.WorkerQueue
-	(*GetFramesRequest)(nil),      // 41: nsrouter.v1.GetFramesRequest
-	(*GetFramesResponse)(nil),     // 42: nsrouter.v1.GetFramesResponse
-	(*Setting)(nil),               // 43: nsrouter.v1.Setting
-	(*NetnsOwner)(nil),            // 44: nsrouter.v1.NetnsOwner
-	(*SuppressedAnswers)(nil),     // 45: nsrouter.v1.SuppressedAnswers
-	(VlanProtocol)(0),             // 46: nsrouter.v1.VlanProtocol
-	(XdpMode)(0),                  // 47: nsrouter.v1.XdpMode
-	(*RouteFilter)(nil),           // 48: nsrouter.v1.RouteFilter
-	(RouteType)(0),                // 49: nsrouter.v1.RouteType
-	(*RouteHop)(nil),              // 50: nsrouter.v1.RouteHop
-	(Verb)(0),                     // 51: nsrouter.v1.Verb
-	(*RouteChange)(nil),           // 52: nsrouter.v1.RouteChange
-	(*BatchFailure)(nil),          // 53: nsrouter.v1.BatchFailure
-	(*NexthopFilter)(nil),         // 54: nsrouter.v1.NexthopFilter
-	(*NexthopMember)(nil),         // 55: nsrouter.v1.NexthopMember
-	(Family)(0),                   // 56: nsrouter.v1.Family
-	(NeighborState)(0),            // 57: nsrouter.v1.NeighborState
-	(*ChangeRequest)(nil),         // 58: nsrouter.v1.ChangeRequest
-	(*BatchRequest)(nil),          // 59: nsrouter.v1.BatchRequest
-	(*ListDropsRequest)(nil),      // 60: nsrouter.v1.ListDropsRequest
-	(*ChangeResponse)(nil),        // 61: nsrouter.v1.ChangeResponse
-	(*BatchResponse)(nil),         // 62: nsrouter.v1.BatchResponse
-	(*ListDropsResponse)(nil),     // 63: nsrouter.v1.ListDropsResponse
+	(*SetWorkerRequest)(nil),      // 40: nsrouter.v1.SetWorkerRequest
+	(*SetWorkerResponse)(nil),     // 41: nsrouter.v1.SetWorkerResponse
+	(*WorkerQueue)(nil),           // 42: nsrouter.v1.WorkerQueue
+	(*GetFramesRequest)(nil),      // 43: nsrouter.v1.GetFramesRequest
+	(*GetFramesResponse)(nil),     // 44: nsrouter.v1.GetFramesResponse
+	(*Setting)(nil),               // 45: nsrouter.v1.Setting
+	(*NetnsOwner)(nil),            // 46: nsrouter.v1.NetnsOwner
+	(*SuppressedAnswers)(nil),     // 47: nsrouter.v1.SuppressedAnswers
+	(VlanProtocol)(0),             // 48: nsrouter.v1.VlanProtocol
+	(XdpMode)(0),                  // 49: nsrouter.v1.XdpMode
+	(*RouteFilter)(nil),           // 50: nsrouter.v1.RouteFilter
+	(RouteType)(0),                // 51: nsrouter.v1.RouteType
+	(*RouteHop)(nil),              // 52: nsrouter.v1.RouteHop
+	(Verb)(0),                     // 53: nsrouter.v1.Verb
+	(*RouteChange)(nil),           // 54: nsrouter.v1.RouteChange
+	(*BatchFailure)(nil),          // 55: nsrouter.v1.BatchFailure
+	(*NexthopFilter)(nil),         // 56: nsrouter.v1.NexthopFilter
+	(*NexthopMember)(nil),         // 57: nsrouter.v1.NexthopMember
+	(Family)(0),                   // 58: nsrouter.v1.Family
+	(NeighborState)(0),            // 59: nsrouter.v1.NeighborState
+	(*ChangeRequest)(nil),         // 60: nsrouter.v1.ChangeRequest
+	(*BatchRequest)(nil),          // 61: nsrouter.v1.BatchRequest
+	(*ListDropsRequest)(nil),      // 62: nsrouter.v1.ListDropsRequest
+	(*ChangeResponse)(nil),        // 63: nsrouter.v1.ChangeResponse
+	(*BatchResponse)(nil),         // 64: nsrouter.v1.BatchResponse
+	(*ListDropsResponse)(nil),     // 65: nsrouter.v1.ListDropsResponse
 }
 var file_nsrouter_v1_router_proto_depIdxs = []int32{
 	2,  // 0: nsrouter.v1.ListNetnsResponse.netns:type_name -> nsrouter.v1.Netns
-	43, // 1: nsrouter.v1.Netns.settings:type_name -> nsrouter.v1.Setting
+	45, // 1: nsrouter.v1.Netns.settings:type_name -> nsrouter.v1.Setting
 	3,  // 2: nsrouter.v1.Netns.stats:type_name -> nsrouter.v1.NetnsStats
-	44, // 3: nsrouter.v1.Netns.owners:type_name -> nsrouter.v1.NetnsOwner
+	46, // 3: nsrouter.v1.Netns.owners:type_name -> nsrouter.v1.NetnsOwner
 	12, // 4: nsrouter.v1.NetnsStats.drops:type_name -> nsrouter.v1.Drop
-	45, // 5: nsrouter.v1.NetnsStats.suppressed:type_name -> nsrouter.v1.SuppressedAnswers
+	47, // 5: nsrouter.v1.NetnsStats.suppressed:type_name -> nsrouter.v1.SuppressedAnswers
 	6,  // 6: nsrouter.v1.ListLinksResponse.links:type_name -> nsrouter.v1.Link
 	8,  // 7: nsrouter.v1.Link.peer:type_name -> nsrouter.v1.LinkPeer
 	9,  // 8: nsrouter.v1.Link.xdp:type_name -> nsrouter.v1.XdpState
 	10, // 9: nsrouter.v1.Link.addresses:type_name -> nsrouter.v1.Address
 	11, // 10: nsrouter.v1.Link.stats:type_name -> nsrouter.v1.LinkStats
-	43, // 11: nsrouter.v1.Link.settings:type_name -> nsrouter.v1.Setting
+	45, // 11: nsrouter.v1.Link.settings:type_name -> nsrouter.v1.Setting
 	7,  // 12: nsrouter.v1.Link.vlan:type_name -> nsrouter.v1.VlanState
-	46, // 13: nsrouter.v1.VlanState.protocol:type_name -> nsrouter.v1.VlanProtocol
-	47, // 14: nsrouter.v1.XdpState.mode_asked:type_name -> nsrouter.v1.XdpMode
-	47, // 15: nsrouter.v1.XdpState.mode_obtained:type_name -> nsrouter.v1.XdpMode
+	48, // 13: nsrouter.v1.VlanState.protocol:type_name -> nsrouter.v1.VlanProtocol
+	49, // 14: nsrouter.v1.XdpState.mode_asked:type_name -> nsrouter.v1.XdpMode
+	49, // 15: nsrouter.v1.XdpState.mode_obtained:type_name -> nsrouter.v1.XdpMode
 	12, // 16: nsrouter.v1.LinkStats.drops:type_name -> nsrouter.v1.Drop
 	13, // 17: nsrouter.v1.LinkStats.queues:type_name -> nsrouter.v1.QueueStats
-	45, // 18: nsrouter.v1.LinkStats.suppressed:type_name -> nsrouter.v1.SuppressedAnswers
-	48, // 19: nsrouter.v1.ListRoutesRequest.filter:type_name -> nsrouter.v1.RouteFilter
+	47, // 18: nsrouter.v1.LinkStats.suppressed:type_name -> nsrouter.v1.SuppressedAnswers
+	50, // 19: nsrouter.v1.ListRoutesRequest.filter:type_name -> nsrouter.v1.RouteFilter
 	16, // 20: nsrouter.v1.ListRoutesResponse.routes:type_name -> nsrouter.v1.Route
-	49, // 21: nsrouter.v1.Route.type:type_name -> nsrouter.v1.RouteType
-	50, // 22: nsrouter.v1.Route.nexthops:type_name -> nsrouter.v1.RouteHop
-	51, // 23: nsrouter.v1.LoadRoutesRequest.verb:type_name -> nsrouter.v1.Verb
-	52, // 24: nsrouter.v1.LoadRoutesRequest.routes:type_name -> nsrouter.v1.RouteChange
-	53, // 25: nsrouter.v1.LoadRoutesResponse.failures:type_name -> nsrouter.v1.BatchFailure
-	54, // 26: nsrouter.v1.ListNexthopsRequest.filter:type_name -> nsrouter.v1.NexthopFilter
+	51, // 21: nsrouter.v1.Route.type:type_name -> nsrouter.v1.RouteType
+	52, // 22: nsrouter.v1.Route.nexthops:type_name -> nsrouter.v1.RouteHop
+	53, // 23: nsrouter.v1.LoadRoutesRequest.verb:type_name -> nsrouter.v1.Verb
+	54, // 24: nsrouter.v1.LoadRoutesRequest.routes:type_name -> nsrouter.v1.RouteChange
+	55, // 25: nsrouter.v1.LoadRoutesResponse.failures:type_name -> nsrouter.v1.BatchFailure
+	56, // 26: nsrouter.v1.ListNexthopsRequest.filter:type_name -> nsrouter.v1.NexthopFilter
 	21, // 27: nsrouter.v1.ListNexthopsResponse.nexthops:type_name -> nsrouter.v1.Nexthop
-	50, // 28: nsrouter.v1.Nexthop.hop:type_name -> nsrouter.v1.RouteHop
-	55, // 29: nsrouter.v1.Nexthop.group:type_name -> nsrouter.v1.NexthopMember
-	56, // 30: nsrouter.v1.Nexthop.family:type_name -> nsrouter.v1.Family
+	52, // 28: nsrouter.v1.Nexthop.hop:type_name -> nsrouter.v1.RouteHop
+	57, // 29: nsrouter.v1.Nexthop.group:type_name -> nsrouter.v1.NexthopMember
+	58, // 30: nsrouter.v1.Nexthop.family:type_name -> nsrouter.v1.Family
 	16, // 31: nsrouter.v1.GetRouteResponse.route:type_name -> nsrouter.v1.Route
-	50, // 32: nsrouter.v1.GetRouteResponse.nexthops:type_name -> nsrouter.v1.RouteHop
+	52, // 32: nsrouter.v1.GetRouteResponse.nexthops:type_name -> nsrouter.v1.RouteHop
 	26, // 33: nsrouter.v1.GetRouteResponse.neighbor:type_name -> nsrouter.v1.Neighbor
 	16, // 34: nsrouter.v1.GetRouteResponse.matched:type_name -> nsrouter.v1.Route
-	56, // 35: nsrouter.v1.ListNeighborsRequest.family:type_name -> nsrouter.v1.Family
-	57, // 36: nsrouter.v1.ListNeighborsRequest.state:type_name -> nsrouter.v1.NeighborState
+	58, // 35: nsrouter.v1.ListNeighborsRequest.family:type_name -> nsrouter.v1.Family
+	59, // 36: nsrouter.v1.ListNeighborsRequest.state:type_name -> nsrouter.v1.NeighborState
 	26, // 37: nsrouter.v1.ListNeighborsResponse.neighbors:type_name -> nsrouter.v1.Neighbor
-	57, // 38: nsrouter.v1.Neighbor.state:type_name -> nsrouter.v1.NeighborState
+	59, // 38: nsrouter.v1.Neighbor.state:type_name -> nsrouter.v1.NeighborState
 	29, // 39: nsrouter.v1.MonitorResponse.events:type_name -> nsrouter.v1.Event
 	2,  // 40: nsrouter.v1.Event.netns:type_name -> nsrouter.v1.Netns
 	6,  // 41: nsrouter.v1.Event.link:type_name -> nsrouter.v1.Link
@@ -3712,44 +3850,47 @@ var file_nsrouter_v1_router_proto_depIdxs = []int32{
 	21, // 45: nsrouter.v1.Event.nexthop:type_name -> nsrouter.v1.Nexthop
 	10, // 46: nsrouter.v1.AddressEvent.address:type_name -> nsrouter.v1.Address
 	39, // 47: nsrouter.v1.ListWorkersResponse.workers:type_name -> nsrouter.v1.Worker
-	40, // 48: nsrouter.v1.Worker.queues:type_name -> nsrouter.v1.WorkerQueue
-	58, // 49: nsrouter.v1.RouterService.Change:input_type -> nsrouter.v1.ChangeRequest
-	59, // 50: nsrouter.v1.RouterService.Batch:input_type -> nsrouter.v1.BatchRequest
-	17, // 51: nsrouter.v1.RouterService.LoadRoutes:input_type -> nsrouter.v1.LoadRoutesRequest
-	0,  // 52: nsrouter.v1.RouterService.ListNetns:input_type -> nsrouter.v1.ListNetnsRequest
-	4,  // 53: nsrouter.v1.RouterService.ListLinks:input_type -> nsrouter.v1.ListLinksRequest
-	14, // 54: nsrouter.v1.RouterService.ListRoutes:input_type -> nsrouter.v1.ListRoutesRequest
-	19, // 55: nsrouter.v1.RouterService.ListNexthops:input_type -> nsrouter.v1.ListNexthopsRequest
-	24, // 56: nsrouter.v1.RouterService.ListNeighbors:input_type -> nsrouter.v1.ListNeighborsRequest
-	60, // 57: nsrouter.v1.RouterService.ListDrops:input_type -> nsrouter.v1.ListDropsRequest
-	22, // 58: nsrouter.v1.RouterService.GetRoute:input_type -> nsrouter.v1.GetRouteRequest
-	27, // 59: nsrouter.v1.RouterService.Monitor:input_type -> nsrouter.v1.MonitorRequest
-	31, // 60: nsrouter.v1.RouterService.IdentifyNetns:input_type -> nsrouter.v1.IdentifyNetnsRequest
-	33, // 61: nsrouter.v1.RouterService.GetNetnsPath:input_type -> nsrouter.v1.GetNetnsPathRequest
-	35, // 62: nsrouter.v1.RouterService.ListPids:input_type -> nsrouter.v1.ListPidsRequest
-	41, // 63: nsrouter.v1.RouterService.GetFrames:input_type -> nsrouter.v1.GetFramesRequest
-	37, // 64: nsrouter.v1.RouterService.ListWorkers:input_type -> nsrouter.v1.ListWorkersRequest
-	61, // 65: nsrouter.v1.RouterService.Change:output_type -> nsrouter.v1.ChangeResponse
-	62, // 66: nsrouter.v1.RouterService.Batch:output_type -> nsrouter.v1.BatchResponse
-	18, // 67: nsrouter.v1.RouterService.LoadRoutes:output_type -> nsrouter.v1.LoadRoutesResponse
-	1,  // 68: nsrouter.v1.RouterService.ListNetns:output_type -> nsrouter.v1.ListNetnsResponse
-	5,  // 69: nsrouter.v1.RouterService.ListLinks:output_type -> nsrouter.v1.ListLinksResponse
-	15, // 70: nsrouter.v1.RouterService.ListRoutes:output_type -> nsrouter.v1.ListRoutesResponse
-	20, // 71: nsrouter.v1.RouterService.ListNexthops:output_type -> nsrouter.v1.ListNexthopsResponse
-	25, // 72: nsrouter.v1.RouterService.ListNeighbors:output_type -> nsrouter.v1.ListNeighborsResponse
-	63, // 73: nsrouter.v1.RouterService.ListDrops:output_type -> nsrouter.v1.ListDropsResponse
-	23, // 74: nsrouter.v1.RouterService.GetRoute:output_type -> nsrouter.v1.GetRouteResponse
-	28, // 75: nsrouter.v1.RouterService.Monitor:output_type -> nsrouter.v1.MonitorResponse
-	32, // 76: nsrouter.v1.RouterService.IdentifyNetns:output_type -> nsrouter.v1.IdentifyNetnsResponse
-	34, // 77: nsrouter.v1.RouterService.GetNetnsPath:output_type -> nsrouter.v1.GetNetnsPathResponse
-	36, // 78: nsrouter.v1.RouterService.ListPids:output_type -> nsrouter.v1.ListPidsResponse
-	42, // 79: nsrouter.v1.RouterService.GetFrames:output_type -> nsrouter.v1.GetFramesResponse
-	38, // 80: nsrouter.v1.RouterService.ListWorkers:output_type -> nsrouter.v1.ListWorkersResponse
-	65, // [65:81] is the sub-list for method output_type
-	49, // [49:65] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	42, // 48: nsrouter.v1.Worker.queues:type_name -> nsrouter.v1.WorkerQueue
+	42, // 49: nsrouter.v1.SetWorkerRequest.queues:type_name -> nsrouter.v1.WorkerQueue
+	60, // 50: nsrouter.v1.RouterService.Change:input_type -> nsrouter.v1.ChangeRequest
+	61, // 51: nsrouter.v1.RouterService.Batch:input_type -> nsrouter.v1.BatchRequest
+	17, // 52: nsrouter.v1.RouterService.LoadRoutes:input_type -> nsrouter.v1.LoadRoutesRequest
+	0,  // 53: nsrouter.v1.RouterService.ListNetns:input_type -> nsrouter.v1.ListNetnsRequest
+	4,  // 54: nsrouter.v1.RouterService.ListLinks:input_type -> nsrouter.v1.ListLinksRequest
+	14, // 55: nsrouter.v1.RouterService.ListRoutes:input_type -> nsrouter.v1.ListRoutesRequest
+	19, // 56: nsrouter.v1.RouterService.ListNexthops:input_type -> nsrouter.v1.ListNexthopsRequest
+	24, // 57: nsrouter.v1.RouterService.ListNeighbors:input_type -> nsrouter.v1.ListNeighborsRequest
+	62, // 58: nsrouter.v1.RouterService.ListDrops:input_type -> nsrouter.v1.ListDropsRequest
+	22, // 59: nsrouter.v1.RouterService.GetRoute:input_type -> nsrouter.v1.GetRouteRequest
+	27, // 60: nsrouter.v1.RouterService.Monitor:input_type -> nsrouter.v1.MonitorRequest
+	31, // 61: nsrouter.v1.RouterService.IdentifyNetns:input_type -> nsrouter.v1.IdentifyNetnsRequest
+	33, // 62: nsrouter.v1.RouterService.GetNetnsPath:input_type -> nsrouter.v1.GetNetnsPathRequest
+	35, // 63: nsrouter.v1.RouterService.ListPids:input_type -> nsrouter.v1.ListPidsRequest
+	43, // 64: nsrouter.v1.RouterService.GetFrames:input_type -> nsrouter.v1.GetFramesRequest
+	37, // 65: nsrouter.v1.RouterService.ListWorkers:input_type -> nsrouter.v1.ListWorkersRequest
+	40, // 66: nsrouter.v1.RouterService.SetWorker:input_type -> nsrouter.v1.SetWorkerRequest
+	63, // 67: nsrouter.v1.RouterService.Change:output_type -> nsrouter.v1.ChangeResponse
+	64, // 68: nsrouter.v1.RouterService.Batch:output_type -> nsrouter.v1.BatchResponse
+	18, // 69: nsrouter.v1.RouterService.LoadRoutes:output_type -> nsrouter.v1.LoadRoutesResponse
+	1,  // 70: nsrouter.v1.RouterService.ListNetns:output_type -> nsrouter.v1.ListNetnsResponse
+	5,  // 71: nsrouter.v1.RouterService.ListLinks:output_type -> nsrouter.v1.ListLinksResponse
+	15, // 72: nsrouter.v1.RouterService.ListRoutes:output_type -> nsrouter.v1.ListRoutesResponse
+	20, // 73: nsrouter.v1.RouterService.ListNexthops:output_type -> nsrouter.v1.ListNexthopsResponse
+	25, // 74: nsrouter.v1.RouterService.ListNeighbors:output_type -> nsrouter.v1.ListNeighborsResponse
+	65, // 75: nsrouter.v1.RouterService.ListDrops:output_type -> nsrouter.v1.ListDropsResponse
+	23, // 76: nsrouter.v1.RouterService.GetRoute:output_type -> nsrouter.v1.GetRouteResponse
+	28, // 77: nsrouter.v1.RouterService.Monitor:output_type -> nsrouter.v1.MonitorResponse
+	32, // 78: nsrouter.v1.RouterService.IdentifyNetns:output_type -> nsrouter.v1.IdentifyNetnsResponse
+	34, // 79: nsrouter.v1.RouterService.GetNetnsPath:output_type -> nsrouter.v1.GetNetnsPathResponse
+	36, // 80: nsrouter.v1.RouterService.ListPids:output_type -> nsrouter.v1.ListPidsResponse
+	44, // 81: nsrouter.v1.RouterService.GetFrames:output_type -> nsrouter.v1.GetFramesResponse
+	38, // 82: nsrouter.v1.RouterService.ListWorkers:output_type -> nsrouter.v1.ListWorkersResponse
+	41, // 83: nsrouter.v1.RouterService.SetWorker:output_type -> nsrouter.v1.SetWorkerResponse
+	67, // [67:84] is the sub-list for method output_type
+	50, // [50:67] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_nsrouter_v1_router_proto_init() }
@@ -3775,7 +3916,7 @@ func file_nsrouter_v1_router_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsrouter_v1_router_proto_rawDesc), len(file_nsrouter_v1_router_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   43,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

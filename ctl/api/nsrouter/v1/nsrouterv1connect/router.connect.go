@@ -72,6 +72,8 @@ const (
 	// RouterServiceListWorkersProcedure is the fully-qualified name of the RouterService's ListWorkers
 	// RPC.
 	RouterServiceListWorkersProcedure = "/nsrouter.v1.RouterService/ListWorkers"
+	// RouterServiceSetWorkerProcedure is the fully-qualified name of the RouterService's SetWorker RPC.
+	RouterServiceSetWorkerProcedure = "/nsrouter.v1.RouterService/SetWorker"
 )
 
 // RouterServiceClient is a client for the nsrouter.v1.RouterService service.
@@ -107,6 +109,8 @@ type RouterServiceClient interface {
 	GetFrames(context.Context, *v1.GetFramesRequest) (*v1.GetFramesResponse, error)
 	// ListWorkers tells what the threads do that move packets.
 	ListWorkers(context.Context, *v1.ListWorkersRequest) (*v1.ListWorkersResponse, error)
+	// SetWorker changes what one of them does: all that the request says, or nothing.
+	SetWorker(context.Context, *v1.SetWorkerRequest) (*v1.SetWorkerResponse, error)
 }
 
 // NewRouterServiceClient constructs a client for the nsrouter.v1.RouterService service. By default,
@@ -216,6 +220,12 @@ func NewRouterServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(routerServiceMethods.ByName("ListWorkers")),
 			connect.WithClientOptions(opts...),
 		),
+		setWorker: connect.NewClient[v1.SetWorkerRequest, v1.SetWorkerResponse](
+			httpClient,
+			baseURL+RouterServiceSetWorkerProcedure,
+			connect.WithSchema(routerServiceMethods.ByName("SetWorker")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -237,6 +247,7 @@ type routerServiceClient struct {
 	listPids      *connect.Client[v1.ListPidsRequest, v1.ListPidsResponse]
 	getFrames     *connect.Client[v1.GetFramesRequest, v1.GetFramesResponse]
 	listWorkers   *connect.Client[v1.ListWorkersRequest, v1.ListWorkersResponse]
+	setWorker     *connect.Client[v1.SetWorkerRequest, v1.SetWorkerResponse]
 }
 
 // Change calls nsrouter.v1.RouterService.Change.
@@ -347,6 +358,15 @@ func (c *routerServiceClient) ListWorkers(ctx context.Context, req *v1.ListWorke
 	return nil, err
 }
 
+// SetWorker calls nsrouter.v1.RouterService.SetWorker.
+func (c *routerServiceClient) SetWorker(ctx context.Context, req *v1.SetWorkerRequest) (*v1.SetWorkerResponse, error) {
+	response, err := c.setWorker.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // RouterServiceHandler is an implementation of the nsrouter.v1.RouterService service.
 type RouterServiceHandler interface {
 	// Change makes one change; it is durable when the call returns.
@@ -380,6 +400,8 @@ type RouterServiceHandler interface {
 	GetFrames(context.Context, *v1.GetFramesRequest) (*v1.GetFramesResponse, error)
 	// ListWorkers tells what the threads do that move packets.
 	ListWorkers(context.Context, *v1.ListWorkersRequest) (*v1.ListWorkersResponse, error)
+	// SetWorker changes what one of them does: all that the request says, or nothing.
+	SetWorker(context.Context, *v1.SetWorkerRequest) (*v1.SetWorkerResponse, error)
 }
 
 // NewRouterServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -485,6 +507,12 @@ func NewRouterServiceHandler(svc RouterServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(routerServiceMethods.ByName("ListWorkers")),
 		connect.WithHandlerOptions(opts...),
 	)
+	routerServiceSetWorkerHandler := connect.NewUnaryHandlerSimple(
+		RouterServiceSetWorkerProcedure,
+		svc.SetWorker,
+		connect.WithSchema(routerServiceMethods.ByName("SetWorker")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/nsrouter.v1.RouterService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case RouterServiceChangeProcedure:
@@ -519,6 +547,8 @@ func NewRouterServiceHandler(svc RouterServiceHandler, opts ...connect.HandlerOp
 			routerServiceGetFramesHandler.ServeHTTP(w, r)
 		case RouterServiceListWorkersProcedure:
 			routerServiceListWorkersHandler.ServeHTTP(w, r)
+		case RouterServiceSetWorkerProcedure:
+			routerServiceSetWorkerHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -590,4 +620,8 @@ func (UnimplementedRouterServiceHandler) GetFrames(context.Context, *v1.GetFrame
 
 func (UnimplementedRouterServiceHandler) ListWorkers(context.Context, *v1.ListWorkersRequest) (*v1.ListWorkersResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("nsrouter.v1.RouterService.ListWorkers is not implemented"))
+}
+
+func (UnimplementedRouterServiceHandler) SetWorker(context.Context, *v1.SetWorkerRequest) (*v1.SetWorkerResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("nsrouter.v1.RouterService.SetWorker is not implemented"))
 }
