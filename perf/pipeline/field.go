@@ -49,7 +49,7 @@ func newField(o *options) (f *field, err error) {
 		costs: make(map[*entrant][]dataplane.Cost),
 	}
 	f.settings(huge)
-	s := &site{frames: o.frames, v4: v4, v6: v6}
+	s := &site{frames: o.frames, namespaces: manyNamespaces, v4: v4, v6: v6}
 	for _, sc := range scenarios() {
 		if !o.wants(sc.name) {
 			continue
