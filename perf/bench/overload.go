@@ -56,7 +56,7 @@ func (tr *track) sweep(t lab.T, o options) (s sweep) {
 }
 
 // overloadSteps offers multiples of the peak, which it raises if one of them shows a higher one. Where the source cannot offer a
-// multiple, it offers all that it can, and the step has the multiple that this is, rounded down.
+// multiple, it offers all that it can, and the step has the multiple that this is, rounded down; there is one step at least.
 func overloadSteps(peak *float64, offer func(rate float64) result) (steps []overloadStep) {
 	last := 0.0
 	for _, times := range []float64{1, 2, 3, 5, 10} {
@@ -64,7 +64,7 @@ func overloadSteps(peak *float64, offer func(rate float64) result) (steps []over
 		short := r.offered < 0.95*times**peak
 		if short {
 			r = offer(0)
-			times = min(times, math.Floor(r.offered / *peak))
+			times = max(min(times, math.Floor(r.offered / *peak)), 1)
 		}
 		if times > last {
 			steps, last = append(steps, overloadStep{times, r.forwarded}), times
