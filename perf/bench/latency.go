@@ -18,6 +18,10 @@ func latencies(t lab.T, o options, tracks []*track, record recorder) {
 				tr.run()
 				r := tr.offerQuietly(t, o, base*load/100, func() { time.Sleep(o.measure) })
 				tr.halt()
+				if r.latencies.TotalCount() == 0 {
+					fmt.Printf("  %-24s at %s/s: no packet of %d arrived\n", tr.name, millions(r.offered), r.sent)
+					continue
+				}
 				for _, p := range results.Percentiles() {
 					record(tr, round+1, results.Latency(load, p), results.Microseconds, r.us(p), r.quiet)
 				}

@@ -26,7 +26,7 @@ func TestMethods(t *testing.T) {
 	o := short(t)
 	o.rounds, o.contenders, o.placement = 1, "router,linux", allOnOne
 	o.methods, o.routes = "overload,latency,reconf", "1000"
-	o.measure, o.rate = 50*time.Millisecond, 20_000
+	o.measure, o.rate = 100*time.Millisecond, 20_000
 	run := measured(t, o)
 	for _, name := range []string{results.Router, results.Linux} {
 		peak := value(t, run, name, results.OverloadPeak, results.PacketsPerSecond)
@@ -35,7 +35,7 @@ func TestMethods(t *testing.T) {
 			if _, ok := results.ParseOverload(r.Metric); !ok || r.Contender != name {
 				continue
 			}
-			if steps++; r.Value <= 0 || r.Value > peak {
+			if steps++; r.Value < 0 || r.Value > peak {
 				t.Errorf("%s: %s %v of a peak of %v", name, r.Metric, r.Value, peak)
 			}
 		}

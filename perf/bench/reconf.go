@@ -81,7 +81,12 @@ func (c *changer) replace(prefixes []netip.Prefix) {
 	}
 }
 
-func (c *changer) load() { c.replace(c.tr.traffic.routes) }
+// load replaces all routes, and lets a time pass if that was quicker: a few packets tell nothing.
+func (c *changer) load(atLeast time.Duration) {
+	began := time.Now()
+	c.replace(c.tr.traffic.routes)
+	time.Sleep(time.Until(began.Add(atLeast)))
+}
 
 // churn changes random routes for a time, at churnRate or as fast as they are taken, and returns the rate.
 func (c *changer) churn(length time.Duration) float64 {
@@ -105,13 +110,15 @@ func (c *changer) round(o options, round int, rate float64, record recorder) {
 		meanwhile           func()
 	}{
 		{results.SteadyLost, "", results.SteadyTail, func() { time.Sleep(o.measure) }},
-		{results.ReloadLost, results.ReloadBlock, results.ReloadTail, c.load},
+		{results.ReloadLost, results.ReloadBlock, results.ReloadTail, func() { c.load(o.measure) }},
 		{results.ChurnLost, results.ChurnBlock, results.ChurnTail, func() { changes = c.churn(o.measure) }},
 	} {
 		r := c.tr.offerQuietly(c.t, o, rate, phase.meanwhile)
-		blocked := float64(r.lost()) / r.offered * 1e6
+		blocked := float64(r.lost()) / rate * 1e6
 		record(c.tr, round, phase.lost, results.Packets, float64(r.lost()), r.quiet)
-		record(c.tr, round, phase.tail, results.Microseconds, r.us(99.9), r.quiet)
+		if r.latencies.TotalCount() > 0 {
+			record(c.tr, round, phase.tail, results.Microseconds, r.us(99.9), r.quiet)
+		}
 		if phase.blocked != "" {
 			record(c.tr, round, phase.blocked, results.Microseconds, blocked, r.quiet)
 		}
