@@ -91,6 +91,7 @@ type SinkOptions struct {
 type Sink struct {
 	coll *ebpf.Collection
 	link link.Link
+	mac  net.HardwareAddr
 }
 
 // Counts are totals since a sink was made.
@@ -115,8 +116,11 @@ func NewSink(to *lab.Interface, o SinkOptions) (*Sink, error) {
 		coll.Close()
 		return nil, err
 	}
-	return &Sink{coll: coll, link: l}, nil
+	return &Sink{coll: coll, link: l, mac: to.MAC}, nil
 }
+
+// MAC is the destination that packets must have at the sink.
+func (s *Sink) MAC() net.HardwareAddr { return s.mac }
 
 // sinkProgram loads the program of a sink with a MAC address, which looks at the checksum of one packet of each so many.
 func sinkProgram(mac net.HardwareAddr, o SinkOptions, each int) (*ebpf.Collection, error) {

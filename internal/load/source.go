@@ -176,7 +176,8 @@ func htons(v uint16) uint16 { return binary.NativeEndian.Uint16(binary.BigEndian
 type run struct {
 	thread atomic.Int32 // kernel id of the sending thread, 0 before it is known
 	stop   atomic.Bool
-	err    error // valid once ended is closed
+	err    error         // valid once ended is closed
+	pinned chan struct{} // closed once thread is known
 	ended  chan struct{}
 }
 
@@ -190,7 +191,7 @@ func (s *Source) Start() error {
 			return fmt.Errorf("source: reset %s: %w", name, err)
 		}
 	}
-	r := &run{ended: make(chan struct{})}
+	r := &run{pinned: make(chan struct{}), ended: make(chan struct{})}
 	s.run = r
 	go func() {
 		defer close(r.ended)
@@ -201,9 +202,14 @@ func (s *Source) Start() error {
 			}
 			defer func() { err = errors.Join(err, unpin()) }()
 			r.thread.Store(int32(unix.Gettid()))
+			close(r.pinned)
 			return s.send(r)
 		})
 	}()
+	select { // so that CPUTime has something to tell
+	case <-r.pinned:
+	case <-r.ended: // Stop tells why
+	}
 	return nil
 }
 

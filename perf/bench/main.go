@@ -30,13 +30,17 @@ type options struct {
 	family             int    // zero: as the scenarios say
 	contenders         string
 	placement          placement // empty: each
+	methods            string
+	loss               float64 // percent
+	rate               int     // packets per second; zero: to be found out
 	rounds             int
 	warmup, measure    time.Duration
 	sourceCPU, workCPU int
 	flows              int
 	jsonFile, csvFile  string // empty: not written
 
-	current scenario // that is being measured
+	current        scenario // that is being measured
+	currentMethods []method // the methods that it is measured by
 }
 
 func main() {
@@ -49,6 +53,10 @@ func main() {
 	flag.StringVar(&o.contenders, "contenders", "", "only these `names`, separated by commas")
 	flag.Var(&o.placement, "placement", "only this `placement`: all-on-one, the source has a CPU and the whole way of a "+
 		"packet another; or receive-apart, the source's CPU receives for user space too")
+	flag.StringVar(&o.methods, "methods", "throughput",
+		"what is measured: `names` separated by commas, or all, of those that a scenario has: see -list")
+	flag.Float64Var(&o.loss, "loss", 0.001, "`percent` of the packets that may be lost at the no-drop rate")
+	flag.IntVar(&o.rate, "rate", 0, "`packets` per second that are 100 % for latency and reconf; 0: the lowest no-drop rate")
 	flag.IntVar(&o.rounds, "rounds", 5, "measurements of each contender, in turns")
 	flag.DurationVar(&o.warmup, "warmup", 500*time.Millisecond, "load before each measurement")
 	flag.DurationVar(&o.measure, "time", 2*time.Second, "length of a measurement")
@@ -72,6 +80,10 @@ func (o *options) check() error {
 	switch {
 	case flag.NArg() > 0:
 		return fmt.Errorf("%q: takes no arguments", flag.Arg(0))
+	case o.loss < 0 || o.loss >= 100:
+		return fmt.Errorf("-loss %v: want a percentage, 0 for no packet at all", o.loss)
+	case o.rate < 0:
+		return fmt.Errorf("-rate %d: want packets per second, or 0", o.rate)
 	case o.rounds < 1:
 		return fmt.Errorf("-rounds %d: want one or more", o.rounds)
 	case o.measure <= 0 || o.warmup < 0:
@@ -89,7 +101,7 @@ func (o *options) check() error {
 			return fmt.Errorf("results could not be written: %w", err)
 		}
 	}
-	return o.checkCPUs()
+	return errors.Join(checkMethods(o.methods), o.checkCPUs())
 }
 
 // checkCPUs looks whether this process may use the two CPUs.
@@ -131,6 +143,9 @@ func benchAll(o options) (err error) {
 	printHead(run)
 	known := map[string]*traffic{} // by family and routes
 	for _, o.current = range chosen {
+		if o.currentMethods = methodsOf(&o.current, o.methods); len(o.currentMethods) == 0 {
+			continue
+		}
 		key := fmt.Sprint(o.current.family, o.current.routes)
 		if known[key] == nil {
 			t, err := newTraffic(o.current.family, o.current.routes)
@@ -156,10 +171,13 @@ func one(o options, where placement, traffic *traffic, huge bool, run *results.R
 		s := &stand{t: t, lab: lab.New(t), o: o, where: where, traffic: traffic, hugePages: huge, portVLANs: portVLANs}
 		printScenario(s)
 		tracks := s.setUp(&measured)
-		throughput(t, o, tracks, func(tr *track, round int, metric, unit string, value float64, quiet bool) {
-			measured.Add(results.Record{Series: tr.series(where, metric, unit), Round: round, Value: value, Quiet: quiet})
-		})
-		checkForwarding(t, tracks)
+		for _, m := range o.currentMethods {
+			fmt.Printf("  %s: %s\n", m.name, m.about)
+			m.measure(t, o, tracks, func(tr *track, round int, metric, unit string, value float64, quiet bool) {
+				measured.Add(results.Record{Series: tr.series(where, metric, unit), Round: round, Value: value, Quiet: quiet})
+			})
+			checkForwarding(t, tracks)
+		}
 		printSummary(&measured, where, tracks)
 	}); err != nil {
 		return fmt.Errorf("%s, %s: %w", o.current.name, where, err)

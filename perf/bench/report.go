@@ -37,7 +37,12 @@ func printList() {
 		if s.quick {
 			mark = "*"
 		}
-		fmt.Printf(" %s %-20s %s\n   %-20s %s\n", mark, s.name, s.about, "", strings.Join(s.contenders, ","))
+		fmt.Printf(" %s %-20s %s\n   %-20s %s: %s\n", mark, s.name, s.about, "",
+			strings.Join(s.contenders, ","), strings.Join(s.methods, ","))
+	}
+	fmt.Println("methods:")
+	for _, m := range methods() {
+		fmt.Printf("   %-20s %s\n", m.name, m.about)
 	}
 	fmt.Println("contenders:")
 	for _, name := range slices.Sorted(maps.Keys(contenders())) {
@@ -70,6 +75,9 @@ func progress(format string, args ...any) {
 
 // printSummary prints what each contender forwarded, and what the first did in comparison with each of the others.
 func printSummary(r *results.Run, where placement, tracks []*track) {
+	if !slices.ContainsFunc(r.Records, func(rec results.Record) bool { return rec.Metric == results.Throughput }) {
+		return
+	}
 	fmt.Printf("  %-46s %9s %9s %9s  quiet rounds\n", "Mpps forwarded", "min", "median", "max")
 	line := func(name string, s results.Summary, unit float64) {
 		fmt.Printf("  %-46s %9.3f %9.3f %9.3f  %d of %d\n", name, s.Min/unit, s.Median/unit, s.Max/unit, s.Quiet, s.Rounds)

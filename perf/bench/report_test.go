@@ -18,7 +18,8 @@ import (
 func short(t *testing.T) options {
 	dir := t.TempDir()
 	return options{
-		scenario: "quick", rounds: 2, warmup: 20 * time.Millisecond, measure: 100 * time.Millisecond, workCPU: 1, flows: 4,
+		scenario: "quick", methods: "throughput", rounds: 2, warmup: 20 * time.Millisecond, measure: 100 * time.Millisecond,
+		workCPU: 1, flows: 4,
 		jsonFile: filepath.Join(dir, "x.json"), csvFile: filepath.Join(dir, "x.csv"),
 	}
 }

@@ -16,6 +16,8 @@ type scenario struct {
 	family     int    // 4 or 6
 	routes     string // 1, a number, "full", or the file of a table
 	contenders []string
+	methods    []string
+	queues     int // of each interface; zero is one
 	// quick is whether the scenario is of those that `make bench` has.
 	quick bool
 }
@@ -25,12 +27,26 @@ func scenarios() []scenario {
 	all := []string{results.Router, results.Linux, results.Testpmd, results.L3fwd}
 	polling := append([]string{results.RouterBusy, results.RouterInterrupt}, all...)
 	return []scenario{
-		{results.IP4One, "IPv4, one route, one destination", 4, "1", polling, true},
-		{results.IP4Full, "IPv4, a full table, destinations all over it", 4, "full", all, false},
-		{results.IP6Full, "IPv6, a full table, destinations all over it", 6, "full", all, false},
 		{
-			results.IP4ManyNamespaces, "IPv4, four devices with 256 VLANs each in 1,024 namespaces or in one", 4, "",
-			[]string{manyNamespaces, oneNamespace}, false,
+			name: results.IP4One, about: "IPv4, one route, one destination", family: 4, routes: "1", contenders: polling,
+			methods: []string{"throughput", "nodrop", "overload", "latency"}, quick: true,
+		},
+		{
+			name: results.IP4Full, about: "IPv4, a full table, destinations all over it", family: 4, routes: "full",
+			contenders: all, methods: []string{"throughput", "nodrop", "reconf"},
+		},
+		{
+			name: results.IP6Full, about: "IPv6, a full table, destinations all over it", family: 6, routes: "full",
+			contenders: all, methods: []string{"throughput"},
+		},
+		{
+			name:   results.IP4ManyNamespaces,
+			about:  "IPv4, four devices with 256 VLANs each in 1,024 namespaces or in one",
+			family: 4, contenders: []string{manyNamespaces, oneNamespace}, methods: []string{"throughput"},
+		},
+		{
+			name: results.Idle8, about: "IPv4, no traffic, or four packets a second, on eight queues", family: 4, routes: "1",
+			contenders: []string{results.Router, results.Linux}, methods: []string{"idle"}, queues: 4,
 		},
 	}
 }
@@ -80,6 +96,10 @@ func (o *options) scenarios() ([]scenario, error) {
 		}
 		s.name = fmt.Sprintf("ip%d-%s", s.family, routeName(s.routes))
 		s.about = fmt.Sprintf("IPv%d, routes: %s", s.family, s.routes)
+		s.methods = []string{"throughput", "nodrop", "overload"}
+		if s.family == 4 {
+			s.methods = append(s.methods, "latency", "reconf") // no room for a time in the smallest frames of IPv6
+		}
 		chosen = []scenario{s}
 	}
 	for i := range chosen {

@@ -19,8 +19,10 @@ func namesOf(list []scenario) (names []string) {
 
 func TestChoose(t *testing.T) {
 	for words, want := range map[string][]string{
-		"quick":                {results.IP4One},
-		"full":                 {results.IP4One, results.IP4Full, results.IP6Full, results.IP4ManyNamespaces},
+		"quick": {results.IP4One},
+		"full": {
+			results.IP4One, results.IP4Full, results.IP6Full, results.IP4ManyNamespaces, results.Idle8,
+		},
 		"ip6-full,ip4-1route":  {results.IP6Full, results.IP4One},
 		"nonsense":             nil,
 		"":                     nil,
@@ -37,6 +39,9 @@ func TestChoose(t *testing.T) {
 				t.Errorf("%s: no contender %s", s.name, name)
 			}
 		}
+		if len(methodsOf(&s, "all")) != len(s.methods) {
+			t.Errorf("%s: a method of %q is none", s.name, s.methods)
+		}
 	}
 }
 
@@ -51,7 +56,7 @@ func TestScenariosOfFlags(t *testing.T) {
 		{options{scenario: "quick", family: 6}, "ip6-1route", all},
 		{options{scenario: "quick", routes: "1000", family: 6}, "ip6-1000routes", all},
 		{options{scenario: "quick", routes: "/a/rib.gz", family: 4}, "ip4-rib.gz", all},
-		{options{scenario: "full", contenders: "linux,router"}, "ip4-1route,ip4-full,ip6-full", "router,linux"},
+		{options{scenario: "full", contenders: "linux,router"}, "ip4-1route,ip4-full,ip6-full,idle-8queues", "router,linux"},
 	} {
 		got, err := c.o.scenarios()
 		if names := strings.Join(namesOf(got), ","); err != nil || names != c.names {
@@ -109,11 +114,14 @@ func TestTraffic(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
-	good := options{rounds: 1, measure: 1, workCPU: 1, flows: 1}
+	good := options{methods: "throughput", rounds: 1, measure: 1, workCPU: 1, flows: 1}
 	if err := good.check(); err != nil {
 		t.Fatal(err)
 	}
 	for want, change := range map[string]func(o *options){
+		"-loss":                 func(o *options) { o.loss = -1 },
+		"-rate":                 func(o *options) { o.rate = -1 },
+		"no-drop":               func(o *options) { o.methods = "throughput,no-drop" },
 		"no such CPU":           func(o *options) { o.workCPU = 1 << 9 },
 		"-source-cpu -1":        func(o *options) { o.sourceCPU = -1 },
 		"two different":         func(o *options) { o.workCPU = 0 },

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -9,7 +10,7 @@ import (
 	"nsrouter/perf/results"
 )
 
-// recorder takes a value that was measured.
+// recorder takes a value that was measured in a round, from 1 on. Metrics and units are those of package results.
 type recorder func(tr *track, round int, metric, unit string, value float64, quiet bool)
 
 // throughput measures what the contenders forward of all that the source can offer, in turns.
@@ -76,7 +77,7 @@ func (o *options) free(t lab.T) bool {
 func (tr *track) measure(t lab.T, o options) (r result, share float64) {
 	tr.run()
 	defer tr.halt()
-	if err := tr.source.Start(); err != nil {
+	if err := errors.Join(tr.source.SetRate(0), tr.source.Start()); err != nil {
 		t.Fatalf("%v", err)
 	}
 	time.Sleep(o.warmup)

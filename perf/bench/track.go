@@ -80,11 +80,11 @@ func (s *stand) wire(tag string, forwarder *lab.Host, pairs int) wires {
 		}
 		in := forwarder.End(part("i"))
 		in.MAC = "02:00:00:00:00:11" // the same for all, since all frames of a source go to one
-		source, port := s.lab.Link(end, in, lab.LinkOptions{})
+		source, port := s.lab.Link(end, in, lab.LinkOptions{Queues: s.o.current.queues})
 		w.sources, w.ins = append(w.sources, source), append(w.ins, port)
 	}
 	far := s.lab.Host(tag+"-far").End(name("f"), s.traffic.farHost.String())
-	w.out, w.far = s.lab.Link(forwarder.End(name("o")), far, lab.LinkOptions{})
+	w.out, w.far = s.lab.Link(forwarder.End(name("o")), far, lab.LinkOptions{Queues: s.o.current.queues})
 	return w
 }
 

@@ -22,14 +22,15 @@ func steps() []step {
 	short := []string{"-rounds", "2", "-time", "300ms", "-warmup", "100ms"}
 	return []step{
 		{"pipeline", "the pipeline in memory, DPDK beside it", "pipeline", nil, []string{"-quick"}, 6 * time.Minute},
-		bench("ip4-1route", "veth, IPv4, one route", results.IP4One, short, 15*time.Minute),
-		bench("ip4-full", "veth, IPv4, full table", results.IP4Full, short, 15*time.Minute),
+		bench("ip4-1route", "veth, IPv4, one route", results.IP4One, short, 60*time.Minute),
+		bench("ip4-full", "veth, IPv4, full table", results.IP4Full, short, 45*time.Minute),
 		bench("ip6-full", "veth, IPv6, full table", results.IP6Full, short, 10*time.Minute),
+		bench("idle", "eight queues without traffic", results.Idle8, short, 5*time.Minute),
 		bench("namespaces", "veth, 1,024 namespaces", results.IP4ManyNamespaces, short, 6*time.Minute),
 	}
 }
 
 // bench is a scenario of perf/bench, in both placements.
 func bench(name, about, scenario string, quick []string, takes time.Duration) step {
-	return step{name, about, "bench", []string{"-scenarios", scenario}, quick, takes}
+	return step{name, about, "bench", []string{"-scenarios", scenario, "-methods", "all"}, quick, takes}
 }
