@@ -61,7 +61,9 @@ type Options struct {
 	CPUs    []int
 	Workers int // 0 is 1
 	Frames  int // 0 is DefaultFrames
-	Poll    PollPlan
+	// ManageIRQ has the kernel's part of the reception of each queue done beside the worker that has the queue.
+	ManageIRQ bool
+	Poll      PollPlan
 	// TableMemory limits the forwarding table of each namespace, in bytes; 0: no limit.
 	TableMemory int
 	// FastTables is memory, in bytes, that the large ones share besides to become faster.
@@ -177,6 +179,13 @@ func (d *daemon) start() (err error) {
 		return err
 	}
 	d.ports = newPorts(d.pool, d.plane, changes, d.o.Log)
+	if d.o.ManageIRQ {
+		allowed, err := allowedCPUs()
+		if err != nil {
+			return err
+		}
+		d.ports.receiver = receiverCPUs(d.cpus, allowed, nodeOf)
+	}
 	d.table, err = nstable.Open(nstable.Options{
 		Store: stored, Workers: len(d.cpus), Datapath: d.plane, Ports: d.ports,
 		Tables: fib.TableOptions{Epochs: epochs, Fast: fib.NewBudget(d.o.FastTables)}, TableMemory: d.o.TableMemory,

@@ -62,6 +62,15 @@ func workerCPUs(cpus []int, workers int) ([]int, error) {
 	return all[:workers], nil
 }
 
+// allowedCPUs are those that this process may use.
+func allowedCPUs() ([]int, error) {
+	var allowed unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
+		return nil, fmt.Errorf("ask for the CPUs that may be used: %w", err)
+	}
+	return cpuNumbers(&allowed), nil
+}
+
 func cpuNumbers(set *unix.CPUSet) []int {
 	var n []int
 	for c := range len(set) * 64 {

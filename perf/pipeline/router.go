@@ -193,7 +193,7 @@ func (p *ports) Attach(id nstable.DeviceID, spec nstable.XDPSpec) (nstable.PortI
 	if err := p.serve(loopOf(port), int(id)%p.workers); err != nil {
 		return nstable.PortInfo{}, fmt.Errorf("attach %s: %w", spec.Host, err)
 	}
-	if err := p.plane.AddPort(id, []dataplane.Port{port}); err != nil {
+	if err := p.plane.AddPort(id, []dataplane.Port{port}, nil); err != nil {
 		return nstable.PortInfo{}, err
 	}
 	p.ids = append(p.ids, id)
