@@ -17,13 +17,15 @@ PROTOC_GEN_CONNECT := $(BIN)/protoc-gen-connect-go@v1.21.1
 # The objects of the XDP programs depend on the compiler: the committed ones are those of Debian 12's.
 CLANG_VERSION := 14
 
-# command:package (of Debian) of what the targets use besides Go, git and make
+# command:package (of Debian), or file:package, of what the targets use besides Go, git and make
 DEMO_NEEDS := ip:iproute2 ping:iputils-ping
 TEST_NEEDS := $(DEMO_NEEDS) ethtool:ethtool iperf3:iperf3 tcpdump:tcpdump gcc:gcc vtysh:frr bird:bird2 \
   rdisc6:ndisc6 tracepath:iputils-tracepath traceroute:traceroute mtr:mtr-tiny nmap:nmap busybox:busybox \
   netstat:net-tools
 GENERATE_NEEDS := clang:clang
 ARM64_NEEDS := qemu-aarch64:qemu-user
+BENCH_NEEDS := dpdk-testpmd:dpdk-dev gcc:gcc pkg-config:pkg-config /usr/include/dpdk/rte_eal.h:libdpdk-dev \
+  /usr/share/dpdk/examples/l3fwd/main.c:dpdk-doc
 # packages of the control side, which many goroutines enter: tested with the race detector too
 RACE := ./ctl/... ./nstable/... ./fib ./cmd/... ./internal/netns ./internal/lab
 
@@ -62,8 +64,13 @@ test-arm64: arm64-deps ## the FIB's tests on arm64, by emulation
 	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -exec qemu-aarch64 -short -timeout 10m ./fib/...
 
 .PHONY: bench
-bench: root ## packets per second of this router and of the Linux kernel, interleaved on one lab
+bench: root demo-deps ## packets per second of this router, the Linux kernel and DPDK between veths, in turns; BENCH_ARGS=-list
 	@$(GO) run ./perf/bench $(BENCH_ARGS)
+
+.PHONY: bench-deps
+bench-deps: NEEDS := $(BENCH_NEEDS)
+bench-deps: install-needs ## installs DPDK's testpmd and builds its l3fwd, to measure them too
+	@perf/dpdk/build-l3fwd $(BIN)/dpdk-l3fwd
 
 .PHONY: bench-fib
 bench-fib: ## the FIB beside gaissmai/bart and, where libdpdk-dev is installed, DPDK: a table, a CSV, plots; BENCH_ARGS=-quick
@@ -82,6 +89,14 @@ bench-feed: root ## a million routes that come from Linux, and by FPM
 .PHONY: bench-pipeline
 bench-pipeline: root ## the pipeline in memory: packets per second of one core, cycles by node, DPDK beside it; BENCH_ARGS=-quick
 	@$(GO) run ./perf/pipeline $(BENCH_ARGS)
+
+.PHONY: bench-full
+bench-full: root ## everything measured, about an hour: results and report.html in .bin/bench; BENCH_ARGS='-quick' or '-docs docs'
+	@$(GO) run ./perf/full -out $(BIN)/bench $(BENCH_ARGS)
+
+.PHONY: report
+report: ## docs/performance.md and .bin/bench/report.html from the results in .bin/bench
+	$(GO) run ./perf/report -docs docs -html $(BIN)/bench/report.html $(BIN)/bench/*.json
 
 .PHONY: fuzz
 fuzz: ## every fuzz test for FUZZTIME (10s)
@@ -136,7 +151,7 @@ arm64-deps: install-needs
 .PHONY: install-needs
 install-needs:
 	@missing=(); \
-	for need in $(NEEDS); do command -v $${need%%:*} >/dev/null || missing+=($${need#*:}); done; \
+	for need in $(NEEDS); do command -v $${need%%:*} >/dev/null || [ -e $${need%%:*} ] || missing+=($${need#*:}); done; \
 	case " $(NEEDS) " in *" gcc:gcc "*) [ -e /usr/include/stdio.h ] || missing+=(libc6-dev) ;; esac; \
 	[ $${#missing[@]} -gt 0 ] || exit 0; \
 	command -v apt-get >/dev/null || { echo "missing, and no apt-get to install them: $${missing[*]}" >&2; exit 1; }; \

@@ -13,11 +13,19 @@ import (
 
 const workerUsage = `
 router worker [ show ] [ SECONDS ]
-router worker set ID [ queue NAMESPACE/DEVICE:QUEUE ] ...
+router worker set ID [ poll MODE ] [ queue NAMESPACE/DEVICE:QUEUE ] ...
+MODE := { adaptive | busy | interrupt }
 What the threads do that move packets, for SECONDS from now (1). LOAD is the share of the time in which there were packets:
-at 100% a worker is as busy as it can be. QUEUES are those that it serves: NAMESPACE/DEVICE:QUEUE.
+at 100% a worker is as busy as it can be. No round took as long as LONGEST, which is exact to a factor of two: packets wait for
+so long at most, and where it is more than a millisecond, others use the worker's CPU. QUEUES are those that it serves:
+NAMESPACE/DEVICE:QUEUE.
 "set" moves queues to worker ID, under traffic and without loss. They stay there until their device is deleted or the daemon
 ends: at its start the queues are dealt out evenly again.
+POLL is what a worker does without packets:
+  adaptive   polls on for up to 100 us, as long as that has paid lately, then sleeps: for most uses
+  busy       never sleeps, and polls drivers that can be polled: the least latency, for a CPU that nobody else uses
+  interrupt  sleeps at once: the least CPU time, or where the CPU is shared with others
+At its start "router run --poll" says it.
 `
 
 // workerJSON is a worker; rates are a second's.
@@ -29,6 +37,8 @@ type workerJSON struct {
 	Rounds   float64           `json:"rounds_per_second"`
 	Sleeps   float64           `json:"sleeps_per_second"`
 	Total    uint64            `json:"packets"` // since the daemon's start
+	Poll     string            `json:"poll"`
+	Longest  uint64            `json:"longest_round_us"` // no round took as long; 64, or twice that, and so on
 	Queues   []workerQueueJSON `json:"queues"`
 	Lifetime float64           `json:"load_lifetime"` // since the daemon's start
 }
@@ -58,8 +68,10 @@ func (c *cli) setWorker(ctx context.Context, a *args) error {
 		switch word := a.next(); word {
 		case "queue":
 			req.Queues = append(req.Queues, a.workerQueue())
+		case "poll":
+			req.Poll = a.value(word)
 		default:
-			a.fail("%q is a garbage: queue NAMESPACE/DEVICE:QUEUE is expected", word)
+			a.fail("%q is a garbage: poll MODE or queue NAMESPACE/DEVICE:QUEUE is expected", word)
 		}
 	}
 	if err := a.done(); err != nil {
@@ -131,6 +143,7 @@ func workerRows(before, after []*v1.Worker) []workerJSON {
 			ID: w.Id, Load: float64(w.BusyNs-was.BusyNs) / age, Packets: each(w.Packets, was.Packets),
 			Rounds: each(w.Rounds, was.Rounds), Sleeps: each(w.Sleeps, was.Sleeps), Total: w.Packets,
 			Lifetime: float64(w.BusyNs) / float64(max(1, w.AgeNs)), Queues: []workerQueueJSON{},
+			Poll: w.Poll, Longest: longestRound(w.Slow, was.Slow),
 		}
 		if w.Cpu >= 0 {
 			rows[i].CPU = &w.Cpu
@@ -142,8 +155,18 @@ func workerRows(before, after []*v1.Worker) []workerJSON {
 	return rows
 }
 
+// longestRound is what all rounds between two countings of slow ones were shorter than, in microseconds.
+func longestRound(after, before []uint64) uint64 {
+	for class := len(after) - 1; class >= 0; class-- {
+		if class >= len(before) && after[class] > 0 || class < len(before) && after[class] > before[class] {
+			return 128 << class
+		}
+	}
+	return 64
+}
+
 func workerText(rows []workerJSON) string {
-	cells := [][]string{{"worker", "cpu", "load", "packets/s", "rounds/s", "sleeps/s", "queues"}}
+	cells := [][]string{{"worker", "cpu", "poll", "load", "packets/s", "rounds/s", "sleeps/s", "longest", "queues"}}
 	whole := func(f float64) string { return strconv.FormatFloat(f, 'f', 0, 64) }
 	for i := range rows {
 		r := &rows[i]
@@ -155,8 +178,8 @@ func workerText(rows []workerJSON) string {
 			queues[k] = fmt.Sprintf("%s/%s:%d", q.Netns, q.Dev, q.Queue)
 		}
 		cells = append(cells, []string{
-			fmt.Sprint(r.ID), cpu, fmt.Sprintf("%.1f%%", 100*r.Load), whole(r.Packets), whole(r.Rounds), whole(r.Sleeps),
-			strings.Join(queues, " "),
+			fmt.Sprint(r.ID), cpu, r.Poll, fmt.Sprintf("%.1f%%", 100*r.Load), whole(r.Packets), whole(r.Rounds), whole(r.Sleeps),
+			fmt.Sprint(time.Duration(r.Longest) * time.Microsecond), strings.Join(queues, " "),
 		})
 	}
 	var b strings.Builder

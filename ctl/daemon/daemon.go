@@ -86,6 +86,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		)
 	}
 	raiseLimits()
+	quietGC()
 	cpus, err := workerCPUs(o.CPUs, o.Workers)
 	if err != nil {
 		return err

@@ -20,7 +20,7 @@ func (d *daemon) workers() []*v1.Worker {
 	for id, s := range d.plane.Stats() {
 		w := &v1.Worker{
 			Id: uint32(id), Cpu: int32(s.CPU), Packets: s.Packets, Rounds: s.Rounds, Sleeps: s.Naps,
-			BusyNs: uint64(s.Busy), AgeNs: uint64(s.Age),
+			BusyNs: uint64(s.Busy), AgeNs: uint64(s.Age), Poll: s.Poll.String(), Slow: s.Slow[:],
 		}
 		for _, q := range s.Queues {
 			if dev := view.Device(q.Device); dev != nil {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -19,8 +20,12 @@ func (d *daemon) setWorker(req *v1.SetWorkerRequest) error {
 		return refuse(nstable.NotFound, "there is no worker %d: this daemon has %d, from 0 (router run --cpus LIST gives it others)",
 			to, d.plane.Workers())
 	}
-	if len(req.GetQueues()) == 0 {
-		return refuse(nstable.Invalid, "worker %d: nothing is to be changed: say queue NETNS/DEV:QUEUE", to)
+	if len(req.GetQueues()) == 0 && req.GetPoll() == "" {
+		return refuse(nstable.Invalid, "worker %d: nothing is to be changed: say poll MODE or queue NETNS/DEV:QUEUE", to)
+	}
+	mode, err := dataplane.ParsePollMode(cmp.Or(req.GetPoll(), dataplane.PollAdaptive.String()))
+	if err != nil {
+		return refuse(nstable.Invalid, "worker %d: %v", to, err)
 	}
 	queues := make([]dataplane.WorkerQueue, len(req.GetQueues()))
 	for i, q := range req.GetQueues() {
@@ -32,7 +37,15 @@ func (d *daemon) setWorker(req *v1.SetWorkerRequest) error {
 			return err
 		}
 	}
-	return d.ports.moveQueues(to, queues)
+	if len(queues) > 0 {
+		if err := d.ports.moveQueues(to, queues); err != nil {
+			return err
+		}
+	}
+	if req.GetPoll() == "" {
+		return nil
+	}
+	return d.plane.SetPoll(to, mode)
 }
 
 // queueOf is the queue that is meant, which the device must have.

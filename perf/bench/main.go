@@ -1,53 +1,68 @@
-// Command bench measures packets forwarded per second by this router and by the Linux kernel, in turns, on one lab of
-// veths.
+// Command bench measures packets forwarded per second between veths by this router, the Linux kernel and DPDK's programs, in turns.
 //
-// Each contender forwards 64-byte UDP between two hosts, one route, on one CPU: the router's worker, the receive NAPI
-// of its port and that of the sink are pinned there; the source has a CPU of its own. -placement changes that.
-// perf/README.md says what the figures mean.
+// A scenario (scenario.go) is traffic and who forwards it; each is measured in each placement (placement.go), on a lab of its own. The
+// contenders (contender*.go) forward the smallest UDP packets from a source to a sink: one router worker, one lcore, or the kernel, on
+// one CPU; the source has a CPU of its own. perf/README.md says what the figures mean.
 package main
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"runtime"
+	"os/signal"
+	"slices"
+	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"nsrouter/internal/lab"
-	"nsrouter/internal/load"
+	"nsrouter/perf/hugepages"
 	"nsrouter/perf/results"
 )
 
 // options are the command's flags.
 type options struct {
+	scenario           string
+	routes             string // empty: as the scenarios say
+	family             int    // zero: as the scenarios say
+	contenders         string
+	placement          placement // empty: each
 	rounds             int
 	warmup, measure    time.Duration
 	sourceCPU, workCPU int
-	placement          placement
 	flows              int
-	kernelOnly         bool
 	jsonFile, csvFile  string // empty: not written
+
+	current scenario // that is being measured
 }
 
 func main() {
-	o := options{placement: allOnOne}
+	var o options
+	flag.StringVar(&o.scenario, "scenarios", "quick", "`names` separated by commas, quick, or full: see -list")
+	list := flag.Bool("list", false, "say which scenarios and contenders there are, and end")
+	flag.StringVar(&o.routes, "routes", "", "measure a scenario of its own: `1, N, full or FILE`, one route, "+
+		"so many or all of a full table, or those of a dump")
+	flag.IntVar(&o.family, "family", 0, "measure a scenario of its own: of IPv`4 or 6`")
+	flag.StringVar(&o.contenders, "contenders", "", "only these `names`, separated by commas")
+	flag.Var(&o.placement, "placement", "only this `placement`: all-on-one, the source has a CPU and the whole way of a "+
+		"packet another; or receive-apart, the source's CPU receives for user space too")
 	flag.IntVar(&o.rounds, "rounds", 5, "measurements of each contender, in turns")
 	flag.DurationVar(&o.warmup, "warmup", 500*time.Millisecond, "load before each measurement")
 	flag.DurationVar(&o.measure, "time", 2*time.Second, "length of a measurement")
 	flag.IntVar(&o.sourceCPU, "source-cpu", 0, "CPU of the source")
-	flag.IntVar(&o.workCPU, "cpu", 1, "CPU of everything else: NAPI, router, sink")
-	flag.Var(&o.placement, "placement",
-		"`where` the router's packets are received: all-on-one, with all else, or receive-apart, on the source's CPU")
+	flag.IntVar(&o.workCPU, "cpu", 1, "CPU of everything else: NAPI, forwarder, sink")
 	flag.IntVar(&o.flows, "flows", 64, "number of UDP source ports, a power of two")
-	flag.BoolVar(&o.kernelOnly, "kernel-only", false, "leave the router out: what the lab and the kernel do")
 	flag.StringVar(&o.jsonFile, "json", "", "file for the results as JSON: machine, settings, each round, medians and spread")
 	flag.StringVar(&o.csvFile, "csv", "", "file for the same as CSV, with machine and settings as comments")
 	flag.Parse()
-	if err := o.check(); err != nil {
-		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
-		os.Exit(1)
+	if *list {
+		printList()
+		return
 	}
-	if err := lab.Main(func(t lab.T) { bench(t, o) }); err != nil {
+	if err := benchAll(o); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(1)
 	}
@@ -61,8 +76,10 @@ func (o *options) check() error {
 		return fmt.Errorf("-rounds %d: want one or more", o.rounds)
 	case o.measure <= 0 || o.warmup < 0:
 		return fmt.Errorf("-time %v -warmup %v: want a time", o.measure, o.warmup)
-	case runtime.NumCPU() < 2:
-		return fmt.Errorf("the machine has one CPU: source and router need one each")
+	case o.family != 0 && o.family != 4 && o.family != 6:
+		return fmt.Errorf("-family %d: want 4 or 6", o.family)
+	case o.flows < 1 || o.flows&(o.flows-1) != 0 || o.flows > 1<<15:
+		return fmt.Errorf("-flows %d: want a power of two, at most 32768", o.flows)
 	}
 	for _, file := range []string{o.jsonFile, o.csvFile} {
 		if file == "" {
@@ -72,124 +89,124 @@ func (o *options) check() error {
 			return fmt.Errorf("results could not be written: %w", err)
 		}
 	}
+	return o.checkCPUs()
+}
+
+// checkCPUs looks whether this process may use the two CPUs.
+func (o *options) checkCPUs() error {
+	var allowed unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
+		return fmt.Errorf("read CPU affinity: %w", err)
+	}
+	if allowed.Count() < 2 {
+		return errors.New("there is one CPU that may be used: the source needs one of its own, beside the forwarders")
+	}
+	if o.sourceCPU == o.workCPU {
+		return fmt.Errorf("-source-cpu %d -cpu %d: want two different CPUs", o.sourceCPU, o.workCPU)
+	}
+	for name, cpu := range map[string]int{"source-cpu": o.sourceCPU, "cpu": o.workCPU} {
+		if cpu < 0 || !allowed.IsSet(cpu) {
+			return fmt.Errorf("-%s %d: no such CPU, or none that this process may use: see nproc and taskset -p $$", name, cpu)
+		}
+	}
 	return nil
 }
 
-// quiet is the share of a CPU that must be free for a measurement to count.
-const quiet = 0.9
-
-func bench(t lab.T, o options) {
-	l := lab.New(t)
-	tracks := []*track{kernelTrack(t, l, o)}
-	if !o.kernelOnly {
-		tracks = append([]*track{routerTrack(t, l, o)}, tracks...)
+// benchAll measures all scenarios, and writes what there is also if something failed.
+func benchAll(o options) (err error) {
+	if err = o.check(); err != nil {
+		return err
 	}
-	machine := results.Here()
-	printMachine(machine, o, tracks)
-	for range o.rounds {
-		for _, tr := range tracks {
-			r := tr.measureQuiet(t, o)
-			tr.results = append(tr.results, r)
-			fmt.Printf("  %-24s %s forwarded/s of %s offered/s%s\n",
-				tr.name, millions(r.forwarded), millions(r.offered), r.note())
+	chosen, err := o.scenarios()
+	if err != nil {
+		return err
+	}
+	huge, release, pages := o.reserve(chosen)
+	defer release()
+	// The lab's own handler ends what is being measured; this one, the rest.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	defer stop()
+
+	run := &results.Run{Machine: results.Here(), Settings: o.settings(pages)}
+	printHead(run)
+	known := map[string]*traffic{} // by family and routes
+	for _, o.current = range chosen {
+		key := fmt.Sprint(o.current.family, o.current.routes)
+		if known[key] == nil {
+			t, err := newTraffic(o.current.family, o.current.routes)
+			if err != nil {
+				return err
+			}
+			known[key] = t
+		}
+		for _, where := range placements() {
+			if o.placement != "" && o.placement != where || ctx.Err() != nil {
+				continue
+			}
+			err = errors.Join(err, one(o, where, known[key], huge, run))
 		}
 	}
-	run := newRun(machine, o, tracks)
-	printSummary(run)
-	for _, tr := range tracks {
-		if tr.bad > 0 {
-			t.Fatalf("%s: %d packets arrived with a wrong MAC or TTL: what was measured is not forwarding", tr.name, tr.bad)
+	return errors.Join(err, o.save(run))
+}
+
+// one measures one scenario in one placement, on a lab of its own. What was measured is added to run if all went well.
+func one(o options, where placement, traffic *traffic, huge bool, run *results.Run) error {
+	var measured results.Run
+	if err := lab.Main(func(t lab.T) {
+		s := &stand{t: t, lab: lab.New(t), o: o, where: where, traffic: traffic, hugePages: huge, portVLANs: portVLANs}
+		printScenario(s)
+		tracks := s.setUp(&measured)
+		throughput(t, o, tracks, func(tr *track, round int, metric, unit string, value float64, quiet bool) {
+			measured.Add(results.Record{Series: tr.series(where, metric, unit), Round: round, Value: value, Quiet: quiet})
+		})
+		checkForwarding(t, tracks)
+		printSummary(&measured, where, tracks)
+	}); err != nil {
+		return fmt.Errorf("%s, %s: %w", o.current.name, where, err)
+	}
+	for _, s := range measured.Settings {
+		if !slices.Contains(run.Settings, s) {
+			run.Settings = append(run.Settings, s)
 		}
 	}
-	if err := save(run, o.jsonFile, o.csvFile); err != nil {
-		t.Fatalf("%v", err)
-	}
+	run.Records, run.Missing = append(run.Records, measured.Records...), append(run.Missing, measured.Missing...)
+	return nil
 }
 
-// result is one measurement.
-type result struct {
-	offered, forwarded float64 // packets per second
-	quiet              bool    // nobody else is known to have used the CPUs
-}
-
-func (r result) note() string {
-	if r.quiet {
-		return ""
-	}
-	return "  (beside other users of the CPUs)"
-}
-
-// measureQuiet measures until the CPUs were free before and after, and the source's also meanwhile, unless it has more
-// to do, three times at most.
-func (tr *track) measureQuiet(t lab.T, o options) (r result) {
-	for range 3 {
-		before := o.free(t)
-		var share float64
-		r, share = tr.measure(t, o)
-		if tr.placement == receiveApart {
-			share = 1 // what it receives for the router is not its own time
-		}
-		if r.quiet = before && share >= quiet && o.free(t); r.quiet {
-			break
-		}
-	}
-	return r
-}
-
-// free tells whether nobody else uses the two CPUs.
-func (o *options) free(t lab.T) bool {
-	for _, cpu := range []int{o.sourceCPU, o.workCPU} {
-		share, err := load.Available(cpu, 50*time.Millisecond)
+// setUp sets up all contenders of the scenario that can be, and says which cannot.
+func (s *stand) setUp(run *results.Run) []*track {
+	var tracks []*track
+	for _, name := range s.o.current.contenders {
+		c := contenders()[name]
+		progress("setting up: %s", c.title)
+		tr, err := c.setup(s)
+		progress("")
 		if err != nil {
-			t.Fatalf("%v", err)
+			left := fmt.Sprintf("%s in %s, %s: %v", c.title, s.o.current.name, s.where, err)
+			run.Missing = append(run.Missing, strings.ReplaceAll(left, "\n", " | "))
+			fmt.Printf("  left out: %s: %v\n", c.title, err)
+			continue
 		}
-		if share < quiet {
-			return false
+		tracks = append(tracks, tr)
+		if mode := (results.Setting{Name: "router", Value: "AF_XDP in " + tr.mode + " mode"}); tr.mode != "" {
+			run.Settings = []results.Setting{mode}
 		}
 	}
-	return true
+	if len(tracks) == 0 {
+		s.t.Fatalf("no contender is left: %s", strings.Join(run.Missing, "; "))
+	}
+	return tracks
 }
 
-// measure sends for a while and counts what arrives at the sink. share is the part of its CPU that the source had.
-func (tr *track) measure(t lab.T, o options) (r result, share float64) {
-	if err := tr.source.Start(); err != nil {
-		t.Fatalf("%v", err)
+// reserve reserves huge pages if there are programs of DPDK among the contenders, and says which pages they have.
+func (o *options) reserve(chosen []scenario) (huge bool, release func(), pages string) {
+	if !slices.ContainsFunc(chosen, func(s scenario) bool {
+		return slices.Contains(s.contenders, results.Testpmd) || slices.Contains(s.contenders, results.L3fwd)
+	}) {
+		return false, func() {}, ""
 	}
-	time.Sleep(o.warmup)
-	begin := tr.read(t)
-	time.Sleep(o.measure)
-	end := tr.read(t)
-	if _, err := tr.source.Stop(); err != nil {
-		t.Fatalf("%v", err)
+	if release, huge = hugepages.Reserve((testpmdMiB + l3fwdMiB) / 2); huge {
+		return true, release, "huge pages of 2 MiB"
 	}
-	tr.bad = end.received.Bad
-	seconds := end.at.Sub(begin.at).Seconds()
-	return result{
-		offered:   float64(end.sent-begin.sent) / seconds,
-		forwarded: float64(end.received.Packets-begin.received.Packets) / seconds,
-	}, (end.used - begin.used).Seconds() / seconds
-}
-
-// reading is what source and sink have counted at one time.
-type reading struct {
-	at       time.Time
-	used     time.Duration // CPU time of the source
-	sent     uint64
-	received load.Counts
-}
-
-func (tr *track) read(t lab.T) reading {
-	sent, err := tr.source.Sent()
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
-	received, err := tr.sink.Counts()
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
-	used, err := tr.source.CPUTime()
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
-	return reading{at: time.Now(), used: used, sent: sent, received: received}
+	return false, release, "pages of 4 KiB: no huge ones could be reserved in " + hugepages.File
 }

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"nsrouter/internal/lab"
-	"nsrouter/perf/results"
 )
 
 // receivers are the NAPI threads of the ends of this process's wires: the tag and letter of an end by the thread's
@@ -24,7 +23,7 @@ func receivers(t *testing.T) map[string]string {
 	threads := map[string]string{}
 	for _, file := range comms {
 		comm, _ := os.ReadFile(file) // processes come and go
-		for _, end := range []string{"ri", "rf", "ki", "kf"} {
+		for _, end := range []string{"ri0", "rf", "ki0", "kf"} {
 			if strings.HasPrefix(string(comm), fmt.Sprintf("napi/%s%d-", end, os.Getpid())) {
 				threads[file] = end
 			}
@@ -36,13 +35,19 @@ func receivers(t *testing.T) map[string]string {
 // TestPlacement looks for the threads that receive: the router's port has none when the source's CPU receives for it, the
 // kernel's has one always.
 func TestPlacement(t *testing.T) {
-	for p, want := range map[placement][]string{allOnOne: {"kf", "ki", "rf", "ri"}, receiveApart: {"kf", "ki", "rf"}} {
+	for p, want := range map[placement][]string{allOnOne: {"kf", "ki0", "rf", "ri0"}, receiveApart: {"kf", "ki0", "rf"}} {
 		t.Run(string(p), func(t *testing.T) {
 			before := receivers(t) // those of an earlier lab may take a while to end
-			l := lab.New(t)
-			o := options{placement: p, workCPU: 1}
-			routerTrack(t, l, o)
-			kernelTrack(t, l, o)
+			traffic, err := newTraffic(4, "1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &stand{t: t, lab: lab.New(t), o: short(t), where: p, traffic: traffic}
+			for _, setup := range []func() (*track, error){s.router, s.linux} {
+				if _, err := setup(); err != nil {
+					t.Fatal(err)
+				}
+			}
 			threads := receivers(t)
 			maps.DeleteFunc(threads, func(file, _ string) bool { return before[file] != "" })
 			if got := slices.Sorted(maps.Values(threads)); !slices.Equal(got, want) {
@@ -56,19 +61,5 @@ func TestPlacement(t *testing.T) {
 	}
 	if err := p.Set("receive-apart"); err != nil || p != receiveApart {
 		t.Errorf("%v, %v", p, err)
-	}
-}
-
-func TestRunReceiveApart(t *testing.T) {
-	r := shortRun(t, func(o *options) { o.placement = receiveApart })
-	for _, rec := range r.Records {
-		if rec.Placement != "receive-apart" {
-			t.Errorf("%+v: has another placement", rec)
-		}
-	}
-	if !slices.ContainsFunc(r.Settings, func(s results.Setting) bool {
-		return s.Name == "placement receive-apart" && strings.HasPrefix(s.Value, "source and what receives")
-	}) {
-		t.Errorf("the settings do not tell the placement: %q", r.Settings)
 	}
 }

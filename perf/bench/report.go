@@ -1,96 +1,119 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"maps"
+	"os"
+	"slices"
 	"strings"
+	"time"
+
+	"golang.org/x/term"
 
 	"nsrouter/perf/results"
 )
 
-// printMachine says what is measured, and on what.
-func printMachine(m results.Machine, o options, tracks []*track) {
-	fmt.Printf("64-byte UDP over IPv4 between veths, %d flows, one route; %d rounds of %v in turns\n",
-		o.flows, o.rounds, o.measure)
-	fmt.Printf("machine:   %s, Linux %s, %s\n", m.CPU, m.Kernel, m.Time.Local().Format("2006-01-02T15:04:05Z07:00"))
-	fmt.Printf("placement: %s\n", o.placement.describe(o.sourceCPU, o.workCPU))
-	names := make([]string, len(tracks))
-	for i, tr := range tracks {
-		names[i] = tr.name
-		if tr.mode != "" {
-			names[i] += " (AF_XDP " + tr.mode + ")"
-		}
-	}
-	fmt.Printf("contenders: %s\n", strings.Join(names, ", "))
-}
-
-// newRun takes the results of all tracks.
-func newRun(m results.Machine, o options, tracks []*track) *results.Run {
-	run := &results.Run{Machine: m, Settings: o.settings(tracks)}
-	for _, tr := range tracks {
-		for i, one := range tr.results {
-			s := results.Series{
-				Suite: results.Bench, Scenario: results.IP4One, Contender: tr.name, Placement: o.placement.String(),
-				Metric: results.Throughput, Unit: results.PacketsPerSecond,
-			}
-			run.Add(results.Record{Series: s, Round: i + 1, Value: one.forwarded, Quiet: one.quiet})
-			s.Metric = results.Offered
-			run.Add(results.Record{Series: s, Round: i + 1, Value: one.offered, Quiet: one.quiet})
-		}
-	}
-	return run
-}
-
 // settings are what the figures depend on.
-func (o *options) settings(tracks []*track) []results.Setting {
-	all := []results.Setting{
-		{Name: "traffic", Value: fmt.Sprintf("UDP, frames of 60 bytes without FCS, %d flows", o.flows)},
-		{Name: "rounds", Value: fmt.Sprintf("%d of %v after %v", o.rounds, o.measure, o.warmup)},
-		{Name: "placement " + o.placement.String(), Value: o.placement.describe(o.sourceCPU, o.workCPU)},
+func (o *options) settings(dpdkMemory string) []results.Setting {
+	settings := []results.Setting{
+		{Name: "rounds", Value: fmt.Sprintf("%d of %v, each after %v of load", o.rounds, o.measure, o.warmup)},
+		{Name: "frames", Value: fmt.Sprintf("UDP, as short as the headers allow, %d flows", o.flows)},
 	}
+	if dpdkMemory != "" {
+		settings = append(settings, results.Setting{Name: "memory of DPDK", Value: dpdkMemory})
+	}
+	for _, p := range placements() {
+		settings = append(settings, results.Setting{Name: "placement " + string(p), Value: p.describe(o.sourceCPU, o.workCPU)})
+	}
+	return settings
+}
+
+// printList says what there is to choose from.
+func printList() {
+	fmt.Println("scenarios (* those of quick), and the contenders of each:")
+	for _, s := range scenarios() {
+		mark := " "
+		if s.quick {
+			mark = "*"
+		}
+		fmt.Printf(" %s %-20s %s\n   %-20s %s\n", mark, s.name, s.about, "", strings.Join(s.contenders, ","))
+	}
+	fmt.Println("contenders:")
+	for _, name := range slices.Sorted(maps.Keys(contenders())) {
+		fmt.Printf("   %-22s %s\n", name, contenders()[name].title)
+	}
+}
+
+// printHead says on what is measured.
+func printHead(r *results.Run) {
+	fmt.Printf("machine: %s, Linux %s, %s\n", r.Machine.CPU, r.Machine.Kernel, r.Machine.Time.Local().Format(time.RFC3339))
+	for _, s := range r.Settings {
+		fmt.Printf("%s: %s\n", s.Name, s.Value)
+	}
+}
+
+func printScenario(s *stand) {
+	about := s.traffic.String()
+	if s.o.current.routes == "" {
+		about = s.o.current.about
+	}
+	fmt.Printf("\n%s, %s: %s\n", s.o.current.name, s.where, about)
+}
+
+// progress says on a terminal what is being done; the empty string ends it.
+func progress(format string, args ...any) {
+	if term.IsTerminal(int(os.Stderr.Fd())) {
+		fmt.Fprintf(os.Stderr, "\r\x1b[K  "+format, args...)
+	}
+}
+
+// printSummary prints what each contender forwarded, and what the first did in comparison with each of the others.
+func printSummary(r *results.Run, where placement, tracks []*track) {
+	fmt.Printf("  %-46s %9s %9s %9s  quiet rounds\n", "Mpps forwarded", "min", "median", "max")
+	line := func(name string, s results.Summary, unit float64) {
+		fmt.Printf("  %-46s %9.3f %9.3f %9.3f  %d of %d\n", name, s.Min/unit, s.Median/unit, s.Max/unit, s.Quiet, s.Rounds)
+	}
+	series := func(tr *track) results.Series { return tr.series(where, results.Throughput, results.PacketsPerSecond) }
 	for _, tr := range tracks {
-		if tr.mode != "" {
-			all = append(all, results.Setting{Name: tr.name, Value: "AF_XDP in " + tr.mode + " mode"})
-		}
+		line(tr.label(), r.Summarize(series(tr)), 1e6)
 	}
-	return all
-}
-
-// printSummary prints minimum, median and maximum of each series of packets per second, and of the router's ratios to its peers.
-func printSummary(run *results.Run) {
-	fmt.Printf("\n%-44s %9s %9s %9s   of\n", "", "min", "median", "max")
-	line := func(name string, sum results.Summary, unit float64, word string) {
-		note := fmt.Sprintf("%d quiet rounds of %d", sum.Quiet, sum.Rounds)
-		if sum.Quiet == 0 {
-			note = fmt.Sprintf("%d rounds, none quiet: tells little", sum.Rounds)
-		}
-		fmt.Printf("%-44s %9.3f %9.3f %9.3f   %s%s\n", name, sum.Min/unit, sum.Median/unit, sum.Max/unit, word, note)
-	}
-	all := run.All()
-	for _, s := range all {
-		if s.Metric != results.Offered {
-			line(s.Contender+" "+s.Metric, run.Summarize(s), 1e6, "Mpps, ")
-		}
-	}
-	for _, s := range all {
-		for _, peer := range run.Peers(s) {
-			if s.Metric != results.Offered {
-				line(s.Contender+" / "+peer.Contender, run.Ratio(s, peer), 1, "")
-			}
-		}
+	for _, tr := range tracks[1:] {
+		line(tracks[0].label()+" / "+tr.label(), r.Ratio(series(tracks[0]), series(tr)), 1)
 	}
 }
 
-// save writes the run to the files that were asked for.
-func save(run *results.Run, jsonFile, csvFile string) error {
-	if jsonFile != "" {
-		if err := results.SaveJSON(jsonFile, run); err != nil {
-			return err
-		}
+// label tells contenders apart whose results differ in the scenario only.
+func (tr *track) label() string {
+	if tr.scenario == results.IP4Namespace {
+		return oneNamespace
 	}
-	if csvFile == "" {
-		return nil
+	if tr.scenario == results.IP4ManyNamespaces {
+		return manyNamespaces
 	}
-	return run.SaveCSV(csvFile)
+	return tr.name
+}
+
+// save writes the results to the files that were asked for.
+func (o *options) save(r *results.Run) (err error) {
+	if o.jsonFile != "" {
+		err = results.SaveJSON(o.jsonFile, r)
+	}
+	if o.csvFile != "" {
+		err = errors.Join(err, r.SaveCSV(o.csvFile))
+	}
+	return err
 }
 
 func millions(pps float64) string { return fmt.Sprintf("%.3f M", pps/1e6) }
+
+// tail is the last lines of a text, each cut if it is long.
+func tail(text string) string {
+	const most, columns = 8, 200
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	lines = lines[max(0, len(lines)-most):]
+	for i, line := range lines {
+		lines[i] = line[:min(len(line), columns)]
+	}
+	return strings.Join(lines, "\n")
+}

@@ -1,20 +1,12 @@
 package main
 
 import (
-	"bufio"
-	"compress/gzip"
-	"errors"
-	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/netip"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"nsrouter/fib/poptrie"
+	"nsrouter/perf/tables"
 )
 
 // route is a prefix and the id that it leads to.
@@ -26,50 +18,19 @@ type route struct {
 // nextHops is how many ids the routes of a table share.
 const nextHops = 250
 
-// prefixFile is a list of the Internet's prefixes, in the test data of the module gaissmai/bart.
-const prefixFile = "internal/tests/testdata/prefixes.txt.gz"
-
-// readTables reads the real prefixes of both families.
+// readTables reads the real prefixes of both families, sorted. A prefix has the same random id in every run.
 func readTables() (v4, v6 []route, err error) {
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/gaissmai/bart").Output()
-	if err != nil {
-		return nil, nil, fmt.Errorf("find gaissmai/bart, whose test data is the table: %w (run in the checkout)", err)
-	}
-	f, err := os.Open(filepath.Join(strings.TrimSpace(string(out)), prefixFile))
-	if err != nil {
-		return nil, nil, err
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", f.Name(), err)
-	}
-	return parseTables(z)
+	p4, p6, err := tables.Read()
+	rnd := rand.New(rand.NewPCG(7, 7))
+	return routesOf(p4, rnd), routesOf(p6, rnd), err
 }
 
-// parseTables reads a prefix a line. The tables are sorted, and a prefix has the same random id in every run. There is no default
-// route in them: not every contender can hold one.
-func parseTables(r io.Reader) (v4, v6 []route, err error) {
-	rnd := rand.New(rand.NewPCG(7, 7))
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		p, err := netip.ParsePrefix(lines.Text())
-		if err != nil {
-			return nil, nil, err
-		}
-		one := route{p.Masked(), 1 + poptrie.ID(rnd.IntN(nextHops))}
-		switch {
-		case p.Bits() == 0:
-		case p.Addr().Is4():
-			v4 = append(v4, one)
-		default:
-			v6 = append(v6, one)
-		}
+func routesOf(prefixes []netip.Prefix, rnd *rand.Rand) []route {
+	routes := make([]route, len(prefixes))
+	for i, p := range prefixes {
+		routes[i] = route{p, 1 + poptrie.ID(rnd.IntN(nextHops))}
 	}
-	if len(v4) == 0 || len(v6) == 0 {
-		return nil, nil, errors.Join(errors.New("the list of prefixes lacks a family"), lines.Err())
-	}
-	return sorted(v4), sorted(v6), lines.Err()
+	return routes
 }
 
 // sorted sorts routes and drops the repeated ones.

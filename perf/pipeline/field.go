@@ -153,10 +153,10 @@ func (f *field) turn(e *entrant, round int) error {
 	}
 	for _, s := range e.scenarios {
 		f.record(s, e.name, results.Throughput, results.PacketsPerSecond, round, m.pps, m)
-		f.record(s, e.name, results.Cycles, results.CyclesPerPacket, round, f.tsc*float64(m.threads)/m.pps, m)
+		f.record(s, e.name, results.Cycles, results.CyclesPerPacket, round, f.tsc*float64(m.workers)/m.pps, m)
 	}
 	c, ok := e.contender.(*ours)
-	if !ok || len(c.ways) > 1 {
+	if !ok || len(c.cpus) > 1 {
 		return nil
 	}
 	costs, m, err := c.profile(f.o.length)

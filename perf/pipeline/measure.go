@@ -22,6 +22,7 @@ type contender interface {
 
 // reading is what a thread has done so far.
 type reading struct {
+	worker  int // from 0 on; one may have several readings
 	packets uint64
 	used    time.Duration // CPU time
 	at      time.Time
@@ -30,7 +31,7 @@ type reading struct {
 // measurement is one turn of a contender.
 type measurement struct {
 	pps     float64 // packets per second of CPU time of each thread, summed
-	threads int
+	workers int
 	// share is the least part of its CPU that a thread had: somebody else used it if that is not nearly 1.
 	share float64
 }
@@ -53,13 +54,14 @@ func measure(c contender, length time.Duration) (m measurement, err error) {
 	if err != nil {
 		return m, err
 	}
-	m.share, m.threads = 1, len(end)
+	m.share, m.workers = 1, 0
 	for i := range end {
 		used, packets := (end[i].used - begin[i].used).Seconds(), end[i].packets-begin[i].packets
 		if used <= 0 || packets == 0 {
 			return m, fmt.Errorf("thread %d forwarded %d packets in %v of CPU time", i, packets, end[i].used-begin[i].used)
 		}
 		m.pps += float64(packets) / used
+		m.workers = max(m.workers, end[i].worker+1)
 		m.share = min(m.share, used/end[i].at.Sub(begin[i].at).Seconds())
 	}
 	return m, c.pause()
@@ -129,7 +131,7 @@ func (o *ours) read() ([]reading, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, reading{packets: w.loop.Received(), used: used, at: time.Now()})
+		out = append(out, reading{worker: o.ports.owners[w.loop], packets: w.loop.Received(), used: used, at: time.Now()})
 	}
 	return out, nil
 }

@@ -126,11 +126,16 @@ func hostMAC(port, host int) [6]byte { return [6]byte{2, 0, 0, 1, byte(port), by
 func (r *router) link(ns string, s nstable.LinkSpec, addrs ...string) {
 	_, err := r.table.AddLink(ns, s)
 	r.note(err)
+	r.up(ns, s.Name, addrs...)
+}
+
+// up sets a device up and gives it addresses.
+func (r *router) up(ns, name string, addrs ...string) {
 	up := true
-	r.note(r.table.SetLink(ns, s.Name, nstable.LinkChange{Up: &up}))
+	r.note(r.table.SetLink(ns, name, nstable.LinkChange{Up: &up}))
 	r.do(func(tx *nstable.Tx) error {
 		for _, a := range addrs {
-			if err := tx.AddAddress(ns, s.Name, nstable.AddressSpec{Prefix: netip.MustParsePrefix(a)}); err != nil {
+			if err := tx.AddAddress(ns, name, nstable.AddressSpec{Prefix: netip.MustParsePrefix(a)}); err != nil {
 				return err
 			}
 		}

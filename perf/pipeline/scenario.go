@@ -54,6 +54,9 @@ func scenarios() []scenario {
 		}},
 		{results.IP4Veth, results.Router, 2, (*site).veth},
 		{results.IP4Leak, results.Router, 2, (*site).leak},
+		{results.IP4Namespace, results.Router, 1, func(s *site, r *router) { s.vlans(r, manyNamespaces, false) }},
+		{results.IP4ManyNamespaces, results.Router, 1, func(s *site, r *router) { s.vlans(r, manyNamespaces, true) }},
+		{results.IP4FourVLANs, results.Router, 1, func(s *site, r *router) { s.vlans(r, 2, false) }},
 		{results.IP4One, results.Router2, 1, (*site).apart},
 	}
 }

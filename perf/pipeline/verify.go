@@ -32,20 +32,17 @@ func (o *ours) verify() error {
 }
 
 // check compares packets that have gone out with those that came in: link-layer addresses are those of port and neighbour, the TTL is
-// less by some hops, an IPv4 checksum is right, and nothing else has changed. They follow each other as they came in.
+// less by some hops, an IPv4 checksum is right, and nothing else has changed, tags included.
 func (w *way) check(sent [][]byte, hops int) error {
-	first := -1
-	for i, p := range w.packets {
-		if bytes.Equal(destination(p), destination(sent[0])) {
-			first = i
-			break
-		}
-	}
-	if first < 0 {
-		return fmt.Errorf("a packet that never came in was forwarded: % x", sent[0])
+	came := make(map[string][]byte, len(w.packets))
+	for _, p := range w.packets {
+		came[string(destination(p))] = p
 	}
 	for n, got := range sent {
-		came := w.packets[(first+n)%len(w.packets)]
+		came := came[string(destination(got))]
+		if came == nil {
+			return fmt.Errorf("packet %d never came in: % x", n, got)
+		}
 		want := bytes.Clone(came)
 		l3 := network(want)
 		setHops(want[l3:], startTTL-hops)

@@ -16,17 +16,18 @@ const (
 
 // Scenarios: traffic and tables. Frames are of 64 bytes (with the FCS) and carry UDP.
 const (
-	IP4One            = "ip4-1route"         // one route, one destination
-	IP4Full           = "ip4-full"           // a full table, random destinations in it
-	IP6One            = "ip6-1route"         // as IP4One, IPv6
-	IP6Full           = "ip6-full"           // as IP4Full, IPv6
-	IP4Namespace      = "ip4-1namespace"     // four devices' traffic in one namespace
-	IP4ManyNamespaces = "ip4-1024namespaces" // the same, spread over 1,024 namespaces
-	Idle8             = "idle-8queues"       // eight queues without traffic
-	IP4Thousand       = "ip4-1000routes"     // routes drawn from the full table, random destinations below them
-	IP4FullHot        = "ip4-full-hot"       // a full table of which 1,024 destinations are used in turn
-	IP4Veth           = "ip4-veth"           // by a veth pair into another namespace, and on from there
-	IP4Leak           = "ip4-leak"           // the same, by a route into it
+	IP4One            = "ip4-1route"            // one route, one destination
+	IP4Full           = "ip4-full"              // a full table, random destinations in it
+	IP6One            = "ip6-1route"            // as IP4One, IPv6
+	IP6Full           = "ip6-full"              // as IP4Full, IPv6
+	IP4Namespace      = "ip4-1namespace"        // four devices' traffic in one namespace
+	IP4ManyNamespaces = "ip4-1024namespaces"    // the same, spread over 1,024 namespaces
+	Idle8             = "idle-8queues"          // eight queues without traffic
+	IP4FourVLANs      = "ip4-1namespace-4vlans" // as IP4Namespace, with one VLAN device on each device
+	IP4Thousand       = "ip4-1000routes"        // routes drawn from the full table, random destinations below them
+	IP4FullHot        = "ip4-full-hot"          // a full table of which 1,024 destinations are used in turn
+	IP4Veth           = "ip4-veth"              // by a veth pair into another namespace, and on from there
+	IP4Leak           = "ip4-leak"              // the same, by a route into it
 )
 
 // Contenders. A contender of this router begins with the word router.

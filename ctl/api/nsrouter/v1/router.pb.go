@@ -3015,9 +3015,14 @@ type Worker struct {
 	// sleeps are how often it had nothing to do.
 	Sleeps uint64 `protobuf:"varint,5,opt,name=sleeps,proto3" json:"sleeps,omitempty"`
 	// busy_ns is the time of the rounds that had packets, age_ns all of its life.
-	BusyNs        uint64         `protobuf:"varint,6,opt,name=busy_ns,json=busyNs,proto3" json:"busy_ns,omitempty"`
-	AgeNs         uint64         `protobuf:"varint,7,opt,name=age_ns,json=ageNs,proto3" json:"age_ns,omitempty"`
-	Queues        []*WorkerQueue `protobuf:"bytes,8,rep,name=queues,proto3" json:"queues,omitempty"`
+	BusyNs uint64         `protobuf:"varint,6,opt,name=busy_ns,json=busyNs,proto3" json:"busy_ns,omitempty"`
+	AgeNs  uint64         `protobuf:"varint,7,opt,name=age_ns,json=ageNs,proto3" json:"age_ns,omitempty"`
+	Queues []*WorkerQueue `protobuf:"bytes,8,rep,name=queues,proto3" json:"queues,omitempty"`
+	// poll is what it does without packets: adaptive, busy or interrupt.
+	Poll string `protobuf:"bytes,9,opt,name=poll,proto3" json:"poll,omitempty"`
+	// slow are rounds that took long, also for want of the CPU: element i counts those of 64 << i microseconds or more, but less
+	// than twice that; the last one all longer ones too.
+	Slow          []uint64 `protobuf:"varint,10,rep,packed,name=slow,proto3" json:"slow,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3108,11 +3113,27 @@ func (x *Worker) GetQueues() []*WorkerQueue {
 	return nil
 }
 
+func (x *Worker) GetPoll() string {
+	if x != nil {
+		return x.Poll
+	}
+	return ""
+}
+
+func (x *Worker) GetSlow() []uint64 {
+	if x != nil {
+		return x.Slow
+	}
+	return nil
+}
+
 type SetWorkerRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Worker uint32                 `protobuf:"varint,1,opt,name=worker,proto3" json:"worker,omitempty"`
 	// queues are moved to the worker from those that serve them now, under traffic and without loss.
-	Queues        []*WorkerQueue `protobuf:"bytes,2,rep,name=queues,proto3" json:"queues,omitempty"`
+	Queues []*WorkerQueue `protobuf:"bytes,2,rep,name=queues,proto3" json:"queues,omitempty"`
+	// poll is the mode from now on, as in Worker; empty: as it is.
+	Poll          string `protobuf:"bytes,3,opt,name=poll,proto3" json:"poll,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3159,6 +3180,13 @@ func (x *SetWorkerRequest) GetQueues() []*WorkerQueue {
 		return x.Queues
 	}
 	return nil
+}
+
+func (x *SetWorkerRequest) GetPoll() string {
+	if x != nil {
+		return x.Poll
+	}
+	return ""
 }
 
 type SetWorkerResponse struct {
@@ -3630,7 +3658,7 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x04pids\x18\x01 \x03(\rR\x04pids\"\x14\n" +
 	"\x12ListWorkersRequest\"D\n" +
 	"\x13ListWorkersResponse\x12-\n" +
-	"\aworkers\x18\x01 \x03(\v2\x13.nsrouter.v1.WorkerR\aworkers\"\xd6\x01\n" +
+	"\aworkers\x18\x01 \x03(\v2\x13.nsrouter.v1.WorkerR\aworkers\"\xfe\x01\n" +
 	"\x06Worker\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x10\n" +
 	"\x03cpu\x18\x02 \x01(\x11R\x03cpu\x12\x18\n" +
@@ -3639,10 +3667,14 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x06sleeps\x18\x05 \x01(\x04R\x06sleeps\x12\x17\n" +
 	"\abusy_ns\x18\x06 \x01(\x04R\x06busyNs\x12\x15\n" +
 	"\x06age_ns\x18\a \x01(\x04R\x05ageNs\x120\n" +
-	"\x06queues\x18\b \x03(\v2\x18.nsrouter.v1.WorkerQueueR\x06queues\"\\\n" +
+	"\x06queues\x18\b \x03(\v2\x18.nsrouter.v1.WorkerQueueR\x06queues\x12\x12\n" +
+	"\x04poll\x18\t \x01(\tR\x04poll\x12\x12\n" +
+	"\x04slow\x18\n" +
+	" \x03(\x04R\x04slow\"p\n" +
 	"\x10SetWorkerRequest\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\rR\x06worker\x120\n" +
-	"\x06queues\x18\x02 \x03(\v2\x18.nsrouter.v1.WorkerQueueR\x06queues\"\x13\n" +
+	"\x06queues\x18\x02 \x03(\v2\x18.nsrouter.v1.WorkerQueueR\x06queues\x12\x12\n" +
+	"\x04poll\x18\x03 \x01(\tR\x04poll\"\x13\n" +
 	"\x11SetWorkerResponse\"K\n" +
 	"\vWorkerQueue\x12\x14\n" +
 	"\x05netns\x18\x01 \x01(\tR\x05netns\x12\x10\n" +
