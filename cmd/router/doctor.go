@@ -201,10 +201,12 @@ func (d *doctor) workers(workers []*v1.Worker) {
 		case w.Cpu < 0:
 			d.say("workers", warn, "worker %d is pinned to no CPU", w.Id)
 		case taken:
-			d.say("workers", warn, "workers %d and %d share CPU %d: start the daemon with fewer, or with other --cpus", other, w.Id, w.Cpu)
+			d.say("workers", warn, "workers %d and %d share CPU %d: start the daemon with fewer, or with other --cpus",
+				other, w.Id, w.Cpu)
 		case len(w.Queues) == 0:
 			d.say("workers", warn, "worker %d has no queue: give devices more (link add ... queues N), move one to it"+
-				" (worker set %d queue NETNS/DEV:QUEUE), or have a device share out what it receives (link set DEV spread on)", w.Id, w.Id)
+				" (worker set %d queue NETNS/DEV:QUEUE), or have a device share out what it receives (link set DEV spread on)",
+				w.Id, w.Id)
 		default:
 			continue
 		}
@@ -255,7 +257,8 @@ func (d *doctor) frames(f *v1.GetFramesResponse) {
 	case f.Lost != 0:
 		d.say("frames", bad, "%d of %d are lost track of: a defect, please report it", f.Lost, f.Total)
 	case f.Free*100 < f.Total*low:
-		d.say("frames", warn, "%d of %d are free: packets will be dropped (no-frame). Start the daemon with more --frames", f.Free, f.Total)
+		d.say("frames", warn, "%d of %d are free: packets will be dropped (no-frame). Start the daemon with more --frames",
+			f.Free, f.Total)
 	default:
 		d.say("frames", fine, "%d of %d are free", f.Free, f.Total)
 	}
@@ -274,12 +277,14 @@ func (d *doctor) devices(links []*v1.Link, workers []*v1.Worker) {
 		case x.ModeObtained == v1.XdpMode_XDP_MODE_GENERIC:
 			d.say("device", warn, "%s is in generic mode, the slowest: the driver of %s has no XDP", name, x.Host)
 		case x.ModeObtained == v1.XdpMode_XDP_MODE_COPY:
-			d.say("device", fine, "%s copies each packet once: the driver of %s has no zero-copy mode, or copy was asked for", name, x.Host)
+			d.say("device", fine, "%s copies each packet once: the driver of %s has no zero-copy mode, or copy was asked for",
+				name, x.Host)
 		default:
 			d.say("device", fine, "%s is in zero-copy mode", name)
 		}
 		if x.StripsTags {
-			d.say("device", warn, "%s takes VLAN tags off, and cannot be told not to: VLAN devices on %s receive nothing", x.Host, name)
+			d.say("device", warn, "%s takes VLAN tags off, and cannot be told not to: VLAN devices on %s receive nothing",
+				x.Host, name)
 		}
 		if n := l.GetStats().GetPartialChecksums(); n > 1 {
 			d.say("device", warn, "%s receives TCP and UDP with unfinished checksums: ethtool -K PEER tx off at the other end", name)

@@ -14,7 +14,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -138,8 +137,8 @@ func (d *daemon) start() (err error) {
 		}
 		stored = d.store
 	}
-	if d.pool, err = frame.NewPool(cmp.Or(d.o.Frames, DefaultFrames)); err != nil {
-		return fmt.Errorf("%w (--frames)", err)
+	if d.pool, err = framePool(cmp.Or(d.o.Frames, DefaultFrames), d.o.Log); err != nil {
+		return err
 	}
 	// Workers run before there is a table: they are given an empty view until then.
 	var table atomic.Pointer[nstable.Table]
@@ -180,12 +179,8 @@ func (d *daemon) start() (err error) {
 		return err
 	}
 	d.ports = newPorts(d.pool, d.plane, changes, d.o.Log)
-	if d.o.ManageIRQ {
-		allowed, err := allowedCPUs()
-		if err != nil {
-			return err
-		}
-		d.ports.receiver = receiverCPUs(d.cpus, allowed, nodeOf)
+	if d.ports.receiver, err = d.receivers(); err != nil {
+		return err
 	}
 	d.table, err = nstable.Open(nstable.Options{
 		Store: stored, Workers: len(d.cpus), Datapath: d.plane, Ports: d.ports,

@@ -86,6 +86,15 @@ func (p *ports) moveQueues(to int, queues []dataplane.WorkerQueue) error {
 	return nil
 }
 
+// receivers are the CPUs where the kernel is to receive for the workers; nil: where it likes.
+func (d *daemon) receivers() ([]int, error) {
+	if !d.o.ManageIRQ {
+		return nil, nil
+	}
+	allowed, err := allowedCPUs()
+	return receiverCPUs(d.cpus, allowed, nodeOf), err
+}
+
 // receiverCPUs chooses for each worker where the kernel is to receive for it, with --manage-irq: on a CPU of the same NUMA node
 // that has no worker, in turn, else on any without one, else on the worker's own.
 func receiverCPUs(workers, allowed []int, node func(cpu int) int) []int {
