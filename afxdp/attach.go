@@ -32,17 +32,12 @@ func (i *Interface) attach(n int) (err error) {
 	var missed []string
 	for _, mode := range i.asked.candidates() {
 		i.got = mode
-		if err = i.try(mode, owners, cache); err == nil {
+		if err = i.tryMost(mode, owners, cache); err == nil {
 			for _, note := range missed {
 				i.notes = append(i.notes, fmt.Sprintf("%s: mode %s is used", note, mode))
 			}
 			return nil
 		}
-		i.release()
-		for _, q := range i.queues {
-			q.reclaim(cache)
-		}
-		i.queues = nil
 		var refused *modeError
 		if !errors.As(err, &refused) {
 			return err
@@ -51,6 +46,19 @@ func (i *Interface) attach(n int) (err error) {
 	}
 	if i.asked != Auto {
 		return fmt.Errorf("mode %s cannot be had: %w: use mode auto", i.asked, err)
+	}
+	return err
+}
+
+// tryOrUndo is try, and undoes what it made after an error.
+func (i *Interface) tryOrUndo(mode Mode, owners []queueOwners, c *frame.Cache) error {
+	err := i.try(mode, owners, c)
+	if err != nil {
+		i.release()
+		for _, q := range i.queues {
+			q.reclaim(c)
+		}
+		i.queues = nil
 	}
 	return err
 }
@@ -98,13 +106,16 @@ func (i *Interface) try(mode Mode, owners []queueOwners, c *frame.Cache) error {
 		// The kernel merges packets before it runs the program; merged ones fit no frame.
 		i.featureOff("rx-gro")
 	}
-	shared := -1
+	shared, several := -1, uint16(0)
+	if i.pieces > 1 {
+		several = i.several
+	}
 	for k, owner := range owners {
 		q := &Queue{
 			parent: i, pool: i.pool, id: uint32(k), fd: -1, target: FillTarget, rxOwner: owner.rx, txOwner: owner.tx,
 		}
 		i.queues = append(i.queues, q)
-		if err := q.open(i.index, mode, shared, c); err != nil {
+		if err := q.open(i.index, mode, several, i.pieces, shared, c); err != nil {
 			return fmt.Errorf("queue %d: %w", k, err)
 		}
 		shared = i.queues[0].fd
@@ -117,6 +128,9 @@ func (i *Interface) load(mode Mode) error {
 	spec, err := loadXdp()
 	if err != nil {
 		return fmt.Errorf("read the XDP program: %w", err)
+	}
+	if i.pieces > 1 {
+		spec.Programs["to_socket"].Flags |= unix.BPF_F_XDP_HAS_FRAGS
 	}
 	spec.Maps["sockets"].MaxEntries = uint32(len(i.queues))
 	if err := spec.LoadAndAssign(&i.program, nil); err != nil {
@@ -176,5 +190,5 @@ func awaitRelease(ifindex int, queue uint32) {
 	defer func() { _ = pool.Close() }()
 	probe := Queue{pool: pool, id: queue, fd: -1}
 	defer probe.close()
-	_ = probe.open(ifindex, Copy, -1, nil) // no frames are lent; a failure but for EBUSY means that the interface is gone
+	_ = probe.open(ifindex, Copy, 0, 1, -1, nil) // no frames are lent; a failure but for EBUSY means that the interface is gone
 }

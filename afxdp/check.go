@@ -32,8 +32,8 @@ func (i *Interface) check(force bool) (*netlink.LinkAttrs, error) {
 	case a.Xdp != nil && a.Xdp.Attached:
 		return nil, fmt.Errorf("it has an XDP program already, id %d: another program holds it (ip -d link show %s)",
 			a.Xdp.ProgId, i.host)
-	case a.MTU > frame.MaxLinkMTU:
-		return nil, tooLarge(a.MTU, fmt.Sprintf(": ip link set %s mtu %d", i.host, frame.MaxMTU))
+	case a.MTU > frame.MaxChain-frame.MaxPacket+frame.MaxLinkMTU:
+		return nil, tooLarge(a.MTU, frame.JumboMTU, fmt.Sprintf(": ip link set %s mtu %d", i.host, frame.JumboMTU))
 	}
 	if force {
 		return a, nil
@@ -107,7 +107,10 @@ func isDefault(destination *net.IPNet) bool {
 	return ones == 0
 }
 
-// tooLarge refuses an MTU; mend ends the sentence.
-func tooLarge(mtu int, mend string) error {
-	return fmt.Errorf("MTU %d: a frame carries at most %d%s", mtu, frame.MaxMTU, mend)
+// tooLarge refuses an MTU beyond a limit; mend ends the sentence.
+func tooLarge(mtu, limit int, mend string) error {
+	if limit < frame.JumboMTU {
+		mend += ", since driver or kernel do not have packets of more frames in this mode (the daemon's log says which)"
+	}
+	return fmt.Errorf("MTU %d: at most %d is possible%s", mtu, limit, mend)
 }

@@ -1,6 +1,7 @@
 package afxdp
 
 import (
+	"cmp"
 	"fmt"
 	"sync"
 
@@ -24,6 +25,8 @@ type Options struct {
 	Force bool
 	// Journal, if there is one, outlives a process that is killed with settings changed.
 	Journal Journal
+
+	several uint16 // tests: the flag of bind for packets of several frames; 0: that which the kernel knows
 }
 
 // Interface is a Linux network interface taken over by AF_XDP sockets.
@@ -33,6 +36,8 @@ type Interface struct {
 	mac   [6]byte
 	pool  *frame.Pool
 	asked Mode
+	// several is the flag of bind for packets of several frames.
+	several uint16
 
 	nl     *netlink.Handle  // in the Linux network namespace of Open, like eth
 	eth    *ethtool.Ethtool // addresses interfaces by name
@@ -41,6 +46,7 @@ type Interface struct {
 
 	got    Mode     // set by Open
 	notes  []string // set by Open
+	pieces int      // set by Open: frames that a packet may have
 	strips bool     // set by Open
 	queues []*Queue // set by Open
 
@@ -57,7 +63,7 @@ type Interface struct {
 // Open takes over the interface o.Host of the thread's Linux network namespace: checks whether it may, prepares it,
 // binds a socket to each of its queues and attaches the program. After an error everything is as it was before.
 func Open(pool *frame.Pool, o Options) (*Interface, error) {
-	i := &Interface{host: o.Host, pool: pool, asked: o.Mode, packet: -1}
+	i := &Interface{host: o.Host, pool: pool, asked: o.Mode, packet: -1, several: cmp.Or(o.several, unix.XDP_USE_SG)}
 	if err := i.open(o); err != nil {
 		err = fmt.Errorf("attach %s: %w", o.Host, err)
 		if left := i.Close(); left != nil {

@@ -55,8 +55,11 @@ func TestRefusals(t *testing.T) {
 			}))
 		}, []string{"default route", "force"}, true},
 		{"MTU", Options{Host: hostName}, func(t *testing.T) {
+			must(t, netlink.LinkSetMTU(device(t, hostName), 20000))
+		}, []string{"MTU 20000", "at most 9000"}, false},
+		{"MTU, single frames", Options{Host: hostName, several: 1 << 14}, func(t *testing.T) {
 			must(t, netlink.LinkSetMTU(device(t, hostName), 3000))
-		}, []string{"MTU 3000", "at most 1770"}, false},
+		}, []string{"MTU 3000", "several frames", "ip link set p0 mtu 1770"}, false},
 		{"zero-copy", Options{Host: hostName, Mode: ZeroCopy}, nil,
 			[]string{"mode zerocopy cannot be had", "queue 0"}, false},
 		{"queues", Options{Host: hostName, Queues: 7}, nil, []string{"queues 7", "1 to 1"}, false},
@@ -126,7 +129,7 @@ func takeQueue(t *testing.T) {
 	t.Helper()
 	pool := newPool(t, 64)
 	q := &Queue{pool: pool, fd: -1}
-	must(t, q.open(device(t, hostName).Attrs().Index, Copy, -1, pool.NewCache()))
+	must(t, q.open(device(t, hostName).Attrs().Index, Copy, 0, 1, -1, pool.NewCache()))
 	t.Cleanup(q.close)
 }
 
@@ -233,17 +236,48 @@ func TestMTU(t *testing.T) {
 	if p.MTU() != 1500 {
 		t.Errorf("MTU %d, want 1500", p.MTU())
 	}
-	if err := p.RaiseMTU(frame.MaxLinkMTU + 1); err == nil || !strings.Contains(err.Error(), "at most 1770") {
+	if err := p.RaiseMTU(frame.JumboMTU + tagLen + 1); err == nil || !strings.Contains(err.Error(), "at most 9000") {
 		t.Errorf("error %v, want one that names the limit", err)
 	}
 	must(t, p.RaiseMTU(1280))
 	if mtu := device(t, hostName).Attrs().MTU; mtu != 1500 {
 		t.Errorf("MTU lowered to %d", mtu)
 	}
-	must(t, p.RaiseMTU(frame.MaxLinkMTU))
-	if mtu := device(t, hostName).Attrs().MTU; mtu != frame.MaxLinkMTU || p.MTU() != frame.MaxLinkMTU {
-		t.Errorf("MTU %d, and %d by the interface's own account, want %d", mtu, p.MTU(), frame.MaxLinkMTU)
+	must(t, p.RaiseMTU(frame.JumboMTU+tagLen))
+	if mtu := device(t, hostName).Attrs().MTU; mtu != frame.JumboMTU+tagLen || p.MTU() != mtu {
+		t.Errorf("MTU %d, and %d by the interface's own account, want %d", mtu, p.MTU(), frame.JumboMTU+tagLen)
 	}
+}
+
+// TestSingle: where the kernel does not know the flag for packets of several frames, as before 6.6, the interface has packets
+// of one, says so, and keeps its other promises.
+func TestSingle(t *testing.T) {
+	newLab(t, 2)
+	p := openPort(t, newPool(t, 8192), Options{Host: hostName, several: 1 << 14})
+	if p.MaxMTU() != frame.MaxMTU {
+		t.Errorf("MTU up to %d", p.MaxMTU())
+	}
+	if _, got := p.Mode(); got != Copy {
+		t.Errorf("mode %v", got)
+	}
+	if notes := strings.Join(p.Notes(), "\n"); !strings.Contains(notes, "at most 1770") {
+		t.Errorf("notes %q", notes)
+	}
+	if err := p.RaiseMTU(frame.MaxLinkMTU + 1); err == nil || !strings.Contains(err.Error(), "at most 1770") ||
+		!strings.Contains(err.Error(), "more frames") {
+		t.Errorf("error %v, want one that names the limit and why", err)
+	}
+	must(t, p.RaiseMTU(frame.MaxLinkMTU))
+	d, ok := p.cache.New(frame.MaxPacket + 1)
+	if !ok {
+		t.Fatal("no free frames")
+	}
+	if p.Queues()[1].Transmit([]frame.Desc{d}) != 0 {
+		t.Error("a packet of two frames is accepted")
+	}
+	p.cache.PutChain(d)
+	p.shut()
+	checkCensus(t, p.pool, p.Queues(), 0)
 }
 
 func TestPromisc(t *testing.T) {
@@ -412,7 +446,7 @@ func TestAwaitRelease(t *testing.T) {
 	index := device(t, hostName).Attrs().Index
 	pool := newPool(t, 64)
 	q := &Queue{pool: pool, fd: -1}
-	must(t, q.open(index, Copy, -1, pool.NewCache()))
+	must(t, q.open(index, Copy, 0, 1, -1, pool.NewCache()))
 	time.AfterFunc(200*time.Millisecond, q.close)
 	start := time.Now()
 	awaitRelease(index, 0)

@@ -126,7 +126,7 @@ func (p *port) receive(q *Queue, patience time.Duration) (frame.Desc, bool) {
 		if isTest(p.pool.Bytes()[d[0].Addr:][:d[0].Len]) {
 			return d[0], true
 		}
-		p.cache.Put(d[0].Addr)
+		p.cache.PutChain(d[0])
 	}
 	return frame.Desc{}, false
 }
@@ -134,12 +134,12 @@ func (p *port) receive(q *Queue, patience time.Duration) (frame.Desc, bool) {
 // send transmits a packet and waits for its completion.
 func (p *port) send(q *Queue, packet []byte) {
 	p.t.Helper()
-	addr, ok := p.cache.Get()
+	d, ok := p.cache.New(len(packet))
 	if !ok {
 		p.t.Fatal("no free frame")
 	}
-	copy(p.pool.Bytes()[addr:], packet)
-	if q.Transmit([]frame.Desc{{Addr: addr, Len: uint32(len(packet))}}) != 1 {
+	frame.Write(p.pool.Bytes(), d, packet)
+	if q.Transmit([]frame.Desc{d}) != 1 {
 		p.t.Fatal("packet not accepted")
 	}
 	p.drain(q)
@@ -207,7 +207,7 @@ func (s *tap) send(packet []byte) {
 // receive returns the next packet that came in, not one that this socket sent.
 func (s *tap) receive() []byte {
 	s.t.Helper()
-	b := make([]byte, 4096)
+	b := make([]byte, 1<<16)
 	for {
 		n, from, err := unix.Recvfrom(s.fd, b, 0)
 		if errors.Is(err, unix.EINTR) {

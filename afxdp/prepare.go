@@ -10,8 +10,6 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-
-	"nsrouter/dataplane/frame"
 )
 
 // prepare sets the interface up for a router that sees every packet as it was on the wire, and silences the host's
@@ -116,10 +114,13 @@ func (i *Interface) spread() {
 	}
 }
 
+// tagLen is the VLAN tag that the host interface carries as part of its packets, where there are two.
+const tagLen = 4
+
 // RaiseMTU makes the host interface carry packets of n bytes, if it does not yet; it is never lowered before Close.
 func (i *Interface) RaiseMTU(n int) error {
-	if n > frame.MaxLinkMTU {
-		return tooLarge(n, "")
+	if n > i.MaxMTU()+tagLen {
+		return tooLarge(n, i.MaxMTU(), "")
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()

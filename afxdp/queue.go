@@ -59,28 +59,29 @@ func (q *Queue) ID() int { return int(q.id) }
 // closed. Any goroutine may ask.
 func (q *Queue) Gone() bool { return q.gone.Load() }
 
-// Receive moves up to len(d) received packets into d and returns how many.
+// Receive moves up to len(d) received packets into d and returns how many. One of several pieces is a chain (package frame).
 func (q *Queue) Receive(d []frame.Desc) int {
 	if q.gone.Load() {
 		return 0
 	}
-	n := q.rx.receive(q.pool, d, q.rxOwner)
+	n, frames := q.rx.receive(q.pool, d, q.rxOwner)
 	if n == 0 && q.busy.on && q.pollDriver() {
-		n = q.rx.receive(q.pool, d, q.rxOwner)
+		n, frames = q.rx.receive(q.pool, d, q.rxOwner)
 	}
-	q.held -= n
+	q.held -= frames
 	return n
 }
 
-// Transmit queues the first n packets of d and returns n; the others remain the caller's. It stops where the ring is
-// full, and before a packet that is empty or leaves its frame, which the kernel would refuse. Zero-copy drivers may
+// Transmit queues the first n packets of d, each with all its pieces, and returns n; the others remain the caller's. It stops
+// where the ring is full, and before a packet that is empty, leaves its frame or has more pieces than the socket takes, which
+// the kernel would refuse. Zero-copy drivers may
 // send before Flush.
 func (q *Queue) Transmit(d []frame.Desc) int {
 	if q.gone.Load() {
 		return 0
 	}
-	n := q.tx.send(q.pool, d, q.txOwner)
-	q.pending += n
+	n, frames := q.tx.send(q.pool, d, q.txOwner)
+	q.pending += frames
 	return n
 }
 

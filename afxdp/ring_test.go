@@ -98,7 +98,7 @@ func BenchmarkRound(b *testing.B) {
 	cache := pool.NewCache()
 	q := Queue{pool: pool, target: FillTarget}
 	q.fill.ring, q.completion.ring = memoryRing[uint64](0), memoryRing[uint64](0)
-	q.rx.ring, q.tx.ring = memoryRing[frame.Desc](0), memoryRing[frame.Desc](0)
+	q.rx.ring, q.tx = memoryRing[frame.Desc](0), txRing{ring: memoryRing[frame.Desc](0), maxPieces: 1}
 	if q.rxOwner, err = pool.AddOwner(); err != nil {
 		b.Fatal(err)
 	}

@@ -68,7 +68,8 @@ func register(fd int, pool *frame.Pool) error {
 
 // open makes the queue's socket and rings, lends frames to it and binds it. shared is the first queue's socket, or -1
 // for the first queue itself. What it made is undone by close, also after an error.
-func (q *Queue) open(ifindex int, mode Mode, shared int, c *frame.Cache) error {
+// pieces is how many frames a packet may have at most; several is the flag that asks for more than one (XDP_USE_SG), or 0.
+func (q *Queue) open(ifindex int, mode Mode, several uint16, pieces, shared int, c *frame.Cache) error {
 	var err error
 	if q.fd, err = newSocket(); err != nil {
 		return err
@@ -99,6 +100,10 @@ func (q *Queue) open(ifindex int, mode Mode, shared int, c *frame.Cache) error {
 	default:
 		address.Flags = unix.XDP_USE_NEED_WAKEUP | unix.XDP_COPY
 	}
+	if shared < 0 { // the others' is the first queue's
+		address.Flags |= several
+	}
+	q.tx.maxPieces = pieces
 	return bind(q.fd, &address)
 }
 

@@ -26,22 +26,26 @@ func TestBothDirections(t *testing.T) {
 			}
 			peer, q := openTap(t, peerName), p.Queues()[0]
 
-			for n, size := range []int{60, 64, 1000, 14 + frame.MaxMTU} {
+			for n, size := range []int{60, 1000, frame.MaxPacket, frame.MaxPacket + 1, 5000, 14 + frame.JumboMTU, 64} {
 				if size > 1514 {
 					// The peer and the interface must agree to carry it.
-					must(t, p.RaiseMTU(frame.MaxMTU))
-					must(t, p.nl.LinkSetMTU(device(t, peerName), frame.MaxMTU))
+					must(t, p.RaiseMTU(frame.JumboMTU))
+					must(t, p.nl.LinkSetMTU(device(t, peerName), frame.JumboMTU))
 				}
 				packet := testPacket(uint32(n), size)
+				for k := 18; k < size; k++ {
+					packet[k] = byte(k * 7 >> (k >> 8 & 3))
+				}
 				peer.send(packet)
 				d, ok := p.receive(q, 5*time.Second)
 				if !ok {
 					t.Fatalf("packet of %d bytes not received", size)
 				}
-				if got := p.pool.Bytes()[d.Addr:][:d.Len]; !bytes.Equal(got, packet) {
+				got := make([]byte, frame.Length(p.pool.Bytes(), d))
+				if frame.Read(p.pool.Bytes(), d, 0, got); !bytes.Equal(got, packet) {
 					t.Errorf("received %x, want %x", got, packet)
 				}
-				p.cache.Put(d.Addr)
+				p.cache.PutChain(d)
 
 				p.send(q, packet)
 				if got := peer.receive(); !bytes.Equal(got, packet) {

@@ -345,15 +345,27 @@ func (t *Table) deviceName(ns *namespace, name string) (string, error) {
 	return name, nil
 }
 
+// maxMTU is the largest MTU that d can have: packets are chains of frames where driver and kernel have these. Where the host
+// interface is not attached, it is not known what it will have.
+func maxMTU(d *device) uint32 {
+	switch {
+	case d.kind == Loopback:
+		return loopbackMTU
+	case d.kind == XDP && d.host.attached:
+		return max(d.host.info.MaxMTU, frame.MaxMTU)
+	}
+	return frame.JumboMTU
+}
+
 // checkMTU tells whether d may have an MTU of that many bytes.
 func checkMTU(d *device, mtu uint32) error {
-	limit := uint32(frame.MaxMTU)
-	if d.kind == Loopback {
-		limit = loopbackMTU
-	}
+	limit := maxMTU(d)
 	switch {
 	case mtu < minMTU:
 		return fail(Invalid, "mtu less than device minimum: %d, %s takes %d to %d", mtu, d.name, minMTU, limit)
+	case mtu > limit && d.kind == XDP && mtu <= frame.JumboMTU:
+		return fail(Invalid, "mtu greater than device maximum: %d, %s takes %d to %d: a packet there has too few frames for more, "+
+			"by its driver and kernel (link show %[2]s: Linux 6.6 and mode copy give more)", mtu, d.name, minMTU, limit)
 	case mtu > limit:
 		return fail(Invalid, "mtu greater than device maximum: %d, %s takes %d to %d", mtu, d.name, minMTU, limit)
 	case mtu < minMTU6 && slices.ContainsFunc(d.addrs, func(a address) bool { return a.prefix.Addr().Is6() && !a.automatic }):

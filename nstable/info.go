@@ -52,6 +52,7 @@ type XDPInfo struct {
 	Queues      int  // bound; 0 while not attached
 	Present     bool // the host interface is there and attached
 	Strips      bool // see [PortInfo]
+	MaxMTU      uint32
 }
 
 // AddressInfo describes an address of a device.

@@ -257,7 +257,7 @@ func (t *Table) checkChange(d *device, c LinkChange) (ns *namespace, name string
 	if c.MTU != 0 {
 		after := d
 		if ns != d.ns {
-			after = &device{kind: d.kind, name: d.name} // its addresses stay behind
+			after = &device{kind: d.kind, name: d.name, host: d.host} // its addresses stay behind
 		}
 		if err := checkMTU(after, c.MTU); err != nil {
 			return nil, "", err

@@ -20,6 +20,7 @@ func (t *Table) linkInfo(d *device) LinkInfo {
 		}
 		if h.attached {
 			info.XDP.Mode, info.XDP.Queues, info.XDP.Strips = h.info.Mode, h.info.Queues, h.info.Strips
+			info.XDP.MaxMTU = maxMTU(d)
 		}
 	}
 	return info

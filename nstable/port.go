@@ -44,6 +44,7 @@ type XDPSpec struct {
 type PortInfo struct {
 	MAC     [6]byte
 	MTU     uint32 // bytes of layer 3
+	MaxMTU  uint32 // the largest that the device can have; 0: that of packets of one frame
 	Mode    Mode   // the one obtained, never ModeAuto
 	Queues  int    // all of them are bound
 	Strips  bool   // it takes VLAN tags off frames, and cannot be told to leave them

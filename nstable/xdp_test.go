@@ -14,7 +14,7 @@ func TestXDP(t *testing.T) {
 	l, err := b.Links("init", "p0")
 	b.ok(err)
 	if x := l[0].XDP; x == nil ||
-		*x != (XDPInfo{Host: "eth7", Asked: ModeCopy, Mode: ModeCopy, Queues: 1, Present: true}) {
+		*x != (XDPInfo{Host: "eth7", Asked: ModeCopy, Mode: ModeCopy, Queues: 1, Present: true, MaxMTU: 1770}) {
 		t.Errorf("%+v", x)
 	}
 	if l[0].Up || !l[0].Carrier || l[0].MTU != 1500 || l[0].MAC != [6]byte{2, 0, 0, 0, 0, byte(l[0].ID)} {
@@ -187,4 +187,27 @@ func TestStartWithout(t *testing.T) {
 		),
 	)
 	b.want(dump(b.Table), before)
+}
+
+// TestXDPMTU: a device takes the MTU that driver and kernel allow it, and the error says which that is, why, and what helps.
+func TestXDPMTU(t *testing.T) {
+	b := newBench(t)
+	_, err := b.AddLink("init", LinkSpec{Name: "p", Kind: XDP, XDP: XDPSpec{Host: "eth7", Mode: ModeCopy}})
+	b.ok(err)
+	l, err := b.Links("init", "p")
+	b.ok(err)
+	b.ok(b.SetLink("init", "p", LinkChange{MTU: 1770}))
+	err = b.SetLink("init", "p", LinkChange{MTU: 9000})
+	for _, part := range []string{"maximum: 9000", "68 to 1770", "driver and kernel", "Linux 6.6", "mode copy"} {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("%v does not say %q", err, part)
+		}
+	}
+	b.ok(b.PortBack(l[0].ID, PortInfo{MTU: 1500, MaxMTU: 9000, Mode: ModeCopy, Queues: 1}))
+	b.ok(b.SetLink("init", "p", LinkChange{MTU: 9000}))
+	if err := b.SetLink("init", "p", LinkChange{MTU: 9001}); err == nil || !strings.Contains(err.Error(), "68 to 9000") {
+		t.Error(err)
+	}
+	_, err = b.AddLink("init", LinkSpec{Name: "d", Kind: Dummy, MTU: 9000})
+	b.ok(err)
 }

@@ -55,6 +55,7 @@ type xdpInfo struct {
 	Queues      uint32 `json:"queues"`
 	Attached    bool   `json:"attached"`
 	StripsTags  bool   `json:"strips_vlan_tags,omitempty"`
+	MaxMTU      uint32 `json:"max_mtu,omitempty"`
 }
 
 // briefJSON is a link of "ip -j -br link show" or addr show.
@@ -140,7 +141,7 @@ func linkObject(l *v1.Link) linkJSON {
 	if x := l.Xdp; x != nil {
 		o.LinkInfo.Data = &xdpInfo{
 			Host: x.Host, ModeAsked: xdpModeName(x.ModeAsked), Mode: xdpModeName(x.ModeObtained), QueuesAsked: x.QueuesAsked,
-			Queues: x.Queues, Attached: x.Attached, StripsTags: x.StripsTags,
+			Queues: x.Queues, Attached: x.Attached, StripsTags: x.StripsTags, MaxMTU: x.MaxMtu,
 		}
 	}
 	if v := l.Vlan; v != nil {
@@ -230,6 +231,9 @@ func (x *xdpInfo) text(details bool) string {
 	s += fmt.Sprintf(" queues %d", x.Queues)
 	if x.QueuesAsked != 0 && x.QueuesAsked != x.Queues {
 		s += fmt.Sprintf(" asked %d", x.QueuesAsked)
+	}
+	if x.MaxMTU != 0 {
+		s += fmt.Sprintf(" maxmtu %d", x.MaxMTU)
 	}
 	switch {
 	case !x.Attached:

@@ -58,13 +58,13 @@ $ l
     link/loopback 00:00:00:00:00:00 brd 00:00:00:00:00:00
 2: p1: <BROADCAST,MULTICAST> mtu 1500 qdisc noop state DOWN mode DEFAULT group default qlen 1000
     link/ether 02:00:00:00:00:01 brd ff:ff:ff:ff:ff:ff
-    xdp host eth7 mode copy asked auto queues 2
+    xdp host eth7 mode copy asked auto queues 2 maxmtu 1770
 $ l s p1 up
 $ -j link show p1
 [{"ifindex":2,"ifname":"p1","flags":["BROADCAST","MULTICAST","UP","LOWER_UP"],"mtu":1500,"qdisc":"noqueue","operstate":"UP",`+
 		`"linkmode":"DEFAULT","group":"default","txqlen":1000,"link_type":"ether","address":"02:00:00:00:00:01",`+
 		`"broadcast":"ff:ff:ff:ff:ff:ff","linkinfo":{"info_kind":"xdp","info_data":{"host":"eth7","mode_asked":"auto",`+
-		`"mode":"copy","queues_asked":2,"queues":2,"attached":true}}}]
+		`"mode":"copy","queues_asked":2,"queues":2,"attached":true,"max_mtu":1770}}}]
 $ a a 10.0.0.1/24 dev p1
 $ addr add 10.0.0.1/24 dev p1
 ! Error: ipv4: Address already assigned...

@@ -114,8 +114,8 @@ func (p *ports) attach(id nstable.DeviceID, spec nstable.XDPSpec) (info nstable.
 	delete(p.missing, id)
 	p.placeReceive(id)
 	return nstable.PortInfo{
-		MAC: iface.MAC(), MTU: uint32(min(iface.MTU(), frame.MaxMTU)), Mode: gotMode, Queues: len(queues), Carrier: a.carrier,
-		Strips: iface.StripsTags(),
+		MAC: iface.MAC(), MTU: uint32(min(iface.MTU(), iface.MaxMTU())), MaxMTU: uint32(iface.MaxMTU()),
+		Mode: gotMode, Queues: len(queues), Carrier: a.carrier, Strips: iface.StripsTags(),
 	}, nil
 }
 

@@ -120,7 +120,7 @@ func apiLink(l *nstable.LinkInfo) *v1.Link {
 	if x := l.XDP; x != nil {
 		out.Xdp = &v1.XdpState{
 			Host: x.Host, ModeAsked: apiMode(x.Asked), QueuesAsked: uint32(x.QueuesAsked), Queues: uint32(x.Queues),
-			Attached: x.Present, StripsTags: x.Strips,
+			Attached: x.Present, StripsTags: x.Strips, MaxMtu: x.MaxMTU,
 		}
 		if x.Present {
 			out.Xdp.ModeObtained = apiMode(x.Mode)

@@ -82,6 +82,7 @@ const maxOwners = 1<<16 - int(firstQueueOwner)
 // Its methods may be called from any goroutine unless they say otherwise.
 type Pool struct {
 	mem   []byte
+	whole []byte  // mem, and what of the last huge page is too much
 	owner []Owner // one writer at a time: the frame's present owner
 	huge  bool
 	depot depot
@@ -124,14 +125,14 @@ func NewPool(frames int) (*Pool, error) {
 			)
 		}
 	}
-	p := &Pool{mem: mem[:size:size], owner: make([]Owner, frames), huge: huge}
+	p := &Pool{mem: mem[:size:size], whole: mem, owner: make([]Owner, frames), huge: huge}
 	p.depot.init(frames)
 	return p, nil
 }
 
 // Close unmaps the area. No frame may be in use, and no kernel registration of it may be left.
 func (p *Pool) Close() error {
-	return unix.Munmap(p.mem[:cap(p.mem)])
+	return unix.Munmap(p.whole)
 }
 
 // Bytes is the whole area; a packet's bytes are Bytes()[addr:addr+len].

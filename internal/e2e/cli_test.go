@@ -40,7 +40,7 @@ func TestRefused(t *testing.T) {
 		{"link add link p1 name p1.7 type vlan id 7 loose_binding on", 1, "not supported"},
 		{"link add link p1 name p1.7 type vlan id 4095", 2, "4095"},
 		{"link set p9 up", 2, "p9"},
-		{"link set p1 mtu 9000", 2, "1770"},
+		{"link set p1 mtu 9001", 2, "9000"},
 		{"link set p1 netns blue", 2, "blue"},
 		{"link del lo", 2, "lo"},
 		{"addr add 10.0.0.300/24 dev p1", 1, "10.0.0.300"},

@@ -24,7 +24,11 @@ type contender struct {
 // contenders are all, by their names of package results.
 func contenders() map[string]contender {
 	return map[string]contender{
-		results.Router:  {"this router, one worker", (*stand).router},
+		results.Router:     {"this router, one worker", routerBy(results.Router, "r")},
+		results.RouterBusy: {"this router, one worker that never sleeps", routerBy(results.RouterBusy, "b", "--poll", "busy")},
+		results.RouterInterrupt: {
+			"this router, one worker that never polls", routerBy(results.RouterInterrupt, "i", "--poll", "interrupt"),
+		},
 		results.Linux:   {"Linux kernel forwarding, in a namespace of its own", (*stand).linux},
 		results.Testpmd: {"DPDK testpmd, mac, over net_af_xdp", (*stand).testpmd},
 		results.L3fwd:   {"DPDK l3fwd, rte_fib, over net_af_xdp", (*stand).l3fwd},
@@ -85,15 +89,22 @@ func (s *stand) routeLines() string {
 	return lines.String()
 }
 
-// startRouter starts a daemon with one worker.
-func (s *stand) startRouter(name string) *lab.Router {
-	return s.lab.Router(lab.RouterOptions{Name: name, Memory: true, Args: []string{"--cpus", fmt.Sprint(s.o.workCPU)}})
+// startRouter starts a daemon with one worker; args are further ones of "router run".
+func (s *stand) startRouter(name string, args ...string) *lab.Router {
+	args = append([]string{"--cpus", fmt.Sprint(s.o.workCPU)}, args...)
+	return s.lab.Router(lab.RouterOptions{Name: name, Memory: true, Args: args})
+}
+
+// routerBy makes the setup of a contender that is this router, with arguments of "router run". The names of its veths begin
+// with the tag.
+func routerBy(name, tag string, args ...string) func(*stand) (*track, error) {
+	return func(s *stand) (*track, error) { return s.router(name, tag, args) }
 }
 
 // router has this router forward.
-func (s *stand) router() (*track, error) {
-	r := s.startRouter("router")
-	w := s.wire("r", r.Host, 1)
+func (s *stand) router(name, tag string, args []string) (*track, error) {
+	r := s.startRouter(name, args...)
+	w := s.wire(tag, r.Host, 1)
 	r.Must(fmt.Sprintf(`
 		link add in type xdp host %s
 		link add out type xdp host %s
@@ -104,7 +115,7 @@ func (s *stand) router() (*track, error) {
 		neigh add %s lladdr %s dev out nud permanent`,
 		w.ins[0].Name, w.out.Name, s.traffic.nearPort, s.traffic.farPort, s.traffic.farHost.Addr(), w.far.MAC))
 	r.Batch(s.routeLines())
-	return s.joinRouter(r, w, &track{name: results.Router}, ends{})
+	return s.joinRouter(r, w, &track{name: name}, ends{})
 }
 
 func (s *stand) joinRouter(r *lab.Router, w wires, tr *track, e ends) (*track, error) {

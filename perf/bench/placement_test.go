@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"nsrouter/internal/lab"
+	"nsrouter/perf/results"
 )
 
 // receivers are the NAPI threads of the ends of this process's wires: the tag and letter of an end by the thread's
@@ -43,8 +44,8 @@ func TestPlacement(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := &stand{t: t, lab: lab.New(t), o: short(t), where: p, traffic: traffic}
-			for _, setup := range []func() (*track, error){s.router, s.linux} {
-				if _, err := setup(); err != nil {
+			for _, name := range []string{results.Router, results.Linux} {
+				if _, err := contenders()[name].setup(s); err != nil {
 					t.Fatal(err)
 				}
 			}

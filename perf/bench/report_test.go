@@ -45,7 +45,8 @@ func TestRun(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		missing error
-	}{{results.Router, nil}, {results.Linux, nil}, {results.Testpmd, noTestpmd}, {results.L3fwd, noL3fwd}} {
+	}{{results.Router, nil}, {results.RouterBusy, nil}, {results.RouterInterrupt, nil}, {results.Linux, nil},
+		{results.Testpmd, noTestpmd}, {results.L3fwd, noL3fwd}} {
 		for _, where := range placements() {
 			tr := track{name: c.name, scenario: results.IP4One}
 			sum := run.Summarize(tr.series(where, results.Throughput, results.PacketsPerSecond))

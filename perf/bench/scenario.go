@@ -23,8 +23,9 @@ type scenario struct {
 // scenarios are all, in the order in which they are measured.
 func scenarios() []scenario {
 	all := []string{results.Router, results.Linux, results.Testpmd, results.L3fwd}
+	polling := append([]string{results.RouterBusy, results.RouterInterrupt}, all...)
 	return []scenario{
-		{results.IP4One, "IPv4, one route, one destination", 4, "1", all, true},
+		{results.IP4One, "IPv4, one route, one destination", 4, "1", polling, true},
 		{results.IP4Full, "IPv4, a full table, destinations all over it", 4, "full", all, false},
 		{results.IP6Full, "IPv6, a full table, destinations all over it", 6, "full", all, false},
 		{

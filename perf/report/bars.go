@@ -81,6 +81,8 @@ func (b bars) DataRange() (xmin, xmax, ymin, ymax float64) {
 // barFigure is one panel of bars.
 func barFigure(name, caption, title, y string, b bars) figure {
 	f := figure{name: name, caption: caption, width: 10 * vg.Inch, height: 3.6 * vg.Inch, margin: 1.7 * vg.Inch, legend: newLegend()}
+	// As wide as the words below the groups want.
+	f.width = max(f.width, f.margin+vg.Points(50)+vg.Length(len(b.groups))*vg.Points(78))
 	p := newPlot(title, "", y)
 	p.Add(horizontals{}, b)
 	ticks := make(plot.ConstantTicks, len(b.groups))

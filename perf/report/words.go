@@ -42,7 +42,8 @@ func contenderWords(contender string) string {
 func knownScenarios() []string {
 	return []string{
 		results.IP4One, results.IP4Full, results.IP6One, results.IP6Full,
-		results.IP4Namespace, results.IP4ManyNamespaces, results.IP4Thousand, results.IP4FullHot, results.IP4Veth, results.IP4Leak,
+		results.IP4Namespace, results.IP4ManyNamespaces, results.IP4FourVLANs,
+		results.IP4Thousand, results.IP4FullHot, results.IP4Veth, results.IP4Leak,
 		results.Idle8,
 	}
 }
@@ -61,10 +62,12 @@ func scenarioWords(scenario string) string {
 		return "IPv4, 4 devices, 1 namespace"
 	case results.IP4ManyNamespaces:
 		return "IPv4, 4 devices, 1,024 namespaces"
+	case results.IP4FourVLANs:
+		return "IPv4, 4 devices, 1 VLAN each"
 	case results.IP4Thousand:
 		return "IPv4, 1,000 routes"
 	case results.IP4FullHot:
-		return "IPv4, full table, 1,024 destinations"
+		return "IPv4, full table, hot"
 	case results.IP4Veth:
 		return "IPv4, 2 namespaces, by veth"
 	case results.IP4Leak:

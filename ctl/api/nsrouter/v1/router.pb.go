@@ -701,7 +701,9 @@ type XdpState struct {
 	// attached tells that the interface is there and taken.
 	Attached bool `protobuf:"varint,6,opt,name=attached,proto3" json:"attached,omitempty"`
 	// strips_tags tells that the interface takes VLAN tags off frames, and cannot be told to leave them.
-	StripsTags    bool `protobuf:"varint,7,opt,name=strips_tags,json=stripsTags,proto3" json:"strips_tags,omitempty"`
+	StripsTags bool `protobuf:"varint,7,opt,name=strips_tags,json=stripsTags,proto3" json:"strips_tags,omitempty"`
+	// max_mtu is the largest MTU that driver and kernel allow the device (bytes); 0 while the interface is not attached.
+	MaxMtu        uint32 `protobuf:"varint,8,opt,name=max_mtu,json=maxMtu,proto3" json:"max_mtu,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -783,6 +785,13 @@ func (x *XdpState) GetStripsTags() bool {
 		return x.StripsTags
 	}
 	return false
+}
+
+func (x *XdpState) GetMaxMtu() uint32 {
+	if x != nil {
+		return x.MaxMtu
+	}
+	return 0
 }
 
 type Address struct {
@@ -3470,7 +3479,7 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
 	"\x05netns\x18\x03 \x01(\tR\x05netns\x12\x0e\n" +
-	"\x02up\x18\x04 \x01(\bR\x02up\"\x86\x02\n" +
+	"\x02up\x18\x04 \x01(\bR\x02up\"\x9f\x02\n" +
 	"\bXdpState\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x123\n" +
 	"\n" +
@@ -3480,7 +3489,8 @@ const file_nsrouter_v1_router_proto_rawDesc = "" +
 	"\x06queues\x18\x05 \x01(\rR\x06queues\x12\x1a\n" +
 	"\battached\x18\x06 \x01(\bR\battached\x12\x1f\n" +
 	"\vstrips_tags\x18\a \x01(\bR\n" +
-	"stripsTags\"\xc1\x01\n" +
+	"stripsTags\x12\x17\n" +
+	"\amax_mtu\x18\b \x01(\rR\x06maxMtu\"\xc1\x01\n" +
 	"\aAddress\x12\x12\n" +
 	"\x04cidr\x18\x01 \x01(\tR\x04cidr\x12\x1c\n" +
 	"\tbroadcast\x18\x02 \x01(\tR\tbroadcast\x12\x14\n" +
