@@ -70,7 +70,7 @@ bench: root demo-deps ## packets per second of this router, the Linux kernel and
 .PHONY: bench-deps
 bench-deps: NEEDS := $(BENCH_NEEDS)
 bench-deps: install-needs ## installs DPDK's testpmd and builds its l3fwd, to measure them too
-	@perf/dpdk/build-l3fwd $(BIN)/dpdk-l3fwd
+	@perf/dpdk/build-l3fwd $(BIN)/dpdk-l3fwd $(BIN)/dpdk-memsource.so
 
 .PHONY: bench-fib
 bench-fib: ## the FIB beside gaissmai/bart and, where libdpdk-dev is installed, DPDK: a table, a CSV, plots; BENCH_ARGS=-quick

@@ -437,3 +437,70 @@ func TestChainFuzz(t *testing.T) {
 	r.pass(60e9)
 	r.conserved()
 }
+
+// TestChainNoAllocation: chains that are forwarded, cut, answered, and put together anew cost no allocation.
+func TestChainNoAllocation(t *testing.T) {
+	r := jumbo(t)
+	r.setMTU(p2, 4000)
+	fits := ip4("10.0.1.2", "10.0.2.2", 64)
+	fits.Flags = layers.IPv4DontFragment
+	packets := [][]byte{
+		large4(t, p1, "10.0.1.2", "10.0.2.2", 64, 3900),               // forwarded
+		large6(t, p1, "2001:db8:1::2", "2001:db8:2::2", 64, 3900),     // forwarded
+		large4(t, p1, "10.0.1.2", "10.0.2.2", 64, 9000),               // cut
+		raw4(t, p1, fits, 8980),                                       // fragmentation needed
+		large6(t, p1, "2001:db8:1::2", "2001:db8:2::2", 64, 9000),     // packet too big
+		echo4(t, p1, ip4("10.0.1.2", "10.0.1.1", 64), 8972),           // answered
+		echo6(t, p1, ip6("2001:db8:1::2", "2001:db8:1::1", 64), 8952), // answered
+	}
+	mem := r.pool.Bytes()
+	round := func() {
+		for _, b := range packets {
+			r.inject(p1, b)
+			d, _ := r.w.cache.New(40)
+			rest, _ := r.w.cache.New(1000)
+			frame.Write(mem, d, b[:40])
+			frame.Link(mem, d.Addr, rest)
+			d.Options = frame.Chained
+			r.ports[p1].rx = append(r.ports[p1].rx, d) // to be packed anew; truncated
+		}
+		r.w.round()
+		for _, port := range []*memPort{r.ports[p1], r.ports[p2]} {
+			for _, d := range port.tx {
+				for port.sent = append(port.sent, d.Addr); d.Options&frame.Chained != 0; port.sent = append(port.sent, d.Addr) {
+					d = frame.Next(mem, d)
+				}
+			}
+			port.tx = port.tx[:0]
+		}
+	}
+	round()
+	if n := testing.AllocsPerRun(100, round); n != 0 {
+		t.Errorf("%v allocations a round", n)
+	}
+	r.conserved()
+}
+
+// BenchmarkChain is the whole path of packets of 9,000 bytes without a kernel.
+func BenchmarkChain(b *testing.B) {
+	r := jumbo(b)
+	packet := large4(b, p1, "10.0.1.2", "10.0.2.2", 64, 9000)
+	mem, port := r.pool.Bytes(), r.ports[p2]
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		for range 32 {
+			d, _ := r.w.cache.New(len(packet))
+			frame.Write(mem, d, packet[:64])
+			r.ports[p1].rx = append(r.ports[p1].rx, d)
+		}
+		n += r.w.round()
+		for _, d := range port.tx {
+			for port.sent = append(port.sent, d.Addr); d.Options&frame.Chained != 0; port.sent = append(port.sent, d.Addr) {
+				d = frame.Next(mem, d)
+			}
+		}
+		port.tx = port.tx[:0]
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/packet")
+}

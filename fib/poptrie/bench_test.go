@@ -366,15 +366,10 @@ func BenchmarkBatchLength(b *testing.B) {
 						s := tbl.current.Load()
 						look := func(i int) {
 							for j := i; j+length <= i+benchBatch; j += length {
-								switch {
-								case kernel == AVX512 && f == IPv4:
-									lookupVector(s, dst[j:j+length], ids)
-								case kernel == AVX512:
-									lookupVector(s, keys[j:j+length], ids)
-								case f == IPv4:
-									lookupPlain4(s, dst[j:j+length], ids)
-								default:
-									lookupPlain6(s, keys[j:j+length], ids)
+								if f == IPv4 {
+									look4(s, kernel, dst[j:j+length], ids)
+								} else {
+									look6(s, kernel, keys[j:j+length], ids)
 								}
 							}
 						}

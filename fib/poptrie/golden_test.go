@@ -41,14 +41,6 @@ func addrOf(f Family, k Addr) netip.Addr {
 	return f.prefix(k.mask(n), n).Addr()
 }
 
-// kernels are those that this machine has.
-func kernels() []Kernel {
-	if hasAVX512() {
-		return []Kernel{Plain, AVX512}
-	}
-	return []Kernel{Plain}
-}
-
 // lookWith looks a batch up with a given kernel, however short the batch.
 func lookWith(tbl *Table, kernel Kernel, keys []Addr, ids []ID) {
 	dst := make([]uint32, len(keys))
@@ -56,17 +48,24 @@ func lookWith(tbl *Table, kernel Kernel, keys []Addr, ids []ID) {
 		dst[i] = uint32(k.Hi >> 32)
 	}
 	s := tbl.current.Load()
-	switch {
-	case kernel == AVX512 && tbl.family == IPv4:
-		lookupVector(s, dst, ids)
-	case kernel == AVX512:
-		lookupVector(s, keys, ids)
-	case tbl.family == IPv4:
-		lookupPlain4(s, dst, ids)
-	default:
-		lookupPlain6(s, keys, ids)
+	if tbl.family == IPv4 {
+		look4(s, kernel, dst, ids)
+	} else {
+		look6(s, kernel, keys, ids)
 	}
 	tbl.fallBack(ids)
+}
+
+func look4(s *space, kernel Kernel, dst []uint32, ids []ID) {
+	map[Kernel]func(*space, []uint32, []ID){
+		Plain: lookupPlain4, BMI2: lookupPlain4, AVX512: lookupVector[uint32],
+	}[kernel](s, dst, ids)
+}
+
+func look6(s *space, kernel Kernel, dst []Addr, ids []ID) {
+	map[Kernel]func(*space, []Addr, []ID){
+		Plain: lookupPlain6, BMI2: lookupWalk6, AVX512: lookupVector[Addr],
+	}[kernel](s, dst, ids)
 }
 
 // batchIDs looks addresses up in batches of several sizes and with all kernels, which must agree, and agree with the single look-up.

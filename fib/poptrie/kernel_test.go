@@ -12,16 +12,14 @@ import (
 )
 
 func TestChooseKernel(t *testing.T) {
-	fastest := Plain
-	if hasAVX512() {
-		fastest = AVX512
-	}
+	all := kernels()
+	fastest := all[len(all)-1]
 	for _, c := range []struct {
 		variable    string
 		asked, want Kernel
 	}{
 		{"", "", fastest}, {"avx512", "", fastest}, {"sse", "", fastest}, {"plain", "", Plain},
-		{"plain", fastest, fastest}, {"avx512", Plain, Plain},
+		{"plain", fastest, fastest}, {"avx512", Plain, Plain}, {string(all[len(all)/2]), "", all[len(all)/2]},
 	} {
 		t.Setenv(kernelVariable, c.variable)
 		tbl := newTable(t, IPv4, Options{Kernel: c.asked})
@@ -32,8 +30,10 @@ func TestChooseKernel(t *testing.T) {
 	if _, err := New(IPv4, Options{Kernel: "neon"}); err == nil {
 		t.Error("kernel neon accepted")
 	}
-	if _, err := New(IPv4, Options{Kernel: AVX512}); (err == nil) != hasAVX512() {
-		t.Errorf("kernel avx512: %v on a processor that has it: %v", err, hasAVX512())
+	for kernel, has := range map[Kernel]bool{AVX512: hasAVX512(), BMI2: hasBMI2()} {
+		if _, err := New(IPv4, Options{Kernel: kernel}); (err == nil) != has {
+			t.Errorf("kernel %s: %v on a processor that has it: %v", kernel, err, has)
+		}
 	}
 }
 
@@ -74,9 +74,6 @@ func TestKernels(t *testing.T) {
 
 // TestKernelBounds puts addresses and ids right before memory that cannot be touched.
 func TestKernelBounds(t *testing.T) {
-	if !hasAVX512() {
-		t.Skip("the kernels are for AVX-512, which this processor lacks")
-	}
 	page := os.Getpagesize()
 	guarded := func() []byte {
 		mem, err := unix.Mmap(-1, 0, 3*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
@@ -95,10 +92,12 @@ func TestKernelBounds(t *testing.T) {
 		s := tbl.current.Load()
 		for n := 1; n <= 300; n++ {
 			ids := unsafe.Slice((*ID)(unsafe.Pointer(&answers[2*page-4*n])), n)
-			if f == IPv4 {
-				lookupVector(s, unsafe.Slice((*uint32)(unsafe.Pointer(&addrs[2*page-4*n])), n), ids)
-			} else {
-				lookupVector(s, unsafe.Slice((*Addr)(unsafe.Pointer(&addrs[2*page-16*n])), n), ids)
+			for _, kernel := range kernels() {
+				if f == IPv4 {
+					look4(s, kernel, unsafe.Slice((*uint32)(unsafe.Pointer(&addrs[2*page-4*n])), n), ids)
+				} else {
+					look6(s, kernel, unsafe.Slice((*Addr)(unsafe.Pointer(&addrs[2*page-16*n])), n), ids)
+				}
 			}
 		}
 	}

@@ -23,9 +23,12 @@ func (t *Table) Lookup4(dst []uint32, ids []ID) {
 func (t *Table) Lookup6(dst []Addr, ids []ID) {
 	ids = ids[:len(dst)]
 	s := t.current.Load()
-	if t.kernel == AVX512 && len(dst) >= vectorMin6 {
+	switch {
+	case t.kernel == AVX512 && len(dst) >= vectorMin6:
 		lookupVector(s, dst, ids)
-	} else {
+	case t.kernel == BMI2 && len(dst) >= walkMin:
+		lookupWalk6(s, dst, ids)
+	default:
 		lookupPlain6(s, dst, ids)
 	}
 	t.fallBack(ids)

@@ -12,6 +12,15 @@ func hasAVX512() bool {
 	return x.HasAVX512F && x.HasAVX512DQ && x.HasAVX512BW && x.HasAVX512VL && x.HasAVX512VPOPCNTDQ && x.HasBMI2 && x.HasPOPCNT
 }
 
+// hasBMI2 tells whether the processor has all that the kernel of that name uses.
+func hasBMI2() bool { return cpu.X86.HasBMI2 && cpu.X86.HasPOPCNT }
+
+// walkFour takes n lanes, at least one, and those behind them up to a multiple of four, down from their nodes, as far as there are
+// children on their way, but no more than some levels. x and h are as in [walk].
+//
+//go:noescape
+func walkFour(nodes *node, x, h *[walkMax]uint64, n, levels int)
+
 // lookupAVX512 is lookup4 or, for v6, lookup6 of n addresses, 1 to kernelMax, from dst on: *uint32 or *Addr.
 //
 //go:noescape

@@ -6,8 +6,8 @@
 // [Budget]), below it nodes of 24 bytes that stand for six bits each and find child or leaf by counting bits. Ids of 16 bits are
 // stored as such until a larger one comes. The memory is outside Go's heap or, for small tables, free of pointers.
 //
-// Batches are looked up by a loop in Go or, where the processor has AVX-512, by a kernel in assembly that takes up to 256 addresses
-// down the trie together, see [Options.Kernel]. Both find the same.
+// Batches are looked up by a loop in Go or by kernels in assembly: where the processor has AVX-512, by one that takes up to 256
+// addresses down the trie together, where it has BMI2, by one that takes four of IPv6; see [Options.Kernel]. All find the same.
 //
 // # Concurrency
 //
@@ -68,8 +68,8 @@ type Options struct {
 	// Fast is memory for faster roots, which tables may share. An IPv4 table of more than 250,000 prefixes takes a root of 24 bits, 64
 	// MiB, while there is as much left, and gives it back when it has half as many. Nil allows none.
 	Fast *Budget
-	// Kernel is how batches are looked up. Empty leaves it to the environment variable ROUTER_FIB (plain or avx512) and, if that names
-	// none that the processor has, takes the fastest one.
+	// Kernel is how batches are looked up. Empty leaves it to the environment variable ROUTER_FIB (plain, bmi2 or avx512) and, if that
+	// names none that the processor has, takes the fastest one.
 	Kernel Kernel
 	// Grace tells when readers have left what they may have been in. Nil means that no reader runs while the writer does.
 	Grace Grace

@@ -121,6 +121,12 @@ func (s *stand) router(name, tag string, args []string) (*track, error) {
 func (s *stand) joinRouter(r *lab.Router, w wires, tr *track, e ends) (*track, error) {
 	tr.placement, tr.router, tr.processes = s.where, r, []*lab.Process{r.Process()}
 	tr.mode = mode(s.t, r)
+	const few = 10_000 // routes, of which the rest is done before it can be seen
+	if len(s.traffic.routes) > few {
+		if err := settle(r.Process()); err != nil {
+			return nil, err
+		}
+	}
 	return tr, s.join(tr, w, e)
 }
 

@@ -95,7 +95,7 @@ func poptries() []*contender {
 	var out []*contender
 	for _, bits := range []uint8{0, 24} {
 		first := true
-		for _, k := range []poptrie.Kernel{poptrie.AVX512, poptrie.Plain} {
+		for _, k := range []poptrie.Kernel{poptrie.AVX512, poptrie.BMI2, poptrie.Plain} {
 			o := poptrie.Options{RootBits: bits, Kernel: k}
 			t, err := poptrie.New(poptrie.IPv4, o)
 			if err != nil {

@@ -32,7 +32,7 @@ type entrant struct {
 
 const (
 	// hugePages of 2 MiB are reserved: for the frames of the router, and for DPDK's.
-	hugePages = 256
+	hugePages = 1200
 	// quiet is the part of its CPU that a thread must have had for a measurement to count.
 	quiet = 0.98
 )
@@ -49,7 +49,7 @@ func newField(o *options) (f *field, err error) {
 		costs: make(map[*entrant][]dataplane.Cost),
 	}
 	f.settings(huge)
-	s := &site{frames: o.frames, v4: v4, v6: v6}
+	s := &site{frames: o.frames, namespaces: manyNamespaces, v4: v4, v6: v6}
 	for _, sc := range scenarios() {
 		if !o.wants(sc.name) {
 			continue
@@ -68,6 +68,7 @@ func newField(o *options) (f *field, err error) {
 	}
 	if o.peers {
 		f.addTestpmd(huge)
+		f.addL3fwd(huge, s)
 	}
 	return f, nil
 }

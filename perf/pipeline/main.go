@@ -9,10 +9,12 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -115,7 +117,9 @@ func run(o *options) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.close()) }()
+	end := sync.OnceValue(f.close)
+	defer func() { err = errors.Join(err, end()) }()
+	onInterrupt(func() { _ = end() })
 	fmt.Println(strings.Join(f.run.Machine.Lines(), "\n"))
 	for _, s := range f.run.Settings {
 		fmt.Printf("%s: %s\n", s.Name, s.Value)
@@ -134,6 +138,20 @@ func run(o *options) (err error) {
 		err = errors.Join(err, f.run.SaveCSV(o.csvFile))
 	}
 	return err
+}
+
+// onInterrupt ends the program after a signal, once stop has run: huge pages and DPDK's files do not go by themselves. A reader of the
+// output that has gone ends nothing.
+func onInterrupt(stop func()) {
+	signal.Ignore(unix.SIGPIPE)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, unix.SIGTERM)
+	go func() {
+		<-signals
+		stop()
+		fmt.Fprintln(os.Stderr, "pipeline: interrupted: nothing was written")
+		os.Exit(130)
+	}()
 }
 
 // keepOff keeps what runs of this program, but for workers, off a CPU.

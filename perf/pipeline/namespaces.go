@@ -16,8 +16,8 @@ const (
 	tagged = 4096
 )
 
-// vlans has the traffic of four ports, of which two receive and two transmit, go by VLAN devices: pairs pairs of them, each in a namespace
-// of its own or all in one. Whatever the namespaces, packets, devices and routes are the same.
+// vlans has the traffic of four ports, of which two receive and two transmit, go by VLAN devices: so many pairs, each in a
+// namespace of its own or all in one. Whatever the namespaces, packets, devices and routes are the same.
 func (s *site) vlans(r *router, pairs int, apart bool) {
 	from := []pair{{0, 2}, {1, 3}}
 	outs := make([]memport.Out, len(from))

@@ -22,7 +22,9 @@ type scenario struct {
 // site is what all scenarios share.
 type site struct {
 	frames int
-	v4, v6 []netip.Prefix // the real tables
+	// namespaces is how many the scenarios of many have.
+	namespaces int
+	v4, v6     []netip.Prefix // the real tables
 }
 
 // Destinations of scenarios with many.
@@ -54,8 +56,8 @@ func scenarios() []scenario {
 		}},
 		{results.IP4Veth, results.Router, 2, (*site).veth},
 		{results.IP4Leak, results.Router, 2, (*site).leak},
-		{results.IP4Namespace, results.Router, 1, func(s *site, r *router) { s.vlans(r, manyNamespaces, false) }},
-		{results.IP4ManyNamespaces, results.Router, 1, func(s *site, r *router) { s.vlans(r, manyNamespaces, true) }},
+		{results.IP4Namespace, results.Router, 1, func(s *site, r *router) { s.vlans(r, s.namespaces, false) }},
+		{results.IP4ManyNamespaces, results.Router, 1, func(s *site, r *router) { s.vlans(r, s.namespaces, true) }},
 		{results.IP4FourVLANs, results.Router, 1, func(s *site, r *router) { s.vlans(r, 2, false) }},
 		{results.IP4One, results.Router2, 1, (*site).apart},
 	}

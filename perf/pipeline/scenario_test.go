@@ -11,7 +11,7 @@ import (
 
 // smallSite has tables of 2,000 prefixes in place of the real ones.
 func smallSite() *site {
-	s := &site{frames: 128}
+	s := &site{frames: 128, namespaces: 64}
 	for i := range 2000 {
 		var b [16]byte
 		binary.BigEndian.PutUint16(b[:], uint16(0x2400))

@@ -56,10 +56,11 @@ func eal(cpu, otherCPU int, huge bool, prefix string) []string {
 func filePrefix(name string) string { return fmt.Sprintf("nsrouter-%d-%s", os.Getpid(), name) }
 
 // startPeer starts a program and waits until it forwards.
-func startPeer(title string, ports int, program, prefix string, args []string) (*peer, error) {
+func startPeer(title string, ports int, program, prefix string, args []string, env ...string) (*peer, error) {
 	p := &peer{title: title, ports: ports, command: exec.Command(program, args...), exited: make(chan error, 1)}
 	p.directory = filepath.Join("/var/run/dpdk", filePrefix(prefix))
 	p.command.Stdout, p.command.Stderr = &p.output, &p.output
+	p.command.Env = append(os.Environ(), env...)
 	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	input, err := p.command.StdinPipe()
 	if err != nil {
@@ -82,7 +83,7 @@ func startPeer(title string, ports int, program, prefix string, args []string) (
 }
 
 // startTime is how long a program may take to start.
-const startTime = 20 * time.Second
+const startTime = time.Minute
 
 // connect waits for the program's telemetry, and for its first packets.
 func (p *peer) connect(socket string) (err error) {
@@ -96,8 +97,8 @@ func (p *peer) connect(socket string) (err error) {
 		}
 		if p.control != nil && err == nil {
 			var n uint64
-			if n, err = p.forwarded(); err == nil && n > 0 {
-				return nil
+			if _, n, err = p.counts(); err == nil && n > 0 {
+				return p.judge()
 			}
 		}
 		select {
@@ -112,32 +113,49 @@ func (p *peer) connect(socket string) (err error) {
 	}
 }
 
-// forwarded is how many packets the ports have sent.
-func (p *peer) forwarded() (uint64, error) {
-	var sum uint64
+// judge looks whether the program forwards what it receives. What it dropped before it began (testpmd does) does not count.
+func (p *peer) judge() error {
+	fromReceived, fromSent, err := p.counts()
+	if err != nil {
+		return err
+	}
+	time.Sleep(200 * time.Millisecond)
+	received, sent, err := p.counts()
+	if err != nil {
+		return err
+	}
+	if received, sent = received-fromReceived, sent-fromSent; float64(sent) < .95*float64(received) {
+		return fmt.Errorf("forwards %d of %d packets", sent, received)
+	}
+	return nil
+}
+
+// counts are how many packets the ports have received, and sent.
+func (p *peer) counts() (received, sent uint64, err error) {
 	for port := range p.ports {
 		if _, err := fmt.Fprintf(p.control, "/ethdev/stats,%d", port); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		b := make([]byte, 1<<14)
 		n, err := p.control.Read(b)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
-		var answer map[string]struct{ Opackets uint64 }
+		var answer map[string]struct{ Ipackets, Opackets uint64 }
 		if err := json.Unmarshal(b[:n], &answer); err != nil {
-			return 0, fmt.Errorf("telemetry says %q: %w", b[:n], err)
+			return 0, 0, fmt.Errorf("telemetry says %q: %w", b[:n], err)
 		}
-		sum += answer["/ethdev/stats"].Opackets
+		received += answer["/ethdev/stats"].Ipackets
+		sent += answer["/ethdev/stats"].Opackets
 	}
-	return sum, nil
+	return received, sent, nil
 }
 
 func (p *peer) resume() error { return p.command.Process.Signal(syscall.SIGCONT) }
 func (p *peer) pause() error  { return p.command.Process.Signal(syscall.SIGSTOP) }
 
 func (p *peer) read() ([]reading, error) {
-	n, err := p.forwarded()
+	_, n, err := p.counts()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.title, err)
 	}

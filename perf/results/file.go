@@ -156,7 +156,7 @@ func parse(text []byte) ([]*Run, error) {
 }
 
 func (f *file) run() (*Run, error) {
-	if len(f.Series) == 0 && len(f.Missing) == 0 {
+	if f.Series == nil { // there, but empty: a run in which nothing could be measured
 		return nil, errors.New("it has no series")
 	}
 	r := &Run{Machine: f.Machine, Settings: f.Settings, Missing: f.Missing}

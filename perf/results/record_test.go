@@ -106,7 +106,8 @@ func TestMerge(t *testing.T) {
 // TestJSON reads back what is written, one run and several.
 func TestJSON(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.json")
-	for _, runs := range [][]*Run{{someRun()}, {someRun(), {Machine: Here(), Settings: []Setting{}, Missing: []string{"all"}}}} {
+	nothing := &Run{Machine: Here(), Settings: []Setting{}}
+	for _, runs := range [][]*Run{{nothing}, {someRun()}, {nothing, someRun()}} {
 		if err := SaveJSON(path, runs...); err != nil {
 			t.Fatal(err)
 		}
@@ -151,7 +152,7 @@ func sameRecords(a, b *Run) bool {
 func TestBadJSON(t *testing.T) {
 	dir := t.TempDir()
 	for text, want := range map[string]string{
-		``: "unexpected end", `{}`: "no series", `[{"series":[]}]`: "no series", `{"series":7}`: "cannot unmarshal",
+		``: "unexpected end", `{}`: "no series", `[{"series":null}]`: "no series", `{"series":7}`: "cannot unmarshal",
 		`{"series":[{"suite":"bench","scenario":"a","contender":"b","metric":"c","rounds":[1,2],` +
 			`"values":[1],"quiet":[true,true]}]}`: "1 values",
 	} {
