@@ -219,7 +219,13 @@ func (w *Worker) receive(p *boundPort) int {
 	}
 	for i := range n {
 		w.packets[i] = Packet{Addr: w.rx[i].Addr, Len: w.rx[i].Len, In: p.dev, Flags: Flags(w.rx[i].Options)}
-		w.to(ethernetInput, uint16(i))
+	}
+	if w.dev.Settings.Spread && len(w.peers) > 1 {
+		w.share(n)
+	} else {
+		for i := range n {
+			w.to(ethernetInput, uint16(i))
+		}
 	}
 	w.runGraph()
 	if len(w.tagged) > 0 {
@@ -249,15 +255,21 @@ func (w *Worker) takeHandoffs(r *handoffRing) int {
 		for n < vectorSize && p != nil && p.In == in && p.Next == next && (in != 0 || p.Out == out) {
 			w.packets[n] = *p
 			r.pop()
-			if known {
-				w.to(next, uint16(n))
-			} else {
+			switch {
+			case !known:
 				w.free(&w.packets[n])
+			case next == ethernetInput:
+				w.takeShared(uint16(n))
+			default:
+				w.to(next, uint16(n))
 			}
 			n++
 			p = r.peek()
 		}
 		w.runGraph()
+		if len(w.tagged) > 0 {
+			w.takeTagged()
+		}
 		total += n
 	}
 	return total
