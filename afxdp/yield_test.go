@@ -3,10 +3,7 @@ package afxdp
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -38,8 +35,13 @@ func TestFlushYields(t *testing.T) {
 	sender, receiver := open(near), open(far)
 	cpu := runtime.NumCPU() - 1
 	must(t, load.PinNAPI(far, cpu))
-	for _, thread := range napiThreads(t, far.Name) {
-		must(t, realTime(thread))
+	threads, err := napiThreads(far.Name)
+	must(t, err)
+	if len(threads) == 0 {
+		t.Fatalf("no thread receives on %s", far.Name)
+	}
+	for _, thread := range threads {
+		must(t, realTime(thread.pid))
 	}
 
 	done := make(chan error)
@@ -91,24 +93,4 @@ func sendBatches(p *port, cpu, batch, batches int) error {
 // realTime gives a thread the lowest real-time priority.
 func realTime(thread int) error {
 	return unix.SchedSetAttr(thread, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}, 0)
-}
-
-// napiThreads are the kernel's threads that receive on an interface, whose name is unique on the machine.
-func napiThreads(t *testing.T, name string) (threads []int) {
-	t.Helper()
-	comms, err := filepath.Glob("/proc/[0-9]*/comm")
-	must(t, err)
-	for _, file := range comms {
-		comm, err := os.ReadFile(file)
-		if err != nil || !strings.HasPrefix(string(comm), "napi/"+name+"-") {
-			continue // processes come and go
-		}
-		id, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-		must(t, err)
-		threads = append(threads, id)
-	}
-	if len(threads) == 0 {
-		t.Fatalf("no thread receives on %s", name)
-	}
-	return threads
 }
