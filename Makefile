@@ -90,6 +90,10 @@ bench-feed: root ## a million routes that come from Linux, and by FPM
 bench-pipeline: root ## the pipeline in memory: packets per second of one core, cycles by node, DPDK beside it; BENCH_ARGS=-quick
 	@$(GO) run ./perf/pipeline $(BENCH_ARGS)
 
+.PHONY: bench-transmit
+bench-transmit: root ## transmit alone: ns of CPU time a packet, by what a sender can choose; BENCH_ARGS=-quick
+	@$(GO) run ./perf/txbench $(BENCH_ARGS)
+
 .PHONY: bench-full
 bench-full: root ## everything measured, about an hour: results and report.html in .bin/bench; BENCH_ARGS='-quick' or '-docs docs'
 	@$(GO) run ./perf/full -out $(BIN)/bench $(BENCH_ARGS)

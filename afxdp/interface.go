@@ -177,6 +177,7 @@ func (i *Interface) Detach() {
 
 func (i *Interface) detach() {
 	if i.attached != nil {
+		i.restoreNAPI()
 		_ = i.attached.Close() // closes a descriptor; the kernel does the rest
 		i.attached = nil
 	}

@@ -16,6 +16,12 @@ const (
 
 	// maxKicks bounds the system calls of one Flush; each sends at most the kernel's budget of packets.
 	maxKicks = 16
+
+	// yieldAfter is how many packets Flush has the kernel send before it lets another thread have the CPU. Where a veth's
+	// peer receives in a thread on the same CPU (threaded NAPI), the veth holds 256 packets for it and loses the others,
+	// after all has been done for them; the two halves of the CPU's time that the scheduler deals out by itself are far
+	// longer than that. Where nobody waits for the CPU it costs a system call that does nothing.
+	yieldAfter = 64
 )
 
 // Statistics are the kernel's counters of one queue (XDP_STATISTICS), in packets unless they say otherwise.
@@ -46,6 +52,7 @@ type Queue struct {
 	txOwner frame.Owner // the transmit side
 	held    int         // frames that the receive side has
 	pending int         // frames that the transmit side has
+	kicked  uint32      // packets, or pieces, that the kernel has sent since Flush last yielded
 
 	busy busyPoller
 
@@ -122,7 +129,7 @@ func (q *Queue) Refill(c *frame.Cache) int {
 }
 
 // Flush makes the kernel send what is queued, with a bounded number of system calls; what is left then waits for the
-// next call.
+// next call. Now and then it yields the CPU to whoever waits for it.
 func (q *Queue) Flush() {
 	if q.gone.Load() {
 		return
@@ -132,12 +139,18 @@ func (q *Queue) Flush() {
 		if waiting == 0 || !q.tx.needWakeup() {
 			return
 		}
-		switch errno := kickTransmit(q.fd); errno {
+		errno := kickTransmit(q.fd)
+		left := q.tx.waiting()
+		if q.kicked += waiting - left; q.kicked >= yieldAfter {
+			q.kicked = 0
+			yield()
+		}
+		switch errno {
 		case unix.EINTR:
 		case unix.EAGAIN, unix.EBUSY, unix.ENOBUFS:
 			// The kernel's budget for one call is used up, a packet was dropped, or memory or completions are short: go on as
 			// long as that helps.
-			if q.tx.waiting() == waiting {
+			if left == waiting {
 				return
 			}
 		default:

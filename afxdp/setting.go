@@ -32,6 +32,9 @@ const (
 	Channels Kind = "channels" // none; "rx N tx N combined N"
 	MTU      Kind = "mtu"      // none; bytes in decimal
 	Up       Kind = "up"       // none; "true" or "false"
+	IRQ      Kind = "irq"      // its number; the list of its CPUs
+	Threaded Kind = "threaded" // none; "0" or "1"
+	Thread   Kind = "thread"   // its pid and name; the list of its CPUs
 )
 
 // Journal remembers what is to be put back on interfaces, for the successor of a process that was killed. Interfaces
@@ -134,6 +137,12 @@ func (i *Interface) putBack(device netlink.Link, s Setting) error {
 			return i.nl.LinkSetUp(device)
 		}
 		return i.nl.LinkSetDown(device)
+	case IRQ:
+		return os.WriteFile(irqPath(s.Name), []byte(s.Old), 0)
+	case Threaded:
+		return putThreadedBack(host, s.Old)
+	case Thread:
+		return putThreadBack(s.Name, s.Old)
 	}
 	return errors.New("this version knows no such setting")
 }

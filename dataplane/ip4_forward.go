@@ -8,7 +8,7 @@ import (
 )
 
 // ip4Forward takes a hop off the TTL, checks the MTU and writes the addresses of the next hop's link. Packets that go where
-// the one before went, with nothing out of the ordinary, are done at one look.
+// others of the batch went, with nothing out of the ordinary, are done at one look.
 //
 // Edges: transmit, resolve, ip4-fragment, icmp4-error, drop.
 func (w *Worker) ip4Forward(v []uint16) {
@@ -18,22 +18,23 @@ func (w *Worker) ip4Forward(v []uint16) {
 		return
 	}
 	w.slot.MIB[counters.IP4Forwarded].Add(uint64(len(v)))
-	var adj adjacency
+	w.forgetAdjacencies()
 	next := &w.vectors[transmit]
 	n := next.n
 	for _, i := range v {
 		p, hop := &w.packets[i%vectorSize], w.hops[i%vectorSize]
+		adj := w.adjacencyOf(hop)
 		if hop == adj.hop && adj.known && p.Flags&(Group|Optioned|Directed|Chained) == 0 && p.Len-header.EthernetLen <= adj.mtu {
 			b := (*[header.EthernetLen + header.IPv4MinLen]byte)(w.mem[p.Addr:])
 			if adj.leadsTo4(b) && header.TakeHop4(b) {
-				w.rewrite(p, &adj)
+				w.rewrite(p, adj)
 				next.idx[n%vectorSize] = i
 				n++
 				continue
 			}
 		}
 		next.n = n
-		w.forward4(i, p, hop, &adj)
+		w.forward4(i, p, hop, adj)
 		n = next.n
 	}
 	next.n = n
@@ -142,8 +143,8 @@ func (w *Worker) sendBroadcast(i uint16, p *Packet, out *nstable.Device) {
 	w.to(transmit, i)
 }
 
-// adjacency is the egress side of the last next hop that a batch used, and of the last neighbour: packets of a batch often
-// share both.
+// adjacency is the egress side of a next hop that a batch uses, and of the neighbour that it led to last: packets of a batch
+// often share both.
 type adjacency struct {
 	hop    *fib.NextHop
 	dev    *nstable.Device
@@ -164,6 +165,22 @@ type adjacency struct {
 }
 
 const linkLen = 16
+
+// adjacencySlots is how many next hops a batch can use without that one takes the place of another; a power of two.
+const adjacencySlots = 16
+
+// adjacencyOf is where the adjacency of a next hop is, if it is known. Neighbours differ in the last bits of their addresses,
+// attached routes in their devices.
+func (w *Worker) adjacencyOf(hop *fib.NextHop) *adjacency {
+	return &w.adjacencies[(uint32(hop.Gateway.Lo)+uint32(hop.Device))%adjacencySlots]
+}
+
+// forgetAdjacencies makes all of them unknown: they hold for one batch.
+func (w *Worker) forgetAdjacencies() {
+	for i := range w.adjacencies {
+		w.adjacencies[i].hop = nil
+	}
+}
 
 // rewrite makes p a packet to the neighbour of an adjacency that is known.
 func (w *Worker) rewrite(p *Packet, adj *adjacency) {

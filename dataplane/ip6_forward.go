@@ -17,22 +17,23 @@ func (w *Worker) ip6Forward(v []uint16) {
 		return
 	}
 	w.slot.MIB[counters.IP6Forwarded].Add(uint64(len(v)))
-	var adj adjacency
+	w.forgetAdjacencies()
 	next := &w.vectors[transmit]
 	n := next.n
 	for _, i := range v {
 		p, hop := &w.packets[i%vectorSize], w.hops[i%vectorSize]
+		adj := w.adjacencyOf(hop)
 		if hop == adj.hop && adj.known && p.Flags&Chained == 0 && p.Len-header.EthernetLen <= adj.mtu {
 			b := (*[header.EthernetLen + header.IPv6HeaderLen]byte)(w.mem[p.Addr:])
 			if adj.leadsTo6(b) && header.IPv6(b[header.EthernetLen:]).FromGlobal() && header.TakeHop6(b) {
-				w.rewrite(p, &adj)
+				w.rewrite(p, adj)
 				next.idx[n%vectorSize] = i
 				n++
 				continue
 			}
 		}
 		next.n = n
-		w.forward6(i, p, hop, &adj)
+		w.forward6(i, p, hop, adj)
 		n = next.n
 	}
 	next.n = n

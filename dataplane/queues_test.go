@@ -125,6 +125,27 @@ func movingPlane(t testing.TB) (plane *Dataplane, in, out *flowPort) {
 // lost, doubled, or overtaken by one of its flow.
 func TestMoveQueues(t *testing.T) {
 	plane, in, out := movingPlane(t)
+	plane.moveAbout(t, in, out)
+}
+
+// TestSpread: the same where the flows are shared out over the workers, who all have some of them.
+func TestSpread(t *testing.T) {
+	plane, in, out := movingPlane(t)
+	settings := *plane.workers[0].views().Devices[p1].Settings
+	settings.Spread = true
+	plane.stop(func() { plane.workers[0].views().Devices[p1].Settings = &settings })
+	plane.moveAbout(t, in, out)
+	slots := plane.workers[0].views().Devices[p1].Counters
+	for id := range plane.workers {
+		if n := slots.Worker(id).RxPackets.Load(); n < uint64(in.made)/flows {
+			t.Errorf("worker %d had %d of %d packets", id, n, in.made)
+		}
+	}
+}
+
+func (d *Dataplane) moveAbout(t *testing.T, in, out *flowPort) {
+	t.Helper()
+	plane := d
 	at := map[nstable.DeviceID]int{p1: 1, p2: 0}
 	for i := 0; i < 300 || in.sentSoFar() < 5_000; i++ {
 		dev := []nstable.DeviceID{p1, p2, p2}[i%3] // all combinations

@@ -95,39 +95,3 @@ func (w *Worker) foreign(i uint16, e header.Ethernet) {
 	}
 	w.toDrop(i, counters.NotForUs)
 }
-
-// takeTagged takes what vlan-input has passed to VLAN devices through the graph: a run for each device, so that device,
-// namespace and FIB are looked up once for all its packets, which keep their order.
-func (w *Worker) takeTagged() {
-	for len(w.tagged) > 0 { // once for each tag that a stack of devices stands for: nstable.MaxTags times at most
-		list := w.tagged
-		w.tagged, w.untagged = w.untagged[:0], list
-		for len(list) > 0 {
-			list = w.runFirst(list)
-		}
-	}
-}
-
-// runFirst runs the packets of a list that came in by the same device as the first, and returns the others.
-func (w *Worker) runFirst(list []Packet) []Packet {
-	in := list[0].In
-	n, kept := 0, 0
-	for k := range list {
-		if list[k].In != in {
-			list[kept] = list[k]
-			kept++
-			continue
-		}
-		w.packets[n] = list[k]
-		n++
-	}
-	if !w.enter(in) {
-		w.freeAll(w.packets[:n])
-		return list[:kept]
-	}
-	for k := range n {
-		w.to(ethernetInput, uint16(k))
-	}
-	w.runGraph()
-	return list[:kept]
-}

@@ -30,18 +30,19 @@ type Worker struct {
 	rx      [vectorSize]frame.Desc
 
 	// Context of the run: set by enter, the same for all packets in the graph.
-	view     *nstable.View
-	dev      *nstable.Device // that the packets came in by
-	ns       *nstable.Namespace
-	set      *setting.Namespace
-	fib      *fib.Table
-	slot     *counters.Slot           // of dev
-	host     *punter                  // of dev; nil: it is not in Linux
-	dst4     [vectorSize]uint32       // destinations of the packets of ip4-lookup's vector, in its order
-	dst6     [vectorSize]fib.Addr     // the same of ip6-lookup
-	ids      [vectorSize]fib.GroupID  // what the FIB answered for dst4 or dst6
-	hops     [vectorSize]*fib.NextHop // by packet: where it goes, once it was looked up
-	sameLink fib.NextHop              // where link-local packets go: back to the link of dev
+	view        *nstable.View
+	dev         *nstable.Device // that the packets came in by
+	ns          *nstable.Namespace
+	set         *setting.Namespace
+	fib         *fib.Table
+	slot        *counters.Slot            // of dev
+	host        *punter                   // of dev; nil: it is not in Linux
+	dst4        [vectorSize]uint32        // destinations of the packets of ip4-lookup's vector, in its order
+	dst6        [vectorSize]fib.Addr      // the same of ip6-lookup
+	ids         [vectorSize]fib.GroupID   // what the FIB answered for dst4 or dst6
+	hops        [vectorSize]*fib.NextHop  // by packet: where it goes, once it was looked up
+	adjacencies [adjacencySlots]adjacency // of the next hops of ip4-forward's or ip6-forward's batch
+	sameLink    fib.NextHop               // where link-local packets go: back to the link of dev
 
 	options   [vectorSize]options4 // by packet: what it has of options, if it is marked so
 	redirects [redirectSlots]redirected
@@ -57,6 +58,7 @@ type Worker struct {
 	tally              tally // of the crossings, not yet counted
 	// Packets that vlan-input has passed to VLAN devices in this run; they enter the graph in the next.
 	tagged, untagged []Packet
+	warmed           uint64 // what warm has loaded, so that the loads have a use
 	// Fragments made in this run of the graph, in order; sendPieces ends them.
 	pieces []Packet
 
@@ -169,7 +171,10 @@ func (w *Worker) devicesOf(ns *nstable.Namespace) []*nstable.Device {
 }
 
 // leave forgets the context, so that what is replaced can be collected.
-func (w *Worker) leave() { w.dev, w.ns, w.set, w.fib, w.slot, w.host = nil, nil, nil, nil, nil, nil }
+func (w *Worker) leave() {
+	w.dev, w.ns, w.set, w.fib, w.slot, w.host = nil, nil, nil, nil, nil, nil
+	clear(w.adjacencies[:])
+}
 
 // round does everything once and returns how many packets it saw.
 func (w *Worker) round() int {
@@ -214,7 +219,13 @@ func (w *Worker) receive(p *boundPort) int {
 	}
 	for i := range n {
 		w.packets[i] = Packet{Addr: w.rx[i].Addr, Len: w.rx[i].Len, In: p.dev, Flags: Flags(w.rx[i].Options)}
-		w.to(ethernetInput, uint16(i))
+	}
+	if w.dev.Settings.Spread && len(w.peers) > 1 {
+		w.share(n)
+	} else {
+		for i := range n {
+			w.to(ethernetInput, uint16(i))
+		}
 	}
 	w.runGraph()
 	if len(w.tagged) > 0 {
@@ -244,15 +255,21 @@ func (w *Worker) takeHandoffs(r *handoffRing) int {
 		for n < vectorSize && p != nil && p.In == in && p.Next == next && (in != 0 || p.Out == out) {
 			w.packets[n] = *p
 			r.pop()
-			if known {
-				w.to(next, uint16(n))
-			} else {
+			switch {
+			case !known:
 				w.free(&w.packets[n])
+			case next == ethernetInput:
+				w.takeShared(uint16(n))
+			default:
+				w.to(next, uint16(n))
 			}
 			n++
 			p = r.peek()
 		}
 		w.runGraph()
+		if len(w.tagged) > 0 {
+			w.takeTagged()
+		}
 		total += n
 	}
 	return total

@@ -227,6 +227,9 @@ func TestWrongWords(t *testing.T) {
 		"run --config x":                                     "--config",
 		"run --workers 0":                                    "--workers",
 		"run --cpus 3-1":                                     "3-1",
+		"run --cpus 1-":                                      "\"1-\"",
+		"run --cpus 0,":                                      "such as 1,3-5",
+		"run --cpus 1024":                                    "1024",
 	} {
 		r := d.run(line)
 		if r.status != statusUsage || r.out != "" || !strings.HasPrefix(r.err, "Error: ") ||

@@ -40,6 +40,7 @@ func objects() []object {
 		{names: []string{"nexthop"}, usage: nexthopUsage, commands: nexthopCommands()},
 		{names: []string{"drops"}, usage: dropsUsage, bare: (*cli).drops},
 		{names: []string{"worker"}, usage: workerUsage, bare: (*cli).worker},
+		{names: []string{"doctor"}, usage: doctorUsage, bare: (*cli).doctor},
 		{names: []string{"help"}, bare: (*cli).showHelp},
 	}
 }
@@ -160,7 +161,7 @@ func usage() string {
 	return `Usage: router [ OPTIONS ] OBJECT { COMMAND | help }
        router [ -force ] -batch FILE
        router run [ --socket PATH ] [ --state DIR|none ] [ --workers N | --cpus LIST ] ...
-where  OBJECT := { address | drops | link | monitor | neighbor | netns | nexthop | route | worker }
+where  OBJECT := { address | doctor | drops | link | monitor | neighbor | netns | nexthop | route | worker }
        OPTIONS := { -n[etns] NS | -j[son] | -p[retty] | -s[tatistics] | -d[etails] | -o[neline] | -br[ief] |
                     -4 | -6 | -f[amily] { inet | inet6 } | -b[atch] FILE | -force | --socket PATH | -V[ersion] }
 Objects and commands may be shortened as in ip(8): "router r s", "router a a 10.0.0.1/24 dev p1".

@@ -65,6 +65,8 @@ func newRunCommand() *cobra.Command {
 	f.StringVar(&cpus, "cpus", "", "CPUs to pin a worker to each, such as 1,3-5")
 	f.StringVar(&poll, "poll", "adaptive",
 		"what workers do without packets: adaptive, busy or interrupt; of single ones: 0=busy (router worker help)")
+	f.BoolVar(&o.ManageIRQ, "manage-irq", false,
+		"have the kernel receive for a queue on a CPU beside its worker's: interrupts, and NAPI in threads")
 	f.StringVar(&o.NetnsPrefix, "netns-prefix", "", "goes before the names in /run/netns")
 	f.StringVar(&o.ProcFS, "procfs", "", "directory to show the namespaces in as /proc/net does; empty: nowhere")
 	f.IntVar(&fastTables, "fast-tables", 256,

@@ -14,7 +14,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -61,7 +60,9 @@ type Options struct {
 	CPUs    []int
 	Workers int // 0 is 1
 	Frames  int // 0 is DefaultFrames
-	Poll    PollPlan
+	// ManageIRQ has the kernel's part of the reception of each queue done beside the worker that has the queue.
+	ManageIRQ bool
+	Poll      PollPlan
 	// TableMemory limits the forwarding table of each namespace, in bytes; 0: no limit.
 	TableMemory int
 	// FastTables is memory, in bytes, that the large ones share besides to become faster.
@@ -136,8 +137,8 @@ func (d *daemon) start() (err error) {
 		}
 		stored = d.store
 	}
-	if d.pool, err = frame.NewPool(cmp.Or(d.o.Frames, DefaultFrames)); err != nil {
-		return fmt.Errorf("%w (--frames)", err)
+	if d.pool, err = framePool(cmp.Or(d.o.Frames, DefaultFrames), d.o.Log); err != nil {
+		return err
 	}
 	// Workers run before there is a table: they are given an empty view until then.
 	var table atomic.Pointer[nstable.Table]
@@ -178,6 +179,9 @@ func (d *daemon) start() (err error) {
 		return err
 	}
 	d.ports = newPorts(d.pool, d.plane, changes, d.o.Log)
+	if d.ports.receiver, err = d.receivers(); err != nil {
+		return err
+	}
 	d.table, err = nstable.Open(nstable.Options{
 		Store: stored, Workers: len(d.cpus), Datapath: d.plane, Ports: d.ports,
 		Tables: fib.TableOptions{Epochs: epochs, Fast: fib.NewBudget(d.o.FastTables)}, TableMemory: d.o.TableMemory,

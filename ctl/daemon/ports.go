@@ -33,6 +33,8 @@ type ports struct {
 	// placed are the workers of queues that were moved, for as long as the device is there: an interface that comes back has
 	// its queues where they were.
 	placed map[nstable.DeviceID]map[int]int
+	// receiver is the CPU where the kernel is to receive for a worker, by its number; nil: where it likes.
+	receiver []int
 }
 
 // port is an attached interface.
@@ -40,6 +42,7 @@ type port struct {
 	spec    nstable.XDPSpec
 	iface   *afxdp.Interface
 	carrier bool
+	told    map[string]bool // what was said of it once
 }
 
 func newPorts(pool *frame.Pool, plane *dataplane.Dataplane, j *journal, log *zap.Logger) *ports {
@@ -106,9 +109,10 @@ func (p *ports) attach(id nstable.DeviceID, spec nstable.XDPSpec) (info nstable.
 	if err != nil {
 		return info, err
 	}
-	a := &port{spec: spec, iface: iface, carrier: hasCarrier(iface.HostIndex())}
+	a := &port{spec: spec, iface: iface, carrier: hasCarrier(iface.HostIndex()), told: make(map[string]bool)}
 	p.attached[id] = a
 	delete(p.missing, id)
+	p.placeReceive(id)
 	return nstable.PortInfo{
 		MAC: iface.MAC(), MTU: uint32(min(iface.MTU(), iface.MaxMTU())), MaxMTU: uint32(iface.MaxMTU()),
 		Mode: gotMode, Queues: len(queues), Carrier: a.carrier, Strips: iface.StripsTags(),
@@ -170,9 +174,29 @@ func (p *ports) configure(id nstable.DeviceID, c nstable.PortConfig) error {
 		return err
 	}
 	if c.Up {
-		return a.iface.SetUp()
+		err := a.iface.SetUp()
+		p.placeReceive(id) // some drivers have no NAPI before
+		return err
 	}
 	return nil
+}
+
+// placeReceive has the kernel receive for each queue of a device beside the worker that has it; under the lock.
+func (p *ports) placeReceive(id nstable.DeviceID) {
+	a := p.attached[id]
+	if p.receiver == nil || a == nil {
+		return
+	}
+	var cpus []int
+	for _, q := range p.plane.Queues(id) {
+		cpus = append(cpus, p.receiver[q.Worker])
+	}
+	for _, note := range a.iface.PlaceReceive(cpus) {
+		if !a.told[note] {
+			a.told[note] = true
+			p.log.Warn(note, zap.String("interface", a.spec.Host))
+		}
+	}
 }
 
 // close gives all interfaces back.

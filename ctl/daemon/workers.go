@@ -3,6 +3,10 @@ package daemon
 import (
 	"cmp"
 	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
 	"nsrouter/dataplane"
@@ -77,6 +81,53 @@ func (p *ports) moveQueues(to int, queues []dataplane.WorkerQueue) error {
 			p.placed[q.Device] = make(map[int]int)
 		}
 		p.placed[q.Device][q.Queue] = to
+		p.placeReceive(q.Device)
 	}
 	return nil
+}
+
+// receivers are the CPUs where the kernel is to receive for the workers; nil: where it likes.
+func (d *daemon) receivers() ([]int, error) {
+	if !d.o.ManageIRQ {
+		return nil, nil
+	}
+	allowed, err := allowedCPUs()
+	return receiverCPUs(d.cpus, allowed, nodeOf), err
+}
+
+// receiverCPUs chooses for each worker where the kernel is to receive for it, with --manage-irq: on a CPU of the same NUMA node
+// that has no worker, in turn, else on any without one, else on the worker's own.
+func receiverCPUs(workers, allowed []int, node func(cpu int) int) []int {
+	var spare []int
+	for _, c := range allowed {
+		if !slices.Contains(workers, c) {
+			spare = append(spare, c)
+		}
+	}
+	turn := make(map[int]int) // by node
+	out := slices.Clone(workers)
+	for i, w := range workers {
+		near := slices.DeleteFunc(slices.Clone(spare), func(c int) bool { return node(c) != node(w) })
+		if len(near) == 0 {
+			near = spare
+		}
+		if len(near) > 0 {
+			out[i] = near[turn[node(w)]%len(near)]
+			turn[node(w)]++
+		}
+	}
+	return out
+}
+
+// nodeOf is the NUMA node of a CPU; 0 where the machine does not tell.
+func nodeOf(cpu int) int {
+	nodes, _ := filepath.Glob(fmt.Sprintf("/sys/devices/system/cpu/cpu%d/node[0-9]*", cpu))
+	if len(nodes) == 0 {
+		return 0
+	}
+	n, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(nodes[0]), "node"))
+	if err != nil {
+		return 0
+	}
+	return n
 }

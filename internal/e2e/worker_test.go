@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -137,5 +139,42 @@ func TestWorkerSet(t *testing.T) {
 	}
 	if now := w.serving("init/p1:0"); now != "0" {
 		t.Errorf("p1's queue is at worker %s after refusals", now)
+	}
+}
+
+// TestManageIRQ: the kernel receives for a queue in a thread, on another CPU than that of the queue's worker where there is one.
+// It is as it was when the device is deleted, also where the daemon was killed meanwhile.
+func TestManageIRQ(t *testing.T) {
+	w := newWorld(t, "--workers", "1", "--manage-irq")
+	port := fmt.Sprintf("q%d", os.Getpid()) // the kernel's threads are known by its name, on the whole machine
+	threaded := func() string {
+		return strings.TrimSpace(w.r.Host.Run("ip", "netns", "exec", w.r.Host.NetnsName(), "cat", "/sys/class/net/"+port+"/threaded"))
+	}
+	h := w.hostAs("host", port, 1, "init")
+	for _, killed := range []bool{false, true} {
+		if killed {
+			w.r.Must("link add " + port + " type xdp\nlink set " + port + " up\naddr add 10.0.1.1/24 dev " + port)
+		}
+		w.ping(h, "10.0.1.1", 3)
+		if got := threaded(); got != "1" {
+			t.Errorf("threaded is %q", got)
+		}
+		pids := strings.Fields(w.r.Host.Run("pgrep", "^napi/"+port+"-"))
+		if len(pids) != 1 {
+			t.Fatalf("%d NAPI threads", len(pids))
+		}
+		worker := strings.Fields(strings.Split(w.r.Must("worker show 0.1"), "\n")[1])[1]
+		if got := strings.Fields(w.r.Host.Run("taskset", "-cp", pids[0])); runtime.NumCPU() > 1 && got[len(got)-1] == worker ||
+			strings.ContainsAny(got[len(got)-1], ",-") {
+			t.Errorf("the thread is on CPU %s, the worker on %s", got[len(got)-1], worker)
+		}
+		if killed {
+			w.r.Kill()
+			w.r.Start()
+		}
+		w.r.Must("link del " + port)
+		if got := threaded(); got != "0" {
+			t.Errorf("threaded is %q at the end, killed %v", got, killed)
+		}
 	}
 }

@@ -12,6 +12,8 @@ type Device struct {
 	// DADTransmits is how many neighbour solicitations try an IPv6 address before it is used; 0: it is used at once, as
 	// with AcceptDAD 0.
 	DADTransmits, AcceptDAD uint32
+	// Spread has the worker of a queue share out what it receives there over all workers, by flow.
+	Spread bool
 	// Limits are those of answers to what the device receives, beside the namespace's.
 	Limits Limits
 }
@@ -45,4 +47,8 @@ var Devices = slices.Concat(
 	group("answers, within the limits of the namespace (netns set)",
 		limits(false, func(d *Device) *Limits { return &d.Limits })),
 	group("IPv4", ip4Rows()),
+	group("workers", Table[Device]{
+		toggle("spread", "share out what is received over all workers, by flow: for fewer queues than workers",
+			func(d *Device) *bool { return &d.Spread }),
+	}),
 )

@@ -27,6 +27,7 @@ func steps() []step {
 		bench("ip6-full", "veth, IPv6, full table", results.IP6Full, short, 10*time.Minute),
 		bench("idle", "eight queues without traffic", results.Idle8, short, 5*time.Minute),
 		bench("namespaces", "veth, 1,024 namespaces", results.IP4ManyNamespaces, short, 6*time.Minute),
+		{"transmit", "transmit alone", "txbench", nil, []string{"-quick"}, 2 * time.Minute},
 	}
 }
 
