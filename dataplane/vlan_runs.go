@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"nsrouter/dataplane/counters"
 	"nsrouter/dataplane/header"
 	"nsrouter/fib"
 	"nsrouter/nstable"
@@ -73,36 +74,43 @@ func (w *Worker) run(in nstable.DeviceID, n int) {
 // warmMin is how many devices a list has to be of for warm to pay.
 const warmMin = 8
 
-// warm loads what the runs of many devices will want first, of one stage after the other for all of them: what of it is in no cache
+// warm loads what the runs of many devices will want first, of one step after the other for all of them: what of it is in no cache
 // comes together, where the runs would wait for one after another. With packets of a thousand namespaces that is most of their time.
 func (w *Worker) warm(chains []chain, list []Packet) {
-	var devs [vectorSize]*nstable.Device
-	var outs [vectorSize]*nstable.Device
+	var in, out [vectorSize]*nstable.Device
 	var sum uint64
 	for i, c := range chains {
-		devs[i] = w.view.Device(c.dev)
-		if devs[i] == nil {
+		d := w.view.Device(c.dev)
+		if d == nil {
 			return // on its way out: the run will see
 		}
-		sum += uint64(devs[i].MTU)
-	}
-	for _, d := range devs[:len(chains)] {
-		slot := d.Counters.Worker(w.id)
-		sum += slot.RxPackets.Load() + slot.MIB[0].Load() + uint64(d.Namespace.Settings().Martians)
-	}
-	for i, c := range chains {
-		w.ids[i] = fib.None
+		in[i] = d
+		sum += uint64(d.MTU)
+		w.dst4[i] = 0
 		if p := &list[c.first]; p.Len >= header.EthernetLen+header.IPv4MinLen && w.ethernet(p).Type() == header.TypeIPv4 {
 			w.dst4[i] = header.IPv4(w.network(p)).Destination()
-			devs[i].Namespace.FIB.Lookup4(w.dst4[i:i+1], w.ids[i:i+1])
 		}
 	}
-	for i, d := range devs[:len(chains)] {
-		if id := w.ids[i]; id != fib.None {
-			outs[i] = w.view.Device(d.Namespace.FIB.Groups().Of(id).First().Device)
+	devs, ids := in[:len(chains)], w.ids[:len(chains)]
+	for _, d := range devs {
+		slot := d.Counters.Worker(w.id)
+		sum += slot.RxPackets.Load() + slot.MIB[counters.IP4Received].Load() + uint64(d.Namespace.Settings().Martians)
+	}
+	for step := range fib.PrefetchSteps {
+		for i, d := range devs {
+			sum += d.Namespace.FIB.Prefetch4(w.dst4[i], step)
 		}
 	}
-	for _, d := range outs[:len(chains)] {
+	for i, d := range devs {
+		d.Namespace.FIB.Lookup4(w.dst4[i:i+1], ids[i:i+1])
+		sum += d.Namespace.OwnAddrs()[0]
+	}
+	for i, d := range devs {
+		if ids[i] != fib.None {
+			out[i] = w.view.Device(d.Namespace.FIB.Groups().Of(ids[i]).First().Device)
+		}
+	}
+	for _, d := range out[:len(chains)] {
 		if d != nil {
 			sum += uint64(d.MTU) + d.Counters.Worker(w.id).TxPackets.Load() + uint64(d.Neighbors.Len())
 		}

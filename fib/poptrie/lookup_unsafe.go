@@ -34,6 +34,27 @@ func (t *Table) Lookup6(dst []Addr, ids []ID) {
 	t.fallBack(ids)
 }
 
+// PrefetchSteps is how many steps Prefetch4 has.
+const PrefetchSteps = 4
+
+// Prefetch4 loads what a look-up of a host-order IPv4 address in a table that is in no cache waits for, in steps: the table, its
+// present form, the root entry, the first node. The sum of what it returns has no meaning but that it was loaded. For readers, of
+// IPv4 tables.
+func (t *Table) Prefetch4(dst uint32, step int) uint64 {
+	s := t.current.Load()
+	switch step {
+	case 0:
+		return uint64(t.fallback.Load())
+	case 1:
+		return uint64(s.rootBits)
+	}
+	e := atomic.LoadUint32(index(unsafe.SliceData(s.root), dst>>(uint(32-s.rootBits)&31)))
+	if step == 2 || e&leafBit != 0 {
+		return uint64(e)
+	}
+	return index(unsafe.SliceData(s.nodes), e).inner
+}
+
 // fallBack gives what no other prefix covers to the default route.
 func (t *Table) fallBack(ids []ID) {
 	f := t.fallback.Load()
