@@ -431,7 +431,7 @@ func TestFollow(t *testing.T) {
 	if n := r.logs.Len(); n != 0 {
 		t.Errorf("%d messages: %v", n, r.logs.All())
 	}
-	change(func(l netlink.Link) error { return netlink.LinkSetMTU(l, 9000) })
+	change(func(l netlink.Link) error { return netlink.LinkSetMTU(l, 9600) })
 	r.same("MTU put back")
 	change(func(l netlink.Link) error { return netlink.LinkSetHardwareAddr(l, net.HardwareAddr{2, 0, 0, 0, 0, 9}) })
 	r.same("MAC put back")
