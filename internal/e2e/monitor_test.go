@@ -214,6 +214,7 @@ func TestMonitorWhileChanging(t *testing.T) {
 
 // TestMonitorStopped: a reader that does not read holds nobody up, and is told how much it has missed.
 func TestMonitorStopped(t *testing.T) {
+	t.Setenv("GOGC", "100") // what is kept is to be seen, not what is collected later
 	w := newWorld(t)
 	w.r.Must("link add d0 type dummy\naddr add 10.0.0.1/24 dev d0\nlink set d0 up")
 	m := w.monitor("monitor", "all")
