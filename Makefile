@@ -21,7 +21,7 @@ CLANG_VERSION := 14
 DEMO_NEEDS := ip:iproute2 ping:iputils-ping
 TEST_NEEDS := $(DEMO_NEEDS) ethtool:ethtool iperf3:iperf3 tcpdump:tcpdump gcc:gcc vtysh:frr bird:bird2 \
   rdisc6:ndisc6 tracepath:iputils-tracepath traceroute:traceroute mtr:mtr-tiny nmap:nmap busybox:busybox \
-  netstat:net-tools
+  netstat:net-tools pgrep:procps
 GENERATE_NEEDS := clang:clang
 ARM64_NEEDS := qemu-aarch64:qemu-user
 BENCH_NEEDS := dpdk-testpmd:dpdk-dev gcc:gcc pkg-config:pkg-config /usr/include/dpdk/rte_eal.h:libdpdk-dev \

@@ -86,7 +86,7 @@ func (i *Interface) placeInterrupts(dir string, cpus []int) error {
 // queueInterrupts finds the queues of a device's interrupts: the last number in the name that /proc/interrupts has for one.
 // Those of something else, of the device's configuration for instance, are left out.
 func queueInterrupts(table string, irqs []string, queues int) map[string]int {
-	number := regexp.MustCompile(`(\d+)(@\S*)?$`)
+	number := regexp.MustCompile(`(\d+)$`)
 	found := make(map[string]int)
 	for lines := bufio.NewScanner(strings.NewReader(table)); lines.Scan(); {
 		irq, rest, ok := strings.Cut(strings.TrimSpace(lines.Text()), ":")
@@ -94,8 +94,9 @@ func queueInterrupts(table string, irqs []string, queues int) map[string]int {
 		if !ok || len(words) == 0 || !slices.Contains(irqs, irq) {
 			continue
 		}
-		m := number.FindStringSubmatch(words[len(words)-1])
-		if m == nil {
+		name, _, _ := strings.Cut(words[len(words)-1], "@") // mlx5_comp0@pci:0000:00:05.0
+		m := number.FindStringSubmatch(name)
+		if m == nil || strings.Contains(name, "async") || strings.Contains(name, "mgmnt") {
 			continue
 		}
 		if q, err := strconv.Atoi(m[1]); err == nil && q < queues {

@@ -149,6 +149,7 @@ func (d *daemon) start() (err error) {
 		}
 		return empty
 	}
+	d.side = hostside.New(d.hostOptions())
 	// The table announces permanent neighbours itself; the others are the data plane's.
 	changed := func(dev nstable.DeviceID, e *neigh.Entry, gone bool) {
 		if t := table.Load(); t != nil && e.State() != neigh.Permanent {
@@ -157,13 +158,7 @@ func (d *daemon) start() (err error) {
 		}
 		d.side.NeighborChanged(dev, e)
 	}
-	d.side = hostside.New(d.hostOptions())
-	d.radv = radv.New(radv.Options{
-		Send: func(dev *nstable.Device, source, group netip.Addr, message []byte) bool {
-			return d.plane.SendToGroup(dev, source, group, message)
-		},
-		Log: func(msg string, err error) { d.o.Log.Warn(msg, zap.Error(err)) },
-	})
+	d.radv = d.advertiser()
 	probed := func(r nstable.ProbeResult) { table.Load().AddressProbed(r) } // what is tried is in a view of the table's
 	epochs := new(fib.Epochs)
 	d.plane, err = dataplane.New(dataplane.Options{
@@ -200,6 +195,16 @@ func (d *daemon) start() (err error) {
 	d.ports.restore(d.table)
 	d.settle(context.Background())
 	return nil
+}
+
+// advertiser is what sends router advertisements, through the data plane.
+func (d *daemon) advertiser() *radv.Server {
+	return radv.New(radv.Options{
+		Send: func(dev *nstable.Device, source, group netip.Addr, message []byte) bool {
+			return d.plane.SendToGroup(dev, source, group, message)
+		},
+		Log: func(msg string, err error) { d.o.Log.Warn(msg, zap.Error(err)) },
+	})
 }
 
 // publishing shows who follows the table a view that is about to be published.

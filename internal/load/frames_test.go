@@ -101,7 +101,11 @@ func TestFrames(t *testing.T) {
 			if err := source.Start(); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(100 * time.Millisecond)
+			for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+				if n, err := source.Sent(); err != nil || n >= 64 {
+					break
+				}
+			}
 			sent, err := source.Stop()
 			if err != nil || sent < 64 {
 				t.Fatalf("sent %d, %v", sent, err)

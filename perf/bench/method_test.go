@@ -76,7 +76,7 @@ func TestIdle(t *testing.T) {
 	o.measure = 200 * time.Millisecond
 	run := measured(t, o)
 	// Ten milliseconds are the unit; a router that polls all the time takes 100 %.
-	if share := value(t, run, results.Router, results.IdleCPU, results.PercentOfCore); share < 0 || share > 20 {
+	if share := value(t, run, results.Router, results.IdleCPU, results.PercentOfCore); share < 0 || share > 50 {
 		t.Errorf("an idle router takes %v %% of a CPU", share)
 	}
 	for _, name := range []string{results.Router, results.Linux} {

@@ -38,7 +38,7 @@ func (tr *track) noDropRate(t lab.T, o options) (rate float64, quiet bool) {
 	rate = bisect(tr.flood(t, o), resolution, func(rate float64) bool {
 		for range tries {
 			r := tr.offer(t, o, rate, func() { time.Sleep(o.measure) })
-			if r.offered < rate/2 {
+			if r.offered < 0.98*rate {
 				break // the source can send no more, or somebody else has its CPU
 			}
 			if float64(r.lost()) <= o.loss/100*float64(r.sent) {

@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"iter"
 	"math/rand/v2"
-	"net/netip"
 	"time"
 
 	v1 "nsrouter/ctl/api/nsrouter/v1"
@@ -34,6 +34,9 @@ func reconfigurations(t lab.T, o options, tracks []*track, record recorder) {
 		if rate == 0 {
 			rate, _ = tr.noDropRate(t, o)
 		}
+		if rate == 0 {
+			t.Fatalf("%s loses more than %v%% at any rate: name a rate (-rate), or allow more loss (-loss)", tr.name, o.loss)
+		}
 		fmt.Printf("  %-24s %d routes, %v of %s/s\n", tr.name, len(tr.traffic.routes), reconfLoad, millions(rate))
 		for round := range o.rounds {
 			c.round(o, round+1, rate*reconfLoad, record)
@@ -48,31 +51,35 @@ type changer struct {
 	t        lab.T
 	tr       *track
 	client   *client.Client
-	gateways [2]string // take turns, so that each change is one; both are the far host
-	turns    int
+	gateways [2]string // both are the far host
+	by       []uint8   // by route: which of them it has, so that each change is one
 	rnd      *rand.Rand
 }
 
 func newChanger(t lab.T, tr *track) *changer {
 	far := tr.traffic.farHost.Addr()
 	c := &changer{
-		t: t, tr: tr, client: client.New(tr.router.Socket), gateways: [2]string{far.Next().String(), far.String()},
+		t: t, tr: tr, client: client.New(tr.router.Socket), gateways: [2]string{far.String(), far.Next().String()},
+		by:  make([]uint8, len(tr.traffic.routes)), // all have the far host itself, which the first change takes from them
 		rnd: rand.New(rand.NewPCG(1, 2)),
 	}
-	tr.router.Must(fmt.Sprintf("neigh replace %s lladdr %s dev out nud permanent", c.gateways[0], tr.sink.MAC()))
+	tr.router.Must(fmt.Sprintf("neigh replace %s lladdr %s dev out nud permanent", c.gateways[1], tr.sink.MAC()))
 	return c
 }
 
-// replace has prefixes lead to the next of the gateways, in one stream.
-func (c *changer) replace(prefixes []netip.Prefix) {
+// replace has routes, by their numbers, lead to the other gateway than now, in one stream.
+func (c *changer) replace(which iter.Seq[int]) {
 	l, err := c.client.NewLoader(context.Background(), "init", v1.Verb_VERB_REPLACE, client.KeepBefore)
 	if err != nil {
 		c.t.Fatalf("%s: change routes: %v", c.tr.name, err)
 	}
-	route := l.Route(&v1.RouteChange{Prefix: c.tr.traffic.pick("0.0.0.0/0", "::/0"), Gateway: c.gateways[c.turns%2]})
-	c.turns++
-	for _, p := range prefixes {
-		if !l.Put(route, p) {
+	var route [2]uint32
+	for g, gateway := range c.gateways {
+		route[g] = l.Route(&v1.RouteChange{Prefix: c.tr.traffic.pick("0.0.0.0/0", "::/0"), Gateway: gateway})
+	}
+	for i := range which {
+		c.by[i] ^= 1
+		if !l.Put(route[c.by[i]], c.tr.traffic.routes[i]) {
 			break // Finish tells why
 		}
 	}
@@ -84,20 +91,25 @@ func (c *changer) replace(prefixes []netip.Prefix) {
 // load replaces all routes, and lets a time pass if that was quicker: a few packets tell nothing.
 func (c *changer) load(atLeast time.Duration) {
 	began := time.Now()
-	c.replace(c.tr.traffic.routes)
+	c.replace(func(yield func(int) bool) {
+		for i := range c.tr.traffic.routes {
+			if !yield(i) {
+				return
+			}
+		}
+	})
 	time.Sleep(time.Until(began.Add(atLeast)))
 }
 
 // churn changes random routes for a time, at churnRate or as fast as they are taken, and returns the rate.
 func (c *changer) churn(length time.Duration) float64 {
 	began, changed := time.Now(), 0
-	some := make([]netip.Prefix, churnBatch)
 	for time.Since(began) < length {
-		for i := range some {
-			some[i] = c.tr.traffic.routes[c.rnd.IntN(len(c.tr.traffic.routes))]
-		}
-		c.replace(some)
-		changed += len(some)
+		c.replace(func(yield func(int) bool) {
+			for n := 0; n < churnBatch && yield(c.rnd.IntN(len(c.tr.traffic.routes))); n++ {
+			}
+		})
+		changed += churnBatch
 		time.Sleep(time.Until(began.Add(time.Duration(changed) * time.Second / churnRate)))
 	}
 	return float64(changed) / time.Since(began).Seconds()

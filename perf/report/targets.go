@@ -128,7 +128,7 @@ func underLoad() []target {
 	return all
 }
 
-// latencies are those beside the kernel's at the same share of the no-drop rate of each.
+// latencies are those beside the kernel's at shares of one rate, the same for all.
 func latencies() []target {
 	var all []target
 	for _, p := range []string{results.AllOnOne, results.ReceiveApart} {
