@@ -85,8 +85,10 @@ func TestSetRate(t *testing.T) {
 	if err := source.SetRate(0); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); due() < sent+10_000 && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond)
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if n, err := source.Sent(); err != nil || n >= sent+10_000 {
+			break
+		}
 	}
 	all, err := source.Stop()
 	if err != nil || all < sent+10_000 {
