@@ -106,7 +106,10 @@ func (c *changer) churn(length time.Duration) float64 {
 	began, changed := time.Now(), 0
 	for time.Since(began) < length {
 		c.replace(func(yield func(int) bool) {
-			for n := 0; n < churnBatch && yield(c.rnd.IntN(len(c.tr.traffic.routes))); n++ {
+			for range churnBatch {
+				if !yield(c.rnd.IntN(len(c.tr.traffic.routes))) {
+					return
+				}
 			}
 		})
 		changed += churnBatch
