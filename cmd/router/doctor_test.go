@@ -11,15 +11,6 @@ import (
 
 // TestDoctor: each trouble is found on a machine that is made up, and a sound one has none.
 func TestDoctor(t *testing.T) {
-	sound := map[string]string{
-		"proc/meminfo":                        "MemTotal: 9 kB\nHugePages_Total:      64\n",
-		"proc/7/limits":                       "Limit  Soft Limit\nMax locked memory  unlimited  unlimited  bytes\n",
-		"proc/8/comm":                         "napi/eth1-5\n",
-		"proc/8/status":                       "Name:\tnapi/eth1-5\nCpus_allowed_list:\t0\n",
-		"proc/9/comm":                         "sshd\n",
-		"sys/devices/system/cpu/cpu2/node1/x": "",
-		"sys/class/net/eth1/device/numa_node": "1\n",
-	}
 	for name, c := range map[string]struct {
 		change func(m *machine)
 		want   string // part of the one line that is no OK; empty: there is none
@@ -71,7 +62,7 @@ func TestDoctor(t *testing.T) {
 			m.files["sys/class/net/eth1/device/numa_node"] = "0\n"
 		}, "WARN numa eth1 is on NUMA node 0, and worker 0"},
 	} {
-		d := diagnose(t, sound, c.change)
+		d := diagnose(t, soundFiles(), c.change)
 		var troubles []string
 		for _, f := range d.findings {
 			if f.Status != fine {
@@ -81,6 +72,19 @@ func TestDoctor(t *testing.T) {
 		if got := strings.Join(troubles, "\n"); (c.want == "") != (got == "") || !strings.HasPrefix(got, c.want) || len(troubles) > 1 {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
+	}
+}
+
+// soundFiles are those of a machine that has no trouble.
+func soundFiles() map[string]string {
+	return map[string]string{
+		"proc/meminfo":                        "MemTotal: 9 kB\nHugePages_Total:      64\n",
+		"proc/7/limits":                       "Limit  Soft Limit\nMax locked memory  unlimited  unlimited  bytes\n",
+		"proc/8/comm":                         "napi/eth1-5\n",
+		"proc/8/status":                       "Name:\tnapi/eth1-5\nCpus_allowed_list:\t0\n",
+		"proc/9/comm":                         "sshd\n",
+		"sys/devices/system/cpu/cpu2/node1/x": "",
+		"sys/class/net/eth1/device/numa_node": "1\n",
 	}
 }
 

@@ -51,6 +51,15 @@ func (tr *track) noDropRate(t lab.T, o options) (rate float64, quiet bool) {
 	return rate, quiet && !late && o.free(t)
 }
 
+// carried is noDropRate for what is to offer a share of it: there has to be one.
+func (tr *track) carried(t lab.T, o options) (rate float64, quiet bool) {
+	rate, quiet = tr.noDropRate(t, o)
+	if rate == 0 {
+		t.Fatalf("%s loses more than %v%% at any rate: name a rate (-rate), or allow more loss (-loss)", tr.name, o.loss)
+	}
+	return rate, quiet
+}
+
 // bisect finds the highest rate that passes, to a resolution relative to the rate: below it all pass, and above none. It begins
 // at first, and goes up and down by a half from there until it has a rate that passes and one that does not. It returns 0 if none
 // passes within a thousandth of first, and does not go higher than a thousand times first.

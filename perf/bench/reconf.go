@@ -32,10 +32,7 @@ func reconfigurations(t lab.T, o options, tracks []*track, record recorder) {
 		c := newChanger(t, tr)
 		rate := float64(o.rate)
 		if rate == 0 {
-			rate, _ = tr.noDropRate(t, o)
-		}
-		if rate == 0 {
-			t.Fatalf("%s loses more than %v%% at any rate: name a rate (-rate), or allow more loss (-loss)", tr.name, o.loss)
+			rate, _ = tr.carried(t, o)
 		}
 		fmt.Printf("  %-24s %d routes, %v of %s/s\n", tr.name, len(tr.traffic.routes), reconfLoad, millions(rate))
 		for round := range o.rounds {
